@@ -1,0 +1,162 @@
+"""The command line that all rooms share: typed commands, one error paragraph, exit codes, and `--json`.
+
+Exit codes: 0 done, 1 failed, 2 wrong use. With `--json` standard output holds exactly one JSON document, errors included;
+progress and remarks go to standard error.
+"""
+
+import dataclasses
+import io
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from theory.settings import WrongUse
+
+
+class Output:
+    """What a command prints. Readable text goes through `show`; with `--json` it is swallowed and `document` printed."""
+
+    def __init__(self, as_json: bool) -> None:
+        """Args: as_json: whether standard output is reserved for the JSON document."""
+        from rich.console import Console
+
+        self.as_json = as_json
+        self.console = Console(quiet=as_json, highlight=False, width=None if sys.stdout.isatty() else 120)
+        self.errors = Console(stderr=True, highlight=False)
+
+    def show(self, text: Any) -> None:
+        """Print text or a rich renderable for a person."""
+        self.console.print(text, soft_wrap=isinstance(text, str))
+
+    def table(self, title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Print a small table; numbers to six significant digits."""
+        from rich import box
+        from rich.table import Table
+
+        made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for i, head in enumerate(heads):
+            made.add_column(head, justify="left" if i == 0 or not rows or isinstance(rows[0][i], str) else "right")
+        for row in rows:
+            made.add_row(*(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row))
+        self.console.print(made)
+
+    @contextmanager
+    def progress(self, task: str, total: int, unit: str) -> Iterator[Any]:
+        """A progress bar with ETA on standard error; yields a function to call with the number of units done."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bars = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit + ", ETA"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*bars, console=self.errors, transient=True, disable=not sys.stderr.isatty()) as shown:
+            handle = shown.add_task(task, total=total)
+            yield lambda count: shown.advance(handle, count)
+
+
+class Command(Protocol):
+    """A command: a dataclass of its options with `run`, which prints for people and returns the JSON document."""
+
+    json: bool
+
+    def run(self, out: Output) -> Any:
+        """Carry it out."""
+
+
+def main(room: str, commands: Mapping[str, type[Command]], about: str) -> None:
+    """Run one command of a room from `sys.argv` and exit."""
+    sys.exit(run(room, commands, about, sys.argv[1:]))
+
+
+def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str]) -> int:
+    """Run one command of a room and return its exit code (0, 1 or 2)."""
+    as_json = "--json" in arguments
+    try:
+        command = _parse(room, commands, about, arguments, as_json)
+        if isinstance(command, int):
+            return command
+        document = command.run(Output(command.json))
+        if command.json:
+            print(json.dumps(plain(document), allow_nan=False))
+        sys.stdout.flush()
+    except WrongUse as error:
+        return _fail(str(error), 2, as_json)
+    except KeyboardInterrupt:
+        return _fail("Interrupted. No file was left half-written.", 1, as_json)
+    except BrokenPipeError:  # the reader went away, e.g. `| head`; give the interpreter a place to flush to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        return _fail(f"{type(error).__name__}: {error or 'out of memory'}. Nothing was left half-written.", 1, as_json)
+    return 0
+
+
+def _parse(
+    room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str], as_json: bool
+) -> Any:
+    import tyro
+
+    heard = io.StringIO()
+    try:
+        if as_json:  # tyro explains wrong use at length; keep standard output for the document
+            with redirect_stdout(heard), redirect_stderr(sys.stderr):
+                return _cli(tyro, room, commands, about, arguments)
+        return _cli(tyro, room, commands, about, arguments)
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+        if as_json and "--help" not in arguments and "-h" not in arguments:
+            sys.stderr.write(heard.getvalue())
+            print(json.dumps({"error": "The command line is not understood; standard error says why."}))
+        elif as_json:
+            sys.stdout.write(heard.getvalue())
+        return code
+
+
+def _cli(tyro: Any, room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str]) -> Any:
+    return tyro.extras.subcommand_cli_from_dict(
+        dict(commands),
+        prog=f"python -m {room}",
+        description=about,
+        args=list(arguments),
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message}))
+    return code
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON data: arrays and paths converted, dataclasses by field, numbers that are not finite as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def seconds_since(start: float) -> float:
+    """Seconds since a `time.perf_counter()` reading."""
+    return time.perf_counter() - start

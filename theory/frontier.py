@@ -1,0 +1,67 @@
+"""Trade-off frontiers of two losses, both to be small.
+
+The paper's text describes the Pareto set, its figures draw the lower-left convex hull of the points: both are here, by
+name. Dominance, hypervolume and attainment are moocore's; the hull is ours.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from theory.settings import WrongUse
+
+
+def _points(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points 2"]:
+    table = np.ascontiguousarray(points, dtype=float)
+    if table.ndim != 2 or table.shape[1] != 2 or not np.isfinite(table).all():
+        raise WrongUse(f"A frontier needs finite points of shape (points, 2); these have shape {table.shape}.")
+    return table
+
+
+def nondominated(points: Float[np.ndarray, "points 2"]) -> Bool[np.ndarray, "points"]:
+    """Which points no other point beats on one loss without losing on the other. Of equal points, all stay."""
+    table = _points(points)
+    if len(table) == 0:
+        return np.zeros(0, dtype=bool)
+    import moocore
+
+    return np.asarray(moocore.is_nondominated(table, keep_weakly=True), dtype=bool)
+
+
+def lower_left_hull(points: Float[np.ndarray, "points 2"]) -> Int[np.ndarray, "vertices"]:
+    """Indices of the vertices of the convex hull's lower-left side, by increasing x: what the paper's figures draw.
+
+    From the leftmost point (the lower of ties) down to the lowest (the left of ties), left turns only.
+    """
+    table = _points(points)
+    chain: list[int] = []
+    for i in np.lexsort((table[:, 1], table[:, 0])):
+        if chain and table[i, 1] >= table[chain[-1], 1]:
+            continue  # to the right of and above a vertex
+        while len(chain) >= 2:
+            first, second = table[chain[-2]], table[chain[-1]]
+            (ux, uy), (vx, vy) = second - first, table[i] - first
+            if ux * vy - uy * vx > 0:
+                break
+            chain.pop()
+        chain.append(int(i))
+    return np.asarray(chain, dtype=int)
+
+
+def hypervolume(points: Float[np.ndarray, "points 2"], reference: tuple[float, float]) -> float:
+    """Area that the points dominate below and left of a reference point, in the product of the two losses' units."""
+    import moocore
+
+    return float(moocore.hypervolume(_points(points), ref=list(reference)))
+
+
+def attainment(sets: list[Float[np.ndarray, "points 2"]], percentile: float = 50.0) -> Float[np.ndarray, "vertices 2"]:
+    """The frontier that at least `percentile` per cent of the sets (e.g. seeds) attain; 50 is the median frontier."""
+    if not sets or not 0 < percentile <= 100:
+        raise WrongUse(
+            f"attainment needs at least one set and a percentile in (0, 100]; got {len(sets)} sets, {percentile:g}."
+        )
+    import moocore
+
+    table = np.concatenate([_points(points) for points in sets])
+    labels = np.repeat(np.arange(1, len(sets) + 1), [len(points) for points in sets])
+    return np.asarray(moocore.eaf(np.ascontiguousarray(table), sets=labels, percentiles=[percentile]))[:, :2]

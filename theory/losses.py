@@ -1,0 +1,30 @@
+"""The four losses that every engine reports.
+
+    loss_im    on D_post, right after post-training (immediate)
+    loss_ret   on D_post, after fine-tuning         (retained)
+    loss_ft    on D_ft, after fine-tuning
+    loss_pre   on D_pre, after fine-tuning
+
+`forgetting = loss_ret - loss_im`. In the linear model a loss is a sum over modes, `sum_i count_i c_i (a_i - s_i)^2`, not
+halved; in a language model it is nats per token on held-out text.
+"""
+
+from typing import NamedTuple
+
+from theory.arrays import Array, Float
+
+LOSSES = ("loss_im", "loss_ret", "loss_ft", "loss_pre")
+
+
+class Losses(NamedTuple):
+    """The four losses, each of the shape of the settings."""
+
+    loss_im: Float[Array, "*settings"]
+    loss_ret: Float[Array, "*settings"]
+    loss_ft: Float[Array, "*settings"]
+    loss_pre: Float[Array, "*settings"]
+
+
+def weighted_squares(weight: Float[Array, "modes ..."], gap: Float[Array, "modes ..."]) -> Float[Array, "..."]:
+    """`sum over modes of weight x gap^2`, the loss of one task; weight = count x variance."""
+    return (weight * (gap * gap)).sum(0)

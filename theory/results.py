@@ -1,0 +1,259 @@
+"""The results table: one tidy parquet schema for every engine, defined, written, read and checked here only.
+
+A row is one end point of the three-stage pipeline. Columns without a dot are the schema below; an engine may add columns of
+its own under a dotted name (`problem.beta`, `published.order`). Files appear under their name only when complete.
+"""
+
+import contextlib
+import functools
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from theory.losses import LOSSES
+from theory.settings import WrongUse
+
+_TEXT, _REAL, _WHOLE = "text", "real", "whole"
+
+SCHEMA: dict[str, tuple[str, str]] = {
+    "engine": (_TEXT, "theory, sims, lm or published"),
+    "study": (_TEXT, "what the row was made for"),
+    "model": (_TEXT, "linear model (plain, ...) or network architecture"),
+    "scale": (_TEXT, "size of the model: 135M, 1B, nano, ...; empty in the linear model"),
+    "pipeline": (_TEXT, "D_pre>D_post>D_ft"),
+    "method": (_TEXT, "series of a figure: unmixed, mixed, mixed+replay, ..."),
+    "exposure": (_REAL, "lambda: fraction of one pass over D_post in stage 1"),
+    "mixing": (_TEXT, "add or replace: how the exposure enters stage 1"),
+    "split": (_TEXT, "independent or compute-matched"),
+    "placement": (_TEXT, "when in stage 1 the exposure happens"),
+    "replay": (_REAL, "fraction of stage 2 drawn from D_pre"),
+    "dropout": (_REAL, "dropout probability in stage 2"),
+    "rank": (_WHOLE, "rank of a low-rank stage 2; null is full fine-tuning"),
+    "alpha": (_REAL, "weight of D_post in the stage-1 mixture"),
+    "t_pre": (_REAL, "stage 1, flow time (learning rate x steps)"),
+    "t_post": (_REAL, "stage 2, flow time"),
+    "t_ft": (_REAL, "stage 3, flow time"),
+    "tokens_pre": (_WHOLE, "stage 1, tokens"),
+    "tokens_post": (_WHOLE, "size of D_post, tokens"),
+    "tokens_ft": (_WHOLE, "stage 3, tokens"),
+    "lr_pre": (_REAL, "stage 1, peak learning rate"),
+    "lr_post": (_REAL, "stage 2, peak learning rate"),
+    "lr_ft": (_REAL, "stage 3, peak learning rate"),
+    "seed": (_WHOLE, "random seed; null where nothing is random"),
+    "loss_im": (_REAL, "loss on D_post after stage 2"),
+    "loss_ret": (_REAL, "loss on D_post after stage 3"),
+    "loss_ft": (_REAL, "loss on D_ft after stage 3"),
+    "loss_pre": (_REAL, "loss on D_pre after stage 3"),
+    "wall_seconds": (_REAL, "time the row took, seconds"),
+    "config_hash": (_TEXT, "names the configuration of the run"),
+    "code_version": (_TEXT, "version and commit of this code; +dirty where files were changed"),
+    "source": (_TEXT, "where a row of another origin comes from"),
+}
+REQUIRED = ("engine", "study", "config_hash", "code_version")
+
+
+def schema(extra: Mapping[str, str] | None = None) -> Any:
+    """The pyarrow schema; `extra` adds dotted columns of type text, real or whole."""
+    import pyarrow as pa
+
+    types = {_TEXT: pa.dictionary(pa.int32(), pa.string()), _REAL: pa.float64(), _WHOLE: pa.int64()}
+    columns = [pa.field(name, types[kind], metadata={"about": about}) for name, (kind, about) in SCHEMA.items()]
+    return pa.schema(columns + [pa.field(name, types[kind]) for name, kind in (extra or {}).items()])
+
+
+def table(columns: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> Any:
+    """A checked table from columns: arrays of one length, single values (repeated), missing ones null.
+
+    Args:
+        columns: column name -> 1-d array, list or single value.
+        extra: dotted columns and their types; default: real for numbers, text for strings.
+
+    Raises:
+        WrongUse: an unknown column, unequal lengths, or a row the schema does not allow.
+    """
+    import pyarrow as pa
+
+    kinds = dict(extra or {})
+    for name, value in columns.items():
+        if name not in SCHEMA and name not in kinds:
+            if "." not in name:
+                raise WrongUse(
+                    f"{name} is no column of the results table. Use a schema column, or a dotted name such as problem.{name}."
+                )
+            sample = value if isinstance(value, str) else next(iter(value), "") if np.ndim(value) else value
+            kinds[name] = _TEXT if isinstance(sample, str) else _REAL
+    lengths = {len(value) for value in columns.values() if np.ndim(value)}
+    if len(lengths) > 1:
+        raise WrongUse(f"Columns of lengths {sorted(lengths)} do not make one table.")
+    size = lengths.pop() if lengths else 1
+    shape = schema(kinds)
+    arrays = [_column(columns.get(field.name), field.type, size) for field in shape]
+    made = pa.Table.from_arrays(arrays, schema=shape)
+    verify(made)
+    return made
+
+
+def _column(value: Any, kind: Any, size: int) -> Any:
+    import pyarrow as pa
+
+    if value is None:
+        return pa.nulls(size, kind)
+    if pa.types.is_dictionary(kind) and not np.ndim(value):
+        zeros = np.zeros(size, dtype=np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(zeros), pa.array([value], pa.string()))
+    if np.ndim(value):
+        return (
+            pa.array(value, type=pa.string()).dictionary_encode()
+            if pa.types.is_dictionary(kind)
+            else pa.array(value, type=kind)
+        )
+    return pa.array(np.full(size, value), type=kind)
+
+
+def verify(made: Any) -> None:
+    """Check a table against the schema. Raises `WrongUse` naming the column and the first bad row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, (kind, _) in SCHEMA.items():
+        if name not in made.column_names:
+            raise WrongUse(f"The results table lacks the column {name}.")
+        field = made.schema.field(name).type
+        right = {_TEXT: pa.types.is_dictionary, _REAL: pa.types.is_float64, _WHOLE: pa.types.is_int64}[kind](field)
+        if not right:
+            raise WrongUse(f"Column {name} of the results table has type {field}; it must be {kind}.")
+    for name in made.column_names:
+        if name not in SCHEMA and "." not in name:
+            raise WrongUse(f"{name} is no column of the results table; columns of an engine's own have a dotted name.")
+    if made.num_rows == 0:
+        return
+    for name in REQUIRED:
+        if made[name].null_count:
+            raise WrongUse(
+                f"Column {name} of the results table is empty in {made[name].null_count} rows; it is required."
+            )
+    for name in LOSSES:
+        if pc.any(pc.invert(pc.is_finite(made[name]))).as_py():
+            row = pc.index(pc.is_finite(made[name]), False).as_py()
+            raise WrongUse(
+                f"{name} is {made[name][row]} in row {row}. A run that diverged must be reported, not tabled."
+            )
+    if min(made[name].null_count for name in LOSSES) == made.num_rows:
+        raise WrongUse("No row has a loss: fill at least one of " + ", ".join(LOSSES) + ".")
+
+
+class Writer:
+    """Writes batches to a parquet file that appears under its name only when all went well; see `open_writer`."""
+
+    def __init__(self, path: Path, extra: Mapping[str, str] | None) -> None:
+        """Open the temporary file beside `path`. Raises `WrongUse` where that cannot be written."""
+        import pyarrow.parquet as pq
+
+        self.path, self.extra, self.rows = path, extra, 0
+        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        shape = schema(extra)
+        plain = [*LOSSES, *(name for name in (extra or {}) if (extra or {})[name] == _REAL)]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(f"{path} is a folder")
+            self._file = pq.ParquetWriter(
+                self.temporary,
+                shape,
+                compression="lz4",
+                use_dictionary=[name for name in shape.names if name not in plain[: len(LOSSES)]],
+            )
+        except OSError as error:
+            raise WrongUse(
+                f"--out {path} cannot be written ({error}). Choose a file in a folder you may write to."
+            ) from error
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Append one checked batch."""
+        batch = table(columns, self.extra)
+        self._file.write_table(batch.select(schema(self.extra).names), row_group_size=max(1, batch.num_rows))
+        self.rows += batch.num_rows
+
+    def close(self, complete: bool) -> None:
+        """Finish the file, or remove every trace of it."""
+        try:
+            self._file.close()
+            if complete:
+                self.temporary.replace(self.path)
+        finally:
+            self.temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[Writer]:
+    """A `Writer` whose file exists after the block only if the block did not raise."""
+    writer = Writer(Path(path), extra)
+    try:
+        yield writer
+    except BaseException:
+        with contextlib.suppress(OSError):
+            writer.close(complete=False)
+        raise
+    writer.close(complete=True)
+
+
+def write(made: Any, path: Path) -> Path:
+    """Write a checked table in one piece; the file appears only when complete."""
+    import pyarrow.parquet as pq
+
+    verify(made)
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(made, temporary, compression="lz4")
+        temporary.replace(path)
+    except OSError as error:
+        raise WrongUse(f"{path} cannot be written ({error}). Choose a file in a folder you may write to.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def read(path: Path, columns: list[str] | None = None) -> Any:
+    """Read a results table (or some of its columns) and check it.
+
+    Raises:
+        WrongUse: no such file, not a parquet file, truncated, or not a results table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        made = pq.read_table(path, columns=columns, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise WrongUse(
+            f"{path} cannot be read as a results table ({error}). Write it again with the command that made it."
+        ) from error
+    if columns is None:
+        verify(made)
+    return made
+
+
+@functools.cache
+def code_version() -> str:
+    """Version, commit and whether tracked files were changed, e.g. `0.1.0+3f2a9c1d`; without git, the version alone."""
+    try:
+        version = metadata.version("early-exposure")
+    except metadata.PackageNotFoundError:
+        version = "0"
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return version
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=.dirty", "--abbrev=8", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return f"{version}+{found.stdout.strip()}"

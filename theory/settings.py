@@ -1,0 +1,89 @@
+"""Settings: frozen, keyword-only dataclasses that check themselves and say what to do about a wrong value.
+
+A field's admissible range is written once, beside its default, and is used for single values (`__post_init__`)
+and for the axes of a sweep (`check`). What decides a result is hashed (`config_hash`); fields made with
+`science=False` (workers, paths, verbosity) are not.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from theory.arrays import is_jax
+
+
+class WrongUse(ValueError):
+    """A request that cannot be carried out as asked: names the setting, its value and the remedy. Exit code 2."""
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    science: bool = True,
+) -> Any:
+    """A dataclass field whose values lie in [low, high] (or (low, high] with `open_low`)."""
+    return dataclasses.field(
+        default=default, metadata={"low": low, "high": high, "open_low": open_low, "science": science}
+    )
+
+
+def ranges(cls: type) -> dict[str, Mapping[str, Any]]:
+    """The admissible range of every field of a settings class that has one."""
+    return {field.name: field.metadata for field in dataclasses.fields(cls) if "low" in field.metadata}
+
+
+def check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
+    """Raise `WrongUse` where a number, or any entry of an array, is not finite or leaves its range.
+
+    Traced values pass unchecked: inside a JAX transformation there is no number to look at yet.
+    """
+    if value is None or isinstance(value, str | bool) or is_jax(value):
+        return
+    entries = np.asarray(value, dtype=float)
+    low, high = bounds["low"], bounds["high"]
+    too_low = entries <= low if bounds["open_low"] else entries < low
+    wrong = ~np.isfinite(entries) | too_low | (entries > high)
+    if wrong.any():
+        bracket = "(" if bounds["open_low"] or math.isinf(low) else "["
+        close = ")" if math.isinf(high) else "]"
+        raise WrongUse(
+            f"{name} = {entries[wrong].flat[0]:g} is outside its range {bracket}{low:g}, {high:g}{close}. "
+            f"Choose every value of {name} inside that range."
+        )
+
+
+class Settings:
+    """Base of the settings dataclasses: checks every ranged field when an instance is made."""
+
+    def __post_init__(self) -> None:
+        """Check all ranges. Raises `WrongUse`."""
+        for name, bounds in ranges(type(self)).items():
+            check(name, getattr(self, name), bounds)
+
+
+def canonical(value: Any) -> Any:
+    """What of a value is science, as plain JSON data: dataclasses by field order, lists in their order."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = [field for field in dataclasses.fields(value) if field.metadata.get("science", True)]
+        return {type(value).__name__: {field.name: canonical(getattr(value, field.name)) for field in kept}}
+    if isinstance(value, Mapping):
+        return {str(key): canonical(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(entry) for entry in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return canonical(value.tolist())
+    return value
+
+
+def config_hash(*values: Any) -> str:
+    """Sixteen hex digits that name a configuration; any change of a scientific field, or of an order, changes it."""
+    text = json.dumps([canonical(value) for value in values], sort_keys=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
