@@ -17,6 +17,7 @@ from theory.allocation import NOTABLE_DEPTH, Budget, allocate, optimum
 from theory.console import Output, seconds_since
 from theory.features import BLOCKS, Blocks, modes_from_blocks, modes_from_json
 from theory.grid import BLOCK, Grid, evaluate, parse_axis, pieces
+from theory.headline import Headline
 from theory.losses import LOSSES
 from theory.recipe import Recipe
 from theory.settings import WrongUse, check, config_hash, ranges
@@ -353,4 +354,4 @@ def _report(solution: Solution, names: Any, settings: Mapping[str, Any], out: Ou
             "forgetting": losses["loss_ret"] - losses["loss_im"]}  # fmt: skip
 
 
-COMMANDS = {"solve": Solve, "sweep": Sweep, "optimum": Optimum, "study": Study}
+COMMANDS = {"solve": Solve, "sweep": Sweep, "optimum": Optimum, "study": Study, "headline": Headline}

@@ -92,13 +92,14 @@ def table(columns: Mapping[str, Any], extra: Mapping[str, str] | None = None) ->
         raise WrongUse(f"Columns of lengths {sorted(lengths)} do not make one table.")
     size = lengths.pop() if lengths else 1
     shape = schema(kinds)
-    arrays = [_column(columns.get(field.name), field.type, size) for field in shape]
+    arrays = [column(columns.get(field.name), field.type, size) for field in shape]
     made = pa.Table.from_arrays(arrays, schema=shape)
     verify(made)
     return made
 
 
-def _column(value: Any, kind: Any, size: int) -> Any:
+def column(value: Any, kind: Any, size: int) -> Any:
+    """One column of `size` rows: an array or list as it is, a single value repeated, None as nulls."""
     import pyarrow as pa
 
     if value is None:

@@ -1,0 +1,45 @@
+# The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
+.DEFAULT_GOAL := help
+.PHONY: help demo test figures lint bench clean
+
+PY := .venv/bin/python
+QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
+SWEEP := alpha=0:0.5:20 beta=0.3:2.5:10 sigma_ft=0.1:1.3:10 t_post=0.05:5:25:log t_ft=0.01:10:20:log
+
+help:     ## list the errands
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 18
+
+demo: .venv/core  ## sweep a million settings, draw the theory figures over the published numbers
+	@$(PY) -m theory study overlay & \
+	  $(PY) -m theory sweep $(SWEEP) && $(PY) -m theory study $(QUICK) && wait $$!
+	@$(PY) -m figures make theory --formats png
+	@$(PY) -m theory headline
+
+test: .venv/dev  ## run the whole test suite
+	$(PY) -m pytest
+
+figures: .venv/core  ## draw every figure, the paper's included
+	@$(PY) -m theory study
+	@$(PY) -m figures make
+
+lint: .venv/dev  ## format check, lint, types
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+bench: .venv/core  ## measure the closed form against its alternatives
+	$(PY) -m benchmarks
+
+clean:    ## remove what was generated, the environment included
+	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/core: pyproject.toml constraints.txt
+	@test -x $(PY) || python3 -m venv .venv
+	@echo "Installing the toolkit into .venv ..."
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/dev: .venv/core
+	@echo "Installing the test and lint tools into .venv ..."
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

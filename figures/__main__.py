@@ -1,0 +1,67 @@
+"""`python -m figures`: draw tables; nothing is trained or solved here."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from figures.make import PICTURES, THEORY, draw_all
+from theory.commands import Json
+from theory.console import Output, main
+from theory.settings import WrongUse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Make:
+    """Draw figures as PDF and PNG from tables: all of them, or those named (`theory` names all theory figures).
+
+    The published figures need nothing but this repository; theory figures need the tables of `python -m theory study`.
+    """
+
+    names: Positional[tuple[str, ...]] = ()
+    """Figures to draw; `python -m figures list` names them."""
+    tables: Path = Path("out/theory")
+    """Folder with the tables."""
+    out: Path = Path("out/figures")
+    """Folder for the pictures."""
+    formats: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
+    """File formats."""
+    workers: int = os.cpu_count() or 1
+    """Processes that draw."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Draw and list what was written."""
+        wanted = [name for given in self.names or PICTURES for name in (THEORY if given == "theory" else [given])]
+        if unknown := [name for name in wanted if name not in PICTURES]:
+            raise WrongUse(f"Figure {unknown[0]!r} is not known. Choose from theory, {', '.join(PICTURES)}.")
+        written: dict[str, list[Path]] = {}
+        with out.progress("draw", len(wanted), "figures") as step:
+
+            def done(name: str, paths: list[Path]) -> None:
+                written[name] = paths
+                step(1)
+
+            draw_all(wanted, self.tables, self.out, self.formats, max(1, self.workers), done)
+        for name, paths in written.items():
+            out.show(f"{name:<20} " + "  ".join(str(path) for path in paths))
+        return written
+
+
+@dataclass(frozen=True, kw_only=True)
+class List:
+    """List the figures and the tables they need."""
+
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Print one line a figure."""
+        needs = {name: [*(f"published figure {n}" for n in p.published), *p.tables] for name, p in PICTURES.items()}
+        out.table("Figures", ("figure", "needs"), [[name, ", ".join(need)] for name, need in needs.items()])
+        return needs
+
+
+if __name__ == "__main__":
+    main("figures", {"make": Make, "list": List}, "Every picture of the toolkit, drawn from results tables.")

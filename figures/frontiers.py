@@ -1,0 +1,88 @@
+"""Trade-off frontiers of two losses: the points, and the lower-left hull that the paper draws."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures import style
+from figures.tables import Rows
+from theory.frontier import lower_left_hull
+
+VIEWS = (("loss_ft", "loss_ret"), ("loss_ret", "loss_pre"))
+
+
+def linear_frontiers(table: Any) -> Figure:
+    """The linear model's stage-2 x stage-3 sweep in both views."""
+    rows = Rows(table)
+    figure, axes = style.panels(1, 2, height=2.7)
+    for ax, (x, y) in zip(axes[0], VIEWS, strict=True):
+        for method in rows.distinct("method"):
+            points = rows.where(method=method)
+            _series(ax, method, points[x], points[y])
+        style.label(ax, x, y)
+    style.legend_below(figure, _handles(rows.distinct("method")), 2)
+    return figure
+
+
+def published(table: Any) -> Figure:
+    """One of the paper's frontier figures from its points; the hull is ours, circled points the paper's own vertices."""
+    rows = Rows(table)
+    names = rows.distinct("published.panel")
+    pipelines = {name: rows.where(published__panel=name)["pipeline"][0] for name in names}
+    columns = min(4, len(names))
+    count = -(-len(names) // columns)
+    figure, axes = style.panels(
+        count, columns, width=style.PAGE if columns > 1 else style.COLUMN, height=2.35 * count + 0.5
+    )
+    for ax in axes.flat[len(names) :]:
+        ax.axis("off")
+    for ax, name in zip(axes.flat, names, strict=False):
+        panel = rows.where(published__panel=name)
+        x, y = panel["published.x"][0], panel["published.y"][0]
+        shown = panel["published.in_axes"] == 1
+        for method in panel.distinct("method"):
+            series = panel.where(method=method)
+            _series(ax, method, series[x], series[y], vertices=series["published.on_drawn_frontier"] == 1)
+        _limits(ax, panel[x][shown], panel[y][shown])
+        ax.set_title(pipelines[name].replace(">", " → "), fontsize=6.5)
+        style.label(ax, x, y)
+        ax.xaxis.label.set_size(7)
+        ax.yaxis.label.set_size(7)
+    handles = [
+        *_handles(rows.distinct("method")),
+        Line2D([], [], color="0.4", marker="o", mfc="none", ls="none", ms=6, label="vertex in the paper"),
+    ]
+    style.legend_below(figure, handles, min(5, len(handles)))
+    source = rows["study"][0].replace("figure", "Figure ")
+    figure.suptitle(
+        f"{source} of arXiv 2605.12705, {rows['scale'][0]} model; losses in nats/token", fontsize=8, x=0.01, ha="left"
+    )
+    return figure
+
+
+def _limits(ax: Axes, x: Any, y: Any) -> None:
+    """Show what the printed axes showed: the range of the points inside them, with a margin."""
+    for low, high, put in ((x.min(), x.max(), ax.set_xlim), (y.min(), y.max(), ax.set_ylim)):
+        margin = 0.05 * (high - low)
+        put(low - margin, high + margin)
+
+
+def _series(ax: Axes, method: str, x: Any, y: Any, vertices: Any = None) -> None:
+    """Points of one method, its hull, and (published) circles around the vertices that the paper drew."""
+    colour, marker, dash = style.METHODS[method]
+    ax.scatter(x, y, s=9, color=colour, marker=marker, alpha=0.35, linewidths=0)
+    hull = lower_left_hull(np.stack([x, y], axis=1))
+    ax.plot(x[hull], y[hull], color=colour, ls=dash, marker=marker, ms=3)
+    if vertices is not None:
+        ax.scatter(x[vertices], y[vertices], s=30, facecolors="none", edgecolors=colour, linewidths=0.6)
+
+
+def _handles(methods: list[str]) -> list[Line2D]:
+    made = []
+    for method in methods:
+        colour, marker, dash = style.METHODS[method]
+        made.append(Line2D([], [], color=colour, marker=marker, ls=dash, label=style.METHOD_NAMES.get(method, method)))
+    return made

@@ -1,0 +1,131 @@
+"""One look for every picture: fonts, sizes for a two-column paper, a colour-blind safe palette, names of axes.
+
+Black is unmixed and purple mixed, as in the paper; everything else comes from seaborn's colour-blind palette and is told
+apart by marker or dash as well.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.35, 6.9
+"""Widths in inches: one column, and both."""
+
+_BLUE, _ORANGE, _GREEN, _VERMILION = (sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3))
+UNMIXED, MIXED = "#000000", "#8e44ad"
+METHODS: dict[str, tuple[str, str, str]] = {
+    "unmixed": (UNMIXED, "o", "-"),
+    "mixed": (MIXED, "o", "-"),
+    "mixed+dropout": (_ORANGE, "^", "-"),
+    "mixed+replay": (_GREEN, "s", "-"),
+    "unmixed+dropout": (_ORANGE, "^", "--"),
+    "unmixed+replay": (_GREEN, "s", "--"),
+    "fft_unmixed": (UNMIXED, "o", "-"),
+    "fft_mixed": (MIXED, "o", "-"),
+    "lora_unmixed": (UNMIXED, "s", "--"),
+    "lora_mixed": (MIXED, "s", "--"),
+}
+"""Method -> colour, marker, dash."""
+METHOD_NAMES = {
+    "fft_unmixed": "full fine-tuning, unmixed",
+    "fft_mixed": "full fine-tuning, mixed",
+    "lora_unmixed": "LoRA, unmixed",
+    "lora_mixed": "LoRA, mixed",
+}
+BLOCKS = {"invariant": (_BLUE, "-"), "inconsistent": (_VERMILION, "--"), "specialised": (_GREEN, "-.")}
+"""Feature block -> colour, dash."""
+SIZES = {30_000_000: (_BLUE, "o"), 150_000_000: (_ORANGE, "s"), 300_000_000: (_GREEN, "^")}
+"""Tokens of D_post -> colour, marker."""
+
+AXES = {
+    "loss_im": r"immediate loss $L_\mathrm{im}$",
+    "loss_ret": r"retained loss $L_\mathrm{ret}$",
+    "loss_ft": r"fine-tuning loss $L_\mathrm{ft}$",
+    "loss_pre": r"retained pretraining loss $L_\mathrm{pre}$",
+    "exposure": r"early exposure $\lambda$",
+    "alpha": r"mixture weight $\alpha$",
+    "t_ft": r"stage-3 flow time $t_\mathrm{ft}$",
+    "problem.beta": r"specialised target $\beta$",
+}
+"""Column -> axis label, without its unit."""
+NATS = " (nats/token)"
+
+
+def apply() -> None:
+    """Set the look; called once before drawing."""
+    sns.set_theme(context="paper", style="ticks", palette="colorblind")
+    mpl.rcParams.update(
+        {
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "legend.fontsize": 7,
+            "legend.frameon": False,
+            "legend.handlelength": 2.2,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "axes.linewidth": 0.8,
+            **{
+                f"{axis}tick.{which}.{what}": value
+                for axis in "xy"
+                for which, size in (("major", 3.0), ("minor", 1.8))
+                for what, value in (("size", size), ("width", 0.8 if which == "major" else 0.5))
+            },
+            "lines.linewidth": 1.3,
+            "lines.markersize": 3.5,
+            "figure.constrained_layout.use": True,
+            "savefig.dpi": 200,
+            "pdf.fonttype": 42,
+        }
+    )
+
+
+def panels(rows: int, columns: int, *, width: float = PAGE, height: float, **options: Any) -> tuple[Figure, Any]:
+    """A figure of `width` x `height` inches and its axes as a two-dimensional array."""
+    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+
+
+def label(ax: Axes, x: str, y: str, unit: str = "") -> None:
+    """Name both axes by their columns; `unit` goes to losses."""
+    ax.set_xlabel(AXES[x] + (unit if x.startswith("loss") else ""))
+    ax.set_ylabel(AXES[y] + (unit if y.startswith("loss") else ""))
+
+
+def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
+    """One legend for the whole figure, below it."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+FORMATS = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+"""File formats, each with the metadata that would make two equal pictures differ."""
+
+
+def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:
+    """Write `name.<format>` into `folder`, without timestamps: the same table gives the same file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = figure.get_layout_engine()
+    if engine is not None:  # lay out once, not once a format
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    paths = []
+    for kind in formats:
+        path = folder / f"{name}.{kind}"
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            figure.savefig(partial, format=kind, metadata=FORMATS[kind])
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        paths.append(path)
+    plt.close(figure)
+    return paths

@@ -1,0 +1,47 @@
+"""Reading columns and rows out of a results table for drawing."""
+
+from typing import Any
+
+import numpy as np
+
+
+class Rows:
+    """A results table as numpy columns, selected by conditions."""
+
+    def __init__(self, table: Any, keep: Any = None) -> None:
+        """Args: table: a results table; keep: boolean mask over its rows (all, if absent)."""
+        self._table = table
+        self._keep = np.ones(table.num_rows, dtype=bool) if keep is None else keep
+
+    def __len__(self) -> int:
+        """Number of selected rows."""
+        return int(self._keep.sum())
+
+    def __getitem__(self, name: str) -> Any:
+        """A column of the selected rows: floats with nan for null, or strings."""
+        return self._column(name)[self._keep]
+
+    def _column(self, name: str) -> Any:
+        column = self._table[name].combine_chunks()
+        if hasattr(column, "dictionary"):
+            return np.asarray(column.to_pylist(), dtype=object)
+        return column.to_numpy(zero_copy_only=False).astype(float)
+
+    def where(self, **values: Any) -> "Rows":
+        """The rows whose columns have these values; write dots as double underscores. None keeps the nulls."""
+        keep = self._keep.copy()
+        for name, value in values.items():
+            column = self._column(name.replace("__", "."))
+            if value is None:
+                keep &= np.array([entry is None or entry != entry for entry in column])
+            else:
+                keep &= column == value
+        return Rows(self._table, keep)
+
+    def distinct(self, name: str) -> list[Any]:
+        """The values of a column among the selected rows, in order of appearance, without nulls."""
+        return [value for value in dict.fromkeys(self[name].tolist()) if value is not None and value == value]
+
+    def sorted_by(self, name: str) -> Any:
+        """Order of the selected rows by a column."""
+        return np.argsort(self[name], kind="stable")
