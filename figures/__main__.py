@@ -8,13 +8,12 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from figures.make import PICTURES, THEORY, draw_all
-from theory.commands import Json
-from theory.console import Output, main
+from theory.console import Command, Json, Output, main
 from theory.settings import WrongUse
 
 
 @dataclass(frozen=True, kw_only=True)
-class Make:
+class Make(Command):
     """Draw figures as PDF and PNG from tables: all of them, or those named (`theory` names all theory figures).
 
     The published figures need nothing but this repository; theory figures need the tables of `python -m theory study`.
@@ -51,7 +50,7 @@ class Make:
 
 
 @dataclass(frozen=True, kw_only=True)
-class List:
+class List(Command):
     """List the figures and the tables they need."""
 
     json: Json = False

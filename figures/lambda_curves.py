@@ -12,7 +12,6 @@ from figures.tables import Rows
 
 SPLITS = {"independent": "(a) stage 2 to convergence", "compute-matched": "(b) compute-matched: one pass in all"}
 WHEN = {"loss_im": "before fine-tuning", "loss_ret": "after fine-tuning"}
-FITS = {"fit to this half, equal step sizes": "-", "fit to both halves, free step ratio": ":"}
 
 
 def alpha_curves(table: Any) -> Figure:
@@ -99,24 +98,20 @@ def overlay(published_table: Any, fitted: Any) -> Figure:
     for j, (split, when) in enumerate((split, when) for split in SPLITS for when in WHEN):
         for size, (colour, marker) in style.SIZES.items():
             seen = points.where(split=split, tokens_post=size)
-            for method, dash in FITS.items():
-                line = curves.where(split=split, tokens_post=size, method=method)
-                axes[0, j].plot(line["exposure"], line[when], color=colour, ls=dash)
-                if dash == "-":
-                    left_over = seen[when] - np.interp(seen["exposure"], line["exposure"], line[when])
-                    axes[1, j].plot(seen["exposure"], left_over, marker=marker, color=colour, lw=0.8)
+            line = curves.where(split=split, tokens_post=size)
+            axes[0, j].plot(line["exposure"], line[when], color=colour)
+            left_over = seen[when] - np.interp(seen["exposure"], line["exposure"], line[when])
+            axes[1, j].plot(seen["exposure"], left_over, marker=marker, color=colour, lw=0.8)
         axes[1, j].axhline(0, color="0.6", lw=0.8)
         axes[1, j].set_ylim(-0.14, 0.14)
         axes[1, j].set_xlabel(style.AXES["exposure"])
         axes[0, j].set_xlabel("")
-        own = curves.where(split=split, method=next(iter(FITS)))
         if when == "loss_im":
-            axes[1, j].set_title(
-                f"residuals of the solid fit; rms (both losses) {own['problem.rmse'][0]:.3f}", fontsize=7
-            )
+            rmse = curves.where(split=split)["problem.rmse"][0]
+            axes[1, j].set_title(f"left over: {rmse:.3f} nats rms (both losses)", fontsize=7)
     axes[1, 0].set_ylabel("published − fit\n(nats/token)")
-    handles = [*_sizes(), *(Line2D([], [], color="0.3", ls=dash, label=method) for method, dash in FITS.items())]
-    style.legend_below(figure, handles, 3)
+    fitted_line = Line2D([], [], color="0.3", label="best fit of the plain linear model, equal step sizes")
+    style.legend_below(figure, [*_sizes(), fitted_line], 2)
     return figure
 
 

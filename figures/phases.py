@@ -45,7 +45,7 @@ def _map(figure: Figure, ax: Axes, rows: Rows, x_name: str, y_name: str, what: s
     order = np.lexsort((field[x_name], field[y_name]))
     loss = field["loss_ret"][order].reshape(len(y), len(x))
     name, cmap = style.AXES["loss_ret"], "viridis"
-    limits: dict[str, float] = {}
+    limits: dict[str, Any] = {}
     if what == "gain":
         loss = loss[0][None, :] - loss
         name, cmap = r"$L_\mathrm{ret}$ unmixed $-$ $L_\mathrm{ret}$ at $\alpha$", "PuOr"

@@ -56,38 +56,35 @@ AXES = {
 NATS = " (nats/token)"
 
 
+_TICKS = {"major.size": 3.0, "major.width": 0.8, "minor.size": 1.8, "minor.width": 0.5}
+
+
 def apply() -> None:
     """Set the look; called once before drawing."""
     sns.set_theme(context="paper", style="ticks", palette="colorblind")
-    mpl.rcParams.update(
-        {
-            "font.family": "sans-serif",
-            "font.sans-serif": ["DejaVu Sans"],
-            "font.size": 8,
-            "axes.titlesize": 8,
-            "axes.labelsize": 8,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
-            "legend.fontsize": 7,
-            "legend.frameon": False,
-            "legend.handlelength": 2.2,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "axes.linewidth": 0.8,
-            **{
-                f"{axis}tick.{which}.{what}": value
-                for axis in "xy"
-                for which, size in (("major", 3.0), ("minor", 1.8))
-                for what, value in (("size", size), ("width", 0.8 if which == "major" else 0.5))
-            },
-            "lines.linewidth": 1.3,
-            "lines.markersize": 3.5,
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 200,
-            "pdf.fonttype": 42,
-        }
-    )
+    ticks = {f"{axis}tick.{what}": size for axis in "xy" for what, size in _TICKS.items()}
+    look: dict[str, Any] = ticks | {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 8,
+        "axes.titlesize": 8,
+        "axes.labelsize": 8,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
+        "legend.frameon": False,
+        "legend.handlelength": 2.2,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "axes.linewidth": 0.8,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 3.5,
+        "figure.constrained_layout.use": True,
+        "savefig.dpi": 200,
+        "pdf.fonttype": 42,
+    }
+    mpl.rcParams.update(look)
 
 
 def panels(rows: int, columns: int, *, width: float = PAGE, height: float, **options: Any) -> tuple[Figure, Any]:

@@ -33,7 +33,7 @@ def namespace(*values: object) -> Any:
 
 def is_zero(value: object) -> bool:
     """Whether a setting is the plain number zero, so that its term can be left out rather than added."""
-    return isinstance(value, int | float) and value == 0
+    return isinstance(value, int | float) and bool(value == 0)
 
 
 def lead_with_modes(rows: list[Number], ndim: int) -> Shaped[Any, "modes ..."]:

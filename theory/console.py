@@ -11,12 +11,14 @@ import math
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 
 from theory.settings import WrongUse
 
@@ -29,7 +31,7 @@ class Output:
         from rich.console import Console
 
         self.as_json = as_json
-        self.console = Console(quiet=as_json, highlight=False, width=None if sys.stdout.isatty() else 120)
+        self.console = Console(quiet=as_json, highlight=False, width=None if sys.stdout.isatty() else 140)
         self.errors = Console(stderr=True, highlight=False)
 
     def show(self, text: Any) -> None:
@@ -43,7 +45,9 @@ class Output:
 
         made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         for i, head in enumerate(heads):
-            made.add_column(head, justify="left" if i == 0 or not rows or isinstance(rows[0][i], str) else "right")
+            made.add_column(
+                head, justify="left" if i == 0 or not rows or isinstance(rows[0][i], str) else "right", overflow="fold"
+            )
         for row in rows:
             made.add_row(*(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row))
         self.console.print(made)
@@ -65,11 +69,16 @@ class Output:
             yield lambda count: shown.advance(handle, count)
 
 
-class Command(Protocol):
+Json = Annotated[bool, tyro.conf.arg(help="Print one JSON document on standard output, and nothing else there.")]
+"""The option that every command has, under the name `json`."""
+
+
+class Command(ABC):
     """A command: a dataclass of its options with `run`, which prints for people and returns the JSON document."""
 
-    json: bool
+    json: Json
 
+    @abstractmethod
     def run(self, out: Output) -> Any:
         """Carry it out."""
 
@@ -105,14 +114,12 @@ def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments:
 def _parse(
     room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str], as_json: bool
 ) -> Any:
-    import tyro
-
     heard = io.StringIO()
     try:
         if as_json:  # tyro explains wrong use at length; keep standard output for the document
             with redirect_stdout(heard), redirect_stderr(sys.stderr):
-                return _cli(tyro, room, commands, about, arguments)
-        return _cli(tyro, room, commands, about, arguments)
+                return _cli(room, commands, about, arguments)
+        return _cli(room, commands, about, arguments)
     except SystemExit as stop:
         code = int(stop.code or 0)
         if as_json and "--help" not in arguments and "-h" not in arguments:
@@ -123,7 +130,7 @@ def _parse(
         return code
 
 
-def _cli(tyro: Any, room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str]) -> Any:
+def _cli(room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str]) -> Any:
     return tyro.extras.subcommand_cli_from_dict(
         dict(commands),
         prog=f"python -m {room}",

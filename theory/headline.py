@@ -12,7 +12,7 @@ import numpy as np
 
 from theory import results
 from theory.arrays import Array, Bool, Float
-from theory.console import Output
+from theory.console import Command, Json, Output
 from theory.settings import WrongUse
 
 NOTABLE = 0.1
@@ -64,7 +64,7 @@ def sweep_counts(path: Path) -> dict[str, int]:
 
 def fit_summary(path: Path) -> dict[str, Any]:
     """What the best fits at equal step sizes say: rms, the fitted changes of Figure 3a, and where 3b has its minima."""
-    rows = [row for row in results.read(path).to_pylist() if row["method"] == "fit to this half, equal step sizes"]
+    rows = [row for row in results.read(path).to_pylist() if row["method"] == "best fit"]
     if not rows:
         raise WrongUse(f"{path} holds no fits. Make it with `python -m theory study overlay`.")
     first = [row for row in rows if row["split"] == "independent"]
@@ -87,15 +87,14 @@ def fit_summary(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Headline:
+class Headline(Command):
     """The three numbers to look at first, from a sweep (alpha slowest, from 0) and the overlay study."""
 
     sweep: Path = Path("out/theory/sweep.parquet")
     """Table of `python -m theory sweep alpha=0:...`."""
     overlay: Path = Path("out/theory/overlay.parquet")
     """Table of `python -m theory study overlay`."""
-    json: bool = False
-    """Print one JSON document on standard output, and nothing else there."""
+    json: Json = False
 
     def run(self, out: Output) -> Any:
         """Compute and print."""

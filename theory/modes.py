@@ -135,22 +135,20 @@ def deep(state: State, drive: Drive, time: Number, depth: int) -> State:
     a, c, g = (xp.asarray(value, dtype=float) for value in (strength, drive.variance, drive.growth))
     q = 2 - 2 / depth
     toward_zero = a * (1 + 2 * depth * q * c * time * a**q) ** (-1 / q)
-    regular = (a > 0) & (c > 0) & (g > 0)
-    c, g = xp.where(regular, c, 1.0), xp.where(regular, g, 1.0)
+    negligible = g <= 1e-16 * a * c  # the target is 0, or cannot be told from 0 beside a
+    moving = (a > 0) & (c > 0) & ~negligible & (a * c != g)  # elsewhere: frozen, or on the way to zero
+    c, g = xp.where(moving, c, 1.0), xp.where(moving, g, 1.0)
     s = g / c
-    a = xp.where(regular, a, s / 2)
-    regular_gap = xp.where(a == s, 1.0, xp.abs(s - a))  # a = s exactly is a fixed point, restored below
-    side = xp.where(a < s, 1.0, -1.0)
-    z0 = xp.log(a / regular_gap)
+    start = xp.where(moving, a, s / 2)
+    side = xp.where(start < s, 1.0, -1.0)
+    z0 = xp.log(start / xp.abs(s - start))
     goal = _antiderivative(z0, side, depth) + 2 * depth * c * s**q * time
-    z = _invert(goal, z0, side, depth)
-    tail = side * xp.exp(-z)
-    after, gap = s / (1 + tail), s * tail / (1 + tail)
-    moved = regular & (xp.asarray(strength) != s)
-    frozen = xp.where((xp.asarray(drive.variance) > 0) & ~regular, toward_zero, xp.asarray(strength, dtype=float))
+    tail = side * xp.exp(-_invert(goal, z0, side, depth))
+    resting = xp.where(negligible & (xp.asarray(drive.variance) > 0), toward_zero, a)
+    gap = s * tail / (1 + tail) + xp.where(moving, drive.pull / c, 0.0)
     return State(
-        xp.where(moved, after, frozen),
-        xp.where(moved, gap + xp.where(regular, drive.pull / c, 0.0), shortfall - (frozen - strength)),
+        xp.where(moving, s / (1 + tail), resting),
+        xp.where(moving, gap, shortfall - (resting - a)),
     )
 
 

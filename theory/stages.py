@@ -80,7 +80,7 @@ def mixture(modes: Modes, weights: Mapping[int, Number], weight_decay: Number = 
 
 def is_one(weight: Number) -> bool:
     """Whether a mixture weight is the plain number one: that task alone."""
-    return isinstance(weight, int | float) and weight == 1
+    return isinstance(weight, int | float) and bool(weight == 1)
 
 
 def solve(modes: Modes, schedule: Mapping[str, Number]) -> Solution:

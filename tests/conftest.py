@@ -1,0 +1,26 @@
+"""Shapes and types are checked at run time in every test; matplotlib draws to memory; nothing reads the user's settings."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import tests.checker  # noqa: F401 (the hook finds it by name)
+from jaxtyping import install_import_hook
+
+_HOOK = install_import_hook(["theory", "figures"], "tests.checker.check")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "allow")
+settings.register_profile("house", deadline=None, max_examples=60, derandomize=True, print_blob=True)
+settings.load_profile("house")
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """An empty working directory, so that a command that writes somewhere by default cannot touch the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

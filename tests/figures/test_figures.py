@@ -1,0 +1,98 @@
+"""Every figure draws from its tables, is named, labelled, within its page, and the same twice; figures solve nothing."""
+
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from figures import style
+from figures.__main__ import List, Make
+from figures.make import PICTURES, THEORY, draw
+from theory import WrongUse, results
+from theory.console import run
+from theory.studies import STUDIES
+
+FIGURES = Path(__file__).resolve().parents[2] / "figures"
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    for name, study in STUDIES.items():
+        results.write(study(), folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_figure_is_drawn_and_labelled(name, tables, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "close", shown.append)
+    paths = draw(name, tables, tmp_path, ("png",))
+    assert [path.name for path in paths] == [f"{name}.png"]
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == paths
+    figure = shown[0]
+    renderer = figure.canvas.get_renderer()
+    visible = [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
+    for ax in visible:
+        assert ax.lines or ax.collections
+        assert any(other.get_xlabel() for other in visible)
+    assert all(any(ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) for ax in [a]) for a in visible)
+    width, height = figure.canvas.get_width_height()
+    for legend in figure.legends:
+        box = legend.get_window_extent(renderer)
+        assert box.x0 >= -1
+        assert box.x1 <= width + 1
+        assert box.y0 >= -1
+    for ax in visible:
+        for text in (ax.xaxis.label, ax.yaxis.label, ax.title):
+            box = text.get_window_extent(renderer)
+            if text.get_text():
+                assert box.x0 >= -1
+                assert box.x1 <= width + 1
+                assert box.y0 >= -1
+                assert box.y1 <= height + 1
+    monkeypatch.undo()
+    plt.close("all")
+
+
+def test_the_same_table_gives_the_same_file(tables, tmp_path):
+    one, two = (draw("frontiers", tables, tmp_path / place) for place in ("a", "b"))
+    for left, right in zip(one, two, strict=True):
+        assert left.read_bytes() == right.read_bytes()
+
+
+def test_figures_neither_solve_nor_train():
+    for path in FIGURES.glob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"^\s*(from|import) (jax|torch|scipy|sims|lm_experiments)\b", text, re.MULTILINE), path
+        assert not re.search(r"\b(predict|solve|optimum|evaluate|fit)\(", text), path
+
+
+def test_methods_differ_by_more_than_colour():
+    seen = [value for name, value in style.METHODS.items() if not name.startswith("fft")]
+    assert len(set(seen)) == len(seen)
+    assert len({marker + dash for _, marker, dash in (style.METHODS[m] for m in ("mixed", "mixed+dropout", "mixed+replay"))}) == 3
+
+
+def test_the_command_draws_lists_and_refuses(tables, tmp_path, capsys):
+    commands = {"make": Make, "list": List}
+    arguments = ["make", "alpha_curves", "published_figure12", "--tables", str(tables), "--out", str(tmp_path), "--json"]
+    assert run("figures", commands, "test", arguments) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert all(Path(path).exists() for paths in written.values() for path in paths)
+    assert {Path(path).suffix for paths in written.values() for path in paths} == {".pdf", ".png"}
+    assert run("figures", commands, "test", ["list", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == set(PICTURES)
+    assert run("figures", commands, "test", ["make", "figure1"]) == 2
+    assert "figure1" in capsys.readouterr().err
+    assert run("figures", commands, "test", ["make", "theory", "--tables", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
+    assert "python -m theory study" in capsys.readouterr().err
+    assert set(THEORY) < set(PICTURES)
+
+
+def test_a_missing_table_names_its_command(tmp_path):
+    with pytest.raises(WrongUse, match="python -m theory study phase_beta"):
+        draw("phase_beta", tmp_path, tmp_path)

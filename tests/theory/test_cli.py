@@ -1,0 +1,207 @@
+"""The command line: exit codes, one error paragraph, one JSON document, nothing left behind."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from theory import predict, results
+from theory.commands import COMMANDS
+from theory.console import run
+
+
+def call(capsys, *arguments):
+    """Run one command in this process; returns exit code, standard output, standard error."""
+    code = run("theory", COMMANDS, "test", list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def call_json(capsys, *arguments):
+    code, out, _ = call(capsys, *arguments, "--json")
+    return code, json.loads(out)
+
+
+def test_solve_prints_the_library_numbers(capsys):
+    code, got = call_json(capsys, "solve", "--alpha", "0.3", "--t-ft", "2", "--beta", "1.1")
+    assert code == 0
+    expected = predict({"alpha": 0.3, "t_ft": 2.0, "beta": 1.1})
+    assert got["losses"] == pytest.approx({name: float(value) for name, value in expected._asdict().items()}, rel=1e-14)
+    assert got["modes"] == ["invariant", "inconsistent", "specialised"]
+    assert set(got["strengths"]) == {"start", "pre", "post", "ft"}
+    code, out, _ = call(capsys, "solve")
+    assert code == 0
+    for word in ("loss_ret", "inconsistent", "C.6", "exposure"):
+        assert word in out
+
+
+def test_solve_reads_files_lists_and_standard_input(capsys, tmp_path, monkeypatch):
+    modes = {
+        "variance": {"pre": [1, 0], "post": [1, 1], "ft": [1, 0]},
+        "sigma": {"pre": [0.4, 0], "post": [1.4, 0.9], "ft": [0.4, 0]},
+    }
+    blocks = {"n": 2, "k": 1, "alpha": 0.2}
+    path = tmp_path / "problems.json"
+    path.write_text(json.dumps([{"modes": modes, "alpha": 0.2}, blocks, {**blocks, "exposure": 0.5, "split": "compute-matched"}]))
+    code, got = call_json(capsys, "solve", "--file", str(path))
+    assert code == 0
+    assert got[0]["losses"] == pytest.approx(got[1]["losses"], rel=1e-12)
+    assert got[2]["settings"]["t_post"] == 1.0
+    assert got[2]["settings"]["t_pre"] == 21.0
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(blocks)))
+    code, one = call_json(capsys, "solve", "--file", "-")
+    assert (code, one["losses"]) == (0, got[1]["losses"])
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ("{", "JSON"),
+        ("[]", "empty list"),
+        ("3", "not a JSON object"),
+        ('{"gamma": 1}', "gamma"),
+        ('{"alpha": 2}', "alpha = 2"),
+        ('{"alpha": "a lot"}', "not a number"),
+        ('{"alpha": NaN}', "nan"),
+        ('{"depth": 2.5}', "whole"),
+        ('{"depth": 3, "imbalance": 0.1}', "imbalance"),
+        ('{"modes": {"variance": {"pre": [1]}}}', "variance"),
+        ('{"modes": {"variance": {"pre": [1], "post": [1], "ft": [1]}, "sigma": {"pre": [1], "post": [1, 2], "ft": [1]}}}', "lengths"),
+        ('{"modes": {"variance": {"pre": [-1], "post": [1], "ft": [1]}, "sigma": {"pre": [1], "post": [1], "ft": [1]}}}', "variance.pre"),
+        ('{"modes": {"variance": {"pre": [[1]], "post": [1], "ft": [1]}, "sigma": {"pre": [1], "post": [1], "ft": [1]}}}', "flat list"),
+        ('{"modes": {"variance": {"pre": [1], "post": [1], "ft": [1]}, "sigma": {"pre": [1], "post": [1], "ft": [1]}, "speed": 1}}', "speed"),
+    ],
+)  # fmt: skip
+def test_wrong_documents_are_wrong_use(capsys, tmp_path, document, says):
+    path = tmp_path / "p.json"
+    path.write_text(document)
+    code, out, err = call(capsys, "solve", "--file", str(path))
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert says in err
+    assert err.count("\n") == 1  # one paragraph
+
+
+def test_sweep_writes_the_table_it_promises(capsys, outside):
+    code, got = call_json(capsys, "sweep", "alpha=0:1:11", "t_ft=0.1,1", "--beta", "1.1", "--out", "s.parquet")
+    assert code == 0
+    assert got["points"] == 22
+    table = results.read(outside / "s.parquet")
+    rows = table.to_pylist()
+    assert len(rows) == 22
+    assert {row["problem.beta"] for row in rows} == {1.1}
+    assert {row["config_hash"] for row in rows} == {got["config_hash"]}
+    one = rows[13]
+    expected = predict({"alpha": one["alpha"], "t_ft": one["t_ft"], "beta": 1.1})
+    assert [one[name] for name in expected._fields] == pytest.approx([float(x) for x in expected], rel=1e-12)
+
+
+def test_streaming_writes_the_same_rows(capsys, outside):
+    axes = ("alpha=0:1:70", "t_post=0:2:70", "t_ft=0.1:5:80:log")
+    for name, more in (("whole", ()), ("streamed", ("--stream",))):
+        assert call(capsys, "sweep", *axes, "--out", f"{name}.parquet", *more)[0] == 0
+    assert results.read(outside / "whole.parquet").equals(results.read(outside / "streamed.parquet"))
+
+
+def test_sweep_over_exposure_records_what_the_recipe_means(capsys, outside):
+    code, _ = call_json(capsys, "sweep", "exposure=0,0.5,1", "--split", "compute-matched", "--post-time", "4", "--out", "e.parquet")
+    assert code == 0
+    rows = results.read(outside / "e.parquet").to_pylist()
+    assert [row["t_post"] for row in rows] == [4.0, 2.0, 0.0]
+    assert [row["alpha"] for row in rows] == pytest.approx([0, 2 / 22, 4 / 24])
+    assert {row["split"] for row in rows} == {"compute-matched"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("sweep", "gamma=1,2"), "gamma"),
+        (("sweep", "t_pre=-1,1"), "t_pre = -1"),
+        (("sweep", "alpha=0:2:3"), "alpha = 2"),
+        (("sweep", "alpha=0:1:0"), "empty"),
+        (("sweep",), "at least one axis"),
+        (("sweep", "alpha=0:1:100000", "beta=0:1:100000"), "memory"),
+        (("sweep", "alpha=0:1:1000000", "beta=0:1:1000000", "--stream"), "--limit"),
+        (("sweep", "alpha=0:1:3", "--out", "/proc/nowhere/x.parquet"), "cannot be written"),
+        (("sweep", "alpha=0:1:3", "--t-ft", "-2"), "t_ft = -2"),
+        (("sweep", "alpha=0:1:3", "--depth", "3", "--imbalance", "0.1"), "imbalance"),
+        (("optimum", "exposure=0,1"), "lambda"),
+        (("optimum", "alpha=0,1"), "alpha"),
+        (("study", "nothing"), "nothing"),
+        (("headline", "--sweep", "absent.parquet"), "absent.parquet"),
+        (("solve", "--file", "absent.json"), "absent.json"),
+    ],
+)
+def test_wrong_use_exits_2_and_leaves_no_file(capsys, outside, arguments, says):
+    code, out, err = call(capsys, *arguments)
+    assert code == 2
+    assert says in err
+    assert err.count("\n") == 1
+    assert [p for p in outside.rglob("*") if p.is_file()] == []
+    code, out, _ = call(capsys, *arguments, "--json")
+    assert code == 2
+    assert says in json.loads(out)["error"]
+
+
+@pytest.mark.parametrize("arguments", [("solve", "--gamma", "1"), ("solve", "--alpha", "much"), ("walk",), ("optimum", "--split", "both")])
+def test_misspelt_options_exit_2(capsys, arguments):
+    assert call(capsys, *arguments)[0] == 2
+    code, out, _ = call(capsys, *arguments, "--json")
+    assert code == 2
+    assert "error" in json.loads(out)
+
+
+def test_a_full_disk_is_a_failure_that_leaves_nothing(capsys, outside, monkeypatch):
+    import pyarrow.parquet as pq
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    code, _, err = call(capsys, "sweep", "alpha=0:1:3", "--out", "s.parquet")
+    assert code == 1
+    assert "No space left" in err
+    assert list(outside.iterdir()) == []
+
+
+def test_optimum_reports_argmin_and_depth(capsys):
+    code, got = call_json(capsys, "optimum", "step_ratio=1,4", "t_ft=0.1")
+    assert code == 0
+    assert [row["loss_ret"]["interior"] for row in got] == [False, True]
+    assert got[0]["loss_ret"]["exposure"] == 0
+    assert got[1]["loss_ret"]["depth_below_zero"] > 0.5
+    assert "interior minimum" in call(capsys, "optimum")[1]
+
+
+def test_help_teaches_and_loads_nothing_heavy():
+    code = "import sys; from theory.commands import COMMANDS; print([m for m in ('jax', 'sympy', 'torch', 'matplotlib', 'scipy', 'pyarrow', 'moocore') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-m", "theory", "sweep", "--help"], capture_output=True, text=True, check=True)
+    assert "NAME=START:STOP:COUNT" in done.stdout
+    assert "--json" in done.stdout
+
+
+def test_an_interrupted_pipe_is_quiet():
+    done = subprocess.run(f"{sys.executable} -m theory solve | head -1", shell=True, capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
+
+
+def test_headline_on_a_small_sweep(capsys, outside):
+    from theory.studies import STUDIES
+
+    assert call(capsys, "sweep", "alpha=0:0.5:6", "beta=0.3:2.5:5", "sigma_ft=0.1:1.3:4", "t_post=0.05:5:8:log", "t_ft=0.01:10:8:log", "--out", "s.parquet")[0] == 0
+    results.write(STUDIES["overlay"](), outside / "o.parquet")
+    code, got = call_json(capsys, "headline", "--sweep", "s.parquet", "--overlay", "o.parquet")
+    assert code == 0
+    assert got["paper"]["latent"] == 2
+    assert got["paper"]["loss_ret"] == pytest.approx([-0.094765, -0.113188, -0.124672], abs=1e-6)
+    assert got["sweep"]["latent"] == 0 < got["sweep"]["gain"]
+    assert got["fit"]["argmin_3b"] == [0.0, 0.0, 0.0]
+    assert got["fit"]["stars_3b"] == [0.25, 0.25, 0.5]
+    assert np.mean(got["fit"]["change_3a"]["loss_im"]) < np.mean(got["paper"]["loss_im"])
+    assert call(capsys, "sweep", "t_ft=0.1,1", "--out", "wrong.parquet")[0] == 0
+    assert call(capsys, "headline", "--sweep", "wrong.parquet", "--overlay", "o.parquet")[0] == 2

@@ -1,0 +1,74 @@
+"""Frontiers: definitions by brute force, and the hulls that the paper drew."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from theory import WrongUse
+from theory.frontier import attainment, hypervolume, lower_left_hull, nondominated
+from theory.published import FRONTIER_FIGURES, load
+
+clouds = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=25).map(lambda p: np.array(p, dtype=float))
+
+
+@given(clouds)
+def test_nondominated_by_definition(points):
+    def beaten(p):
+        return any((q <= p).all() and (q < p).any() for q in points)
+
+    assert np.array_equal(nondominated(points), [not beaten(p) for p in points])
+
+
+@given(clouds)
+def test_hull_vertices_minimise_some_weighted_sum(points):
+    hull = lower_left_hull(points)
+    x, y = points[hull].T
+    assert (np.diff(x) > 0).all()
+    assert (np.diff(y) < 0).all()
+    slopes = np.diff(y) / np.diff(x)
+    assert (np.diff(slopes) > 0).all()
+    for angle in np.linspace(0.02, np.pi / 2 - 0.02, 41):
+        weight = np.array([np.cos(angle), np.sin(angle)])
+        assert (points[hull] @ weight).min() == pytest.approx((points @ weight).min())
+    assert nondominated(points)[hull].all()
+
+
+@given(clouds)
+def test_hypervolume_by_counting_cells(points):
+    cells = np.stack(np.meshgrid(np.arange(10) + 0.5, np.arange(10) + 0.5), axis=-1).reshape(-1, 2)
+    count = sum(any((p <= cell).all() for p in points) for cell in cells)
+    assert hypervolume(points, (10.0, 10.0)) == pytest.approx(count)
+
+
+def test_attainment_is_the_frontier_that_enough_sets_reach():
+    sets = [np.array([[1.0, 3.0], [3.0, 1.0]]) + shift for shift in (0.0, 0.1, 0.2)]
+    assert np.allclose(sorted(attainment(sets, 100.0).tolist()), [[1.2, 3.2], [3.2, 1.2]])
+    assert np.allclose(sorted(attainment(sets, 50.0).tolist()), [[1.1, 3.1], [3.1, 1.1]])
+
+
+def test_the_papers_lines_are_hulls_not_pareto_sets():
+    # all 90 series: every drawn vertex is on the hull; 82 lines equal it, the rest run off the stored page
+    equal, cut, smaller = 0, set(), 0
+    for figure in FRONTIER_FIGURES:
+        rows = load(figure).to_pylist()
+        for key in dict.fromkeys((row["published.panel"], row["method"]) for row in rows):
+            mine = [row for row in rows if (row["published.panel"], row["method"]) == key]
+            points = np.array([[row[row["published.x"]], row[row["published.y"]]] for row in mine])
+            drawn = {i for i, row in enumerate(mine) if row["published.on_drawn_frontier"]}
+            hull = set(lower_left_hull(points).tolist())
+            assert drawn <= hull
+            equal += drawn == hull
+            smaller += len(drawn) < nondominated(points).sum()
+            if drawn != hull:
+                cut.add((figure, key[0]))
+    assert equal == 82
+    assert cut == {(2, "a_left"), (2, "b_left"), (4, "a_left"), (4, "a_right"), (4, "b_right")}
+    assert smaller > 45  # most lines leave Pareto-optimal markers out
+
+
+def test_wrong_points_are_refused():
+    with pytest.raises(WrongUse, match="finite points"):
+        nondominated(np.array([[1.0, np.nan]]))
+    with pytest.raises(WrongUse, match="at least one set"):
+        attainment([])

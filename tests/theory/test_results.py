@@ -1,0 +1,72 @@
+"""The results table: what it accepts, what it refuses, and that a file is whole or absent."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from theory import WrongUse, results
+from theory.settings import WrongUse as SameWrongUse
+
+ROW = {"engine": "theory", "study": "test", "config_hash": "0", "code_version": "0"}
+
+
+def test_round_trip(tmp_path):
+    made = results.table(ROW | {"alpha": np.array([0.0, 0.5]), "loss_im": [1.0, 2.0], "seed": [1, 2], "problem.beta": [0.1, 0.2], "problem.note": ["a", "b"]})
+    path = results.write(made, tmp_path / "sub" / "t.parquet")
+    back = results.read(path)
+    assert back.equals(made)
+    assert back["problem.note"].to_pylist() == ["a", "b"]
+    assert back["loss_ret"].null_count == 2
+    assert back.schema.field("loss_im").metadata[b"about"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"lambda": [0.1], "loss_im": [1.0]}, "lambda is no column"),
+        ({"loss_im": [float("nan")]}, "loss_im is nan in row 0"),
+        ({"loss_ret": [1.0, float("inf")]}, "loss_ret is inf in row 1"),
+        ({"loss_im": [1.0], "alpha": [0.1, 0.2]}, "lengths"),
+        ({"alpha": [0.1]}, "No row has a loss"),
+        ({"loss_im": [1.0], "engine": [None]}, "engine"),
+    ],
+)
+def test_bad_rows_are_refused(columns, says):
+    with pytest.raises(WrongUse, match=says):
+        results.table(ROW | columns)
+
+
+def test_other_files_are_refused(tmp_path):
+    for name, content in (("missing.parquet", None), ("text.parquet", b"not parquet"), ("empty.parquet", b"")):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(WrongUse, match=name):
+            results.read(tmp_path / name)
+    whole = results.write(results.table(ROW | {"loss_im": np.ones(1000)}), tmp_path / "whole.parquet")
+    (tmp_path / "cut.parquet").write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(WrongUse, match=r"cut\.parquet"):
+        results.read(tmp_path / "cut.parquet")
+    pq.write_table(results.read(whole).drop_columns(["engine"]), tmp_path / "foreign.parquet")
+    with pytest.raises(SameWrongUse, match="lacks the column engine"):
+        results.read(tmp_path / "foreign.parquet")
+
+
+def test_nothing_is_left_of_a_write_that_fails(tmp_path):
+    path = tmp_path / "sweep.parquet"
+    path.write_text("the previous result")
+    with pytest.raises(RuntimeError), results.open_writer(path) as writer:
+        writer.write(ROW | {"loss_im": [1.0]})
+        raise RuntimeError("the machine went away")
+    assert path.read_text() == "the previous result"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["sweep.parquet"]
+
+
+def test_unwritable_places_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "below.parquet", tmp_path):
+        with pytest.raises(WrongUse, match="cannot be written"), results.open_writer(place):
+            raise AssertionError("the block must not run")
+
+
+def test_code_version_names_the_release():
+    assert results.code_version().startswith("0.1.0")

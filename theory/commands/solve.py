@@ -1,0 +1,149 @@
+"""`python -m theory solve`: one setting, or a file of them, mode by mode and stage by stage."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from theory import results
+from theory.allocation import Budget, allocate
+from theory.commands.setting import Setting
+from theory.console import Output
+from theory.features import BLOCKS, Blocks, modes_from_blocks, modes_from_json
+from theory.grid import WHOLE
+from theory.losses import LOSSES
+from theory.recipe import Recipe
+from theory.settings import WrongUse, check, ranges
+from theory.stages import DEFAULTS, Schedule, Solution, solve
+from theory.thresholds import assumptions, exposure_time
+
+STAGES = ("start", "pre", "post", "ft")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solve(Setting):
+    """Solve one setting: the strength of every mode and the four losses, stage by stage.
+
+    Or read settings from a file: a JSON object (or a list of them) with any of the options below as keys
+    (`t_pre`, `sigma_post`, ...), plus `exposure`, or with per-mode arrays under `modes`:
+    {"modes": {"variance": {"pre": [1, 0], "post": [1, 1], "ft": [1, 0]}, "sigma": {...}}, "alpha": 0.2}
+    """
+
+    exposure: float | None = None
+    """lambda: if given, it decides alpha and t_pre (and t_post, if compute-matched) from the budget."""
+    file: str | None = None
+    """JSON file with settings; - reads standard input."""
+
+    def run(self, out: Output) -> Any:
+        """Solve, print tables, return the numbers."""
+        if self.file is None:
+            return self._solve_blocks({} if self.exposure is None else {"exposure": self.exposure}, out)
+        document = _read_json(self.file)
+        if isinstance(document, list):
+            if not document:
+                raise WrongUse(f"--file {self.file} holds an empty list. Put at least one JSON object in it.")
+            return [self._solve_document(entry, out, f"{self.file}[{i}]") for i, entry in enumerate(document)]
+        return self._solve_document(document, out, self.file)
+
+    def _solve_document(self, document: Any, out: Output, name: str) -> Any:
+        if not isinstance(document, Mapping):
+            raise WrongUse(
+                f"{name} is not a JSON object with settings. See `python -m theory solve --help` for the form."
+            )
+        try:
+            if "modes" in document:
+                return self._solve_modes(document, out)
+            return self._solve_blocks(document, out)
+        except WrongUse as error:
+            raise WrongUse(f"In {name}: {error}") from error
+
+    def _solve_blocks(self, given: Mapping[str, Any], out: Output) -> Any:
+        own = {"exposure", "mixing", "split", *ranges(Budget)}
+        chosen = {name: value for name, value in given.items() if name not in own}
+        values = self.values() | _known(chosen, DEFAULTS)
+        Blocks(**{name: values[name] for name in asdict(self.blocks)})
+        Schedule(**{name: values[name] for name in asdict(self.schedule)})
+        values |= self._allocation(given)
+        solution = solve(modes_from_blocks(values), values)
+        held = assumptions(values)
+        document = _report(solution, BLOCKS, values, out)
+        out.table(
+            "Assumptions of the paper (reported, not enforced)",
+            ("", "assumption", "holds", "here"),
+            [(entry.source, entry.statement, "yes" if entry.holds else "no", entry.numbers) for entry in held],
+        )
+        exposure = values["alpha"] * values["t_pre"] + values["t_post"]
+        needed = float(exposure_time(values["beta"], values["init_scale"]))
+        out.show(
+            f"D_post exposure alpha t_pre + t_post = {exposure:.4g}; a specialised mode is half learned at {needed:.4g}."
+        )
+        return document | {"assumptions": [entry._asdict() for entry in held], "exposure_time": needed}
+
+    def _solve_modes(self, given: Mapping[str, Any], out: Output) -> Any:
+        modes = modes_from_json(given["modes"])
+        own = {"modes", "exposure", "mixing", "split", *ranges(Budget)}
+        values = asdict(self.schedule) | _known({k: v for k, v in given.items() if k not in own}, asdict(self.schedule))
+        Schedule(**values)
+        values |= self._allocation(given)
+        names = [f"mode {i + 1}" for i in range(len(modes.count))]
+        return _report(solve(modes, values), names, values, out)
+
+    def _allocation(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        if "exposure" not in given:
+            return {}
+        budget = Budget(**(asdict(self.budget) | {name: given[name] for name in ranges(Budget) if name in given}))
+        recipe = Recipe(
+            exposure=given["exposure"],
+            mixing=given.get("mixing", self.mixing),
+            split=given.get("split", self.split),
+            replay=given.get("replay", self.schedule.replay),
+        )
+        return allocate(recipe.exposure, recipe, budget)
+
+
+def _read_json(name: str) -> Any:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text()
+        return json.loads(text)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WrongUse(
+            f"--file {name} cannot be read as JSON ({error}). Give a file with one JSON object or a list of them."
+        ) from error
+
+
+def _known(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in given.items():
+        if name not in known:
+            raise WrongUse(f"{name!r} is no setting. Known settings: {', '.join(known)}.")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise WrongUse(f"{name} = {value!r} is not a number. Give one number.")
+        if name in WHOLE and value != int(value):
+            raise WrongUse(f"{name} = {value:g} counts something. Give a whole number.")
+        check(name, value, {"low": -np.inf, "high": np.inf, "open_low": False})
+    return {name: int(value) if name in WHOLE else value for name, value in given.items()}
+
+
+def _report(solution: Solution, names: Any, settings: Mapping[str, Any], out: Output) -> dict[str, Any]:
+    size = len(names)
+    strengths = {
+        stage: np.broadcast_to(s, (size,)).tolist() for stage, s in zip(STAGES, solution.strengths, strict=True)
+    }
+    out.table(
+        "Strength of the modes, w1 w2, after each stage",
+        ("", *STAGES),
+        [[name, *(strengths[stage][i] for stage in STAGES)] for i, name in enumerate(names)],
+    )
+    losses = {name: float(value) for name, value in zip(LOSSES, solution.losses, strict=True)}
+    about = {name: results.SCHEMA[name][1] for name in LOSSES}
+    shown = [[name, about[name], value] for name, value in losses.items()]
+    out.table(
+        "Losses",
+        ("", "", "value"),
+        [*shown, ["forgetting", "loss_ret - loss_im", losses["loss_ret"] - losses["loss_im"]]],
+    )
+    return {"settings": dict(settings), "modes": list(names), "strengths": strengths, "losses": losses,
+            "forgetting": losses["loss_ret"] - losses["loss_im"]}  # fmt: skip

@@ -1,0 +1,103 @@
+"""`python -m theory sweep`: the product of some axes, solved and written as a results table."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from theory import results, rows
+from theory.allocation import Budget, allocate
+from theory.commands.setting import Setting
+from theory.console import Output, seconds_since
+from theory.grid import BLOCK, Grid, evaluate, parse_axis, pieces
+from theory.losses import LOSSES
+from theory.settings import WrongUse, config_hash, ranges
+
+ROWS = 1 << 18
+"""Rows a parquet row group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Setting):
+    """Solve the whole product of some axes and write the results table.
+
+    An axis is NAME=START:STOP:COUNT (linear), NAME=START:STOP:COUNT:log or NAME=V1,V2,...; NAME is any option below in
+    its underscore form, or exposure. Example:
+
+    python -m theory sweep alpha=0:1:100 t_post=0:4:100 t_ft=0.01:10:100:log --beta 1.1 --out out/sweep.parquet
+    """
+
+    axes: Positional[tuple[str, ...]]
+    """Axes, slowest first."""
+    out: Path = Path("out/theory/sweep.parquet")
+    """Where the table goes."""
+    stream: bool = False
+    """Solve and write piece by piece: for grids larger than memory."""
+    limit: int = 10_000_000_000
+    """Refuse grids with more points than this: a safeguard for the disk."""
+
+    def run(self, out: Output) -> Any:
+        """Sweep, write, report points, seconds, points per second and the path."""
+        grid = Grid([parse_axis(text) for text in self.axes], self.values(), self.recipe(), self.budget)
+        self._refuse_too_large(grid)
+        name = config_hash(
+            self.blocks, self.schedule, self.budget, self.recipe(), [(a.name, a.values) for a in grid.axes]
+        )
+        start = time.perf_counter()
+        solving = 0.0
+        with results.open_writer(self.out, rows.EXTRA) as writer, out.progress("sweep", grid.size, "points") as step:
+
+            def write(first: int, last: int, losses: Any) -> None:
+                writer.write(self._columns(grid, first, last, losses, name))
+                step(last - first)
+
+            if self.stream:
+                for first, last, losses in pieces(grid, ROWS):
+                    write(first, last, losses)
+            else:
+                losses = evaluate(grid)
+                solving = seconds_since(start)
+                for first in range(0, grid.size, ROWS):
+                    last = min(first + ROWS, grid.size)
+                    write(first, last, losses[:, first:last])
+        total = seconds_since(start)
+        solved = "" if self.stream else f" ({grid.size / solving:,.0f} points/s to solve, the rest to write)"
+        out.show(f"{grid.size:,} points in {total:.2f} s: {grid.size / total:,.0f} points/s{solved}.")
+        out.show(f"Wrote {self.out} ({self.out.stat().st_size / 1e6:.1f} MB, config {name}).")
+        return {"points": grid.size, "seconds": total, "solve_seconds": None if self.stream else solving,
+                "points_per_second": grid.size / total, "out": self.out, "config_hash": name}  # fmt: skip
+
+    def _refuse_too_large(self, grid: Grid) -> None:
+        if grid.size > self.limit:
+            raise WrongUse(
+                f"The grid has {grid.size:,} points, more than --limit {self.limit:,}. Use fewer values an axis, or raise --limit."
+            )
+        needed, free = grid.size * 8 * len(LOSSES) + BLOCK * 2**10, free_memory()
+        if not self.stream and needed > free:
+            raise WrongUse(
+                f"The grid has {grid.size:,} points and needs {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free. "
+                "Add --stream to write it piece by piece, or use fewer values an axis."
+            )
+
+    def _columns(self, grid: Grid, first: int, last: int, losses: Any, name: str) -> dict[str, Any]:
+        settings = dict(grid.fixed) | grid.coordinates(first, last)
+        if grid.allocates:
+            budget = {key: settings.pop(key, getattr(self.budget, key)) for key in ranges(Budget)}
+            settings.setdefault("exposure", self.recipe().exposure)
+            settings |= allocate(settings["exposure"], self.recipe(), budget) | budget
+            settings |= {"mixing": self.mixing, "split": self.split}
+        return rows.columns(settings, losses, study="sweep", config_hash=name)
+
+
+def free_memory() -> float:
+    """Bytes of memory that are free for us, or infinity where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (OSError, ValueError):
+        return float("inf")
