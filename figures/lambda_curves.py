@@ -103,6 +103,8 @@ def overlay(published_table: Any, fitted: Any) -> Figure:
             left_over = seen[when] - np.interp(seen["exposure"], line["exposure"], line[when])
             axes[1, j].plot(seen["exposure"], left_over, marker=marker, color=colour, lw=0.8)
         axes[1, j].axhline(0, color="0.6", lw=0.8)
+        if j:
+            axes[1, j].sharey(axes[1, 0])
         axes[1, j].set_ylim(-0.14, 0.14)
         axes[1, j].set_xlabel(style.AXES["exposure"])
         axes[0, j].set_xlabel("")

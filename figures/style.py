@@ -63,7 +63,7 @@ def apply() -> None:
     """Set the look; called once before drawing."""
     sns.set_theme(context="paper", style="ticks", palette="colorblind")
     ticks = {f"{axis}tick.{what}": size for axis in "xy" for what, size in _TICKS.items()}
-    look: dict[str, Any] = ticks | {
+    look: Any = ticks | {
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 8,

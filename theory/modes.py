@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, is_jax, namespace
+from theory.arrays import Array, Float, Number, is_jax, is_zero, namespace
 from theory.settings import WrongUse
 
 
@@ -40,17 +40,21 @@ class Drive(NamedTuple):
     pull: Number
 
 
-def _decay(x: Number) -> tuple[Array, Array]:
-    """`exp(-x)` and `(1 - exp(-x))/x` (1 at x = 0) for x >= 0, accurate to rounding; derivatives exact at 0 too."""
-    xp = namespace(x)
-    exponential = xp.exp(-x)
-    if not is_jax(x):
-        nonzero = x + 1e-300
-        return exponential, -np.expm1(-nonzero) / nonzero
-    small = x < 0.05  # below this a derivative of the quotient would cancel
-    series = 1 - x * (1 / 2 - x * (1 / 6 - x * (1 / 24 - x * (1 / 120 - x * (1 / 720 - x / 5040)))))
-    nonzero = xp.where(small, 1.0, x)
-    return exponential, xp.where(small, series, -xp.expm1(-nonzero) / nonzero)
+_DEEPEST = -700.0
+"""exp of less would underflow; clamped there, 0/0 cannot arise and nothing else can tell the difference."""
+
+
+def _decay(exponent: Number) -> tuple[Array, Array]:
+    """`e^m` and `(e^m - 1)/m` (1 at m = 0) for m <= 0, accurate to rounding; derivatives exact at 0 too."""
+    xp = namespace(exponent)
+    m = xp.maximum(exponent, _DEEPEST)
+    if not is_jax(m):
+        nonzero = m - 1e-300
+        return np.exp(m), np.expm1(nonzero) / nonzero
+    small = m > -0.05  # nearer to 0 a derivative of the quotient would cancel
+    series = 1 + m * (1 / 2 + m * (1 / 6 + m * (1 / 24 + m * (1 / 120 + m * (1 / 720 + m / 5040)))))
+    nonzero = xp.where(small, -1.0, m)
+    return xp.exp(m), xp.where(small, series, xp.expm1(nonzero) / nonzero)
 
 
 def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False) -> State:
@@ -68,15 +72,15 @@ def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False
     """
     strength, shortfall = state
     xp = namespace(strength, time, *drive)
-    x = 4 * drive.growth * xp.asarray(time, dtype=float)
-    exponential, phi = _decay(xp.where(x >= 0, x, -x) if decaying else x)
-    keep, grow = exponential, 1.0
-    if decaying:  # the same map, numerator and denominator multiplied by e^x
-        keep, grow = xp.where(x >= 0, exponential, 1.0), xp.where(x >= 0, 1.0, exponential)
-    gain = 4 * time * phi * strength
+    exponent = (-4 * drive.growth) * xp.asarray(time, dtype=float)
+    keep, phi = _decay(xp.where(exponent <= 0, exponent, -exponent) if decaying else exponent)
+    gain = (4 * time) * phi * strength
+    if decaying:  # where g < 0, the same map with numerator and denominator multiplied by e^x
+        growing = exponent <= 0
+        strength, keep = xp.where(growing, strength, keep * strength), xp.where(growing, keep, 1.0)
     scale = keep + drive.variance * gain
-    positive = xp.where(scale > 0, scale, 1.0)  # 0 only where a = 0 and e^-x underflows: a stays 0
-    return State(grow * strength / positive, (keep * shortfall + gain * drive.pull) / positive)
+    rest = keep * shortfall if is_zero(drive.pull) else keep * shortfall + gain * drive.pull
+    return State(strength / scale, rest / scale)
 
 
 def unbalanced(state: State, drive: Drive, time: Number, imbalance: Number) -> State:
@@ -105,7 +109,7 @@ def unbalanced(state: State, drive: Drive, time: Number, imbalance: Number) -> S
     large = 1 + 2 * xp.abs(s) / safe
     small = xp.where(root > 0, kappa2 / (safe * (safe + 2 * xp.abs(s))), 1.0)
     p, q = xp.where(s >= 0, large, small), xp.where(s >= 0, small, large)
-    exponential, phi = _decay(2 * drive.variance * root * time)
+    exponential, phi = _decay(-2 * drive.variance * root * time)
     b = 2 * drive.variance * time * phi
     radius2 = kappa2 + 4 * a**2
     total = 2 * a + xp.where(radius2 > 0, xp.sqrt(xp.where(radius2 > 0, radius2, 1.0)), 0.0)

@@ -16,7 +16,7 @@ from theory.grid import BLOCK, Grid, evaluate, parse_axis, pieces
 from theory.losses import LOSSES
 from theory.settings import WrongUse, config_hash, ranges
 
-ROWS = 1 << 18
+ROWS = 1 << 16
 """Rows a parquet row group."""
 
 

@@ -1,0 +1,1 @@
+"""Speed, measured against plain alternatives in one run: `make bench`."""

@@ -1,0 +1,502 @@
+"""The redundant-pathway model against scipy, full matrices, the plain model, and its own closed laws."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+
+from theory.allocation import Budget, Minimum, allocate, minimise
+from theory.pathways import (
+    DEFAULTS,
+    RANGES,
+    Pathways,
+    PathwayStages,
+    Strengths,
+    _integrated,
+    fine_tuning_pull,
+    post_training_pull,
+    predict_separate,
+    pretraining_pull,
+    separate_stage,
+    solve_separate,
+)
+from theory.pathways_flow import SEPARATE, SHARED, Pull, attempt, flow
+from theory.pathways_models import MODELS, pathway_predict
+from theory.pathways_shared import Polar, fine_tuned, predict_shared, shared_stage, solve_shared, strengths
+from theory.recipe import Recipe
+from theory.settings import WrongUse
+from theory.stages import Schedule, predict
+
+SPANS = {
+    "sigma_pre": (0, 3),
+    "sigma_post": (0, 3),
+    "sigma_ft": (0, 3),
+    "beta": (0, 3),
+    "correlation": (0, 1),
+    "init_scale": (1e-3, 0.3),
+    "alpha": (0, 1),
+    "t_pre": (0, 60),
+    "t_post": (0, 10),
+    "t_ft": (0, 10),
+    "replay": (0, 1),
+    "dropout": (0, 0.8),
+    "l2_to_start": (0, 2),
+    "decay_pre": (0, 0.3),
+    "decay_post": (0, 0.3),
+    "decay_ft": (0, 0.3),
+}
+"""Ranges for random settings: every field of the model."""
+
+
+def draw(count: int, which: int) -> dict[str, Any]:
+    """Random settings, a tenth of each exactly at either end of its range."""
+    rng = np.random.default_rng(which)
+    out = {}
+    for name, (low, high) in SPANS.items():
+        value, place = rng.uniform(low, high, count), rng.random(count)
+        out[name] = np.where(place < 0.1, low, np.where(place > 0.9, high, value))
+    return out
+
+
+def by_scipy(variant: str, v: dict[str, float]) -> list[Strengths]:
+    """Strengths after each stage by LSODA at relative tolerance 1e-10."""
+    field = SEPARATE if variant == "rp" else SHARED
+    log = 2 * np.log(v["init_scale"])
+    state = np.array([log, log if variant == "rp" else 0.0])
+
+    def theta() -> Strengths:
+        return Strengths(*np.exp(state)) if variant == "rp" else strengths(Polar(*state))
+
+    after = []
+    for stage in ("pre", "post", "ft"):
+        if stage == "pre":
+            pull = pretraining_pull(v)
+        elif stage == "post":
+            pull = post_training_pull(v, theta(), shared=variant != "rp")
+        else:
+            pull = fine_tuning_pull(v)
+        if v[f"t_{stage}"] > 0:
+            span = 0.0, v[f"t_{stage}"]
+            state = solve_ivp(
+                lambda _, y, p=pull: field.velocity(*y, p), span, state, "LSODA", rtol=1e-10, atol=1e-12
+            ).y[:, -1]
+        after.append(theta())
+    return after
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_integrator_against_scipy(variant: str) -> None:
+    v = draw(40, 1)
+    solution = MODELS[variant].solve(v)
+    for i in range(40):
+        reference = by_scipy(variant, {name: float(value[i]) for name, value in v.items()})
+        for mine, theirs in zip(solution.strengths[1:], reference, strict=True):
+            got = [strength[i] for strength in mine]
+            scale = np.array(theirs) if variant == "rp" else np.hypot(*theirs)
+            assert np.abs((got - np.array(theirs)) / scale).max() < 1e-7
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+@pytest.mark.parametrize("field", [SEPARATE, SHARED])
+def test_every_column_raises_the_order(monkeypatch: pytest.MonkeyPatch, field: Any, columns: int) -> None:
+    """Local error h^(columns + 1). With all eight it is below rounding before it is asymptotic."""
+    pull = Pull(1.0, 0.3, 0.4, 1.1, 0.6, 0.05)
+    exact = [attempt_in_parts(field, -0.3, 0.2, pull, h, 4) for h in (0.01, 0.005)]
+    monkeypatch.setattr("theory.pathways_flow.COLUMNS", columns)
+    whole = [attempt_in_parts(field, -0.3, 0.2, pull, h, 1) for h in (0.01, 0.005)]
+    errors = [np.abs(np.subtract(*pair)).max() for pair in zip(whole, exact, strict=True)]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(columns + 1, abs=0.12)
+
+
+def attempt_in_parts(field: Any, x: float, y: float, pull: Pull, time: float, count: int) -> list[float]:
+    """The end of `count` equal steps."""
+    for _ in range(count):
+        dx, dy, _, _ = attempt(field, np.float64(x), np.float64(y), pull, np.float64(time / count))
+        x, y = x + dx, y + dy
+    return [x, y]
+
+
+@pytest.mark.parametrize("field", [SEPARATE, SHARED])
+def test_jacobian(field: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 20)) * 0.5
+    pull = Pull(*rng.uniform(0, 2, (6, 20)))
+    e = 1e-6
+    by_x = [
+        (p - m) / (2 * e) for p, m in zip(field.velocity(x + e, y, pull), field.velocity(x - e, y, pull), strict=True)
+    ]
+    by_y = [
+        (p - m) / (2 * e) for p, m in zip(field.velocity(x, y + e, pull), field.velocity(x, y - e, pull), strict=True)
+    ]
+    for entry, difference in zip(field.jacobian(x, y, pull), (by_x[0], by_y[0], by_x[1], by_y[1]), strict=True):
+        np.testing.assert_allclose(entry, difference, atol=1e-7)
+
+
+def test_correlation_zero_is_the_plain_model() -> None:
+    v = {name: value for name, value in draw(200, 2).items() if name not in ("l2_to_start", "dropout")}
+    plain = predict({**v, "n": 2, "k": 1, "correlation": 0.0})
+    for mine, theirs in zip(predict_separate({**v, "correlation": 0.0}), plain, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-14)
+
+
+def test_ratio_law_by_integrator_and_closed_form() -> None:
+    rng = np.random.default_rng(3)
+    start = Strengths(*10 ** rng.uniform(-6, 0.3, (2, 50)))
+    v = {**DEFAULTS, "sigma_post": rng.uniform(0, 2, 50), "beta": rng.uniform(0.1, 2, 50), "decay_post": 0.05}
+    pull, time = post_training_pull(v, start, shared=False), rng.uniform(0, 5, 50)
+    integrated, closed = _integrated(start, pull, time), separate_stage(start, pull, time)
+    np.testing.assert_allclose(
+        integrated.inconsistent / integrated.specialised, start.inconsistent / start.specialised, rtol=1e-8
+    )
+    for mine, theirs in zip(integrated, closed, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-8)
+    total = v["sigma_post"] + v["beta"]
+    ended = separate_stage(start, pull._replace(decay=0.0), np.full(50, 60.0))
+    expected = total * start.specialised / (start.inconsistent + start.specialised)
+    np.testing.assert_allclose(ended.specialised, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("correlation", [0.3, 0.8, 1.0])
+@pytest.mark.parametrize("alpha", [0.05, 0.3])
+def test_growth_exponents(correlation: float, alpha: float) -> None:
+    v = {**DEFAULTS, "sigma_pre": 0.8, "sigma_post": 1.1, "beta": 0.9, "correlation": correlation, "alpha": alpha}
+    seed_b = 1e-12  # small enough that b does not act back on a
+    pull = pretraining_pull(v)
+    early = separate_stage(Strengths(0.8, seed_b), pull, 8.0)
+    late = separate_stage(early, pull, 2.0)
+    measured = np.log(late.specialised / early.specialised) / 2
+    inner = 0.9 * (1 - alpha * correlation**2) + correlation * (1 - alpha) * (1.1 - 0.8)
+    assert measured == pytest.approx(4 * alpha * inner, rel=1e-3)
+    pull = post_training_pull(v, late, shared=False)
+    early = separate_stage(Strengths(1.1 + correlation * 0.9, seed_b), pull, 1.0)
+    late = separate_stage(early, pull, 1.0)
+    measured = np.log(late.specialised / early.specialised)
+    assert measured == pytest.approx(4 * 0.9 * (1 - correlation**2), rel=1e-3, abs=1e-9)
+
+
+def test_fixed_points_of_dropout_and_replay() -> None:
+    gamma = 0.2 / 0.8
+    dropped = solve_separate({"alpha": 0.1, "dropout": 0.2, "t_post": 200.0})
+    assert np.array(dropped.strengths[2]) == pytest.approx([2 / (2 + gamma)] * 2, abs=1e-8)
+    assert dropped.losses.loss_im == pytest.approx((gamma * 2 / (2 + gamma)) ** 2, abs=1e-8)
+    replayed = solve_separate({"sigma_pre": 0.7, "replay": 0.2, "t_post": 200.0})
+    assert np.array(replayed.strengths[2]) == pytest.approx([0.7, 1.3], abs=1e-10)
+    assert replayed.losses.loss_im < 1e-20
+    shared = solve_shared({"sigma_pre": 0.7, "replay": 0.2, "t_post": 200.0})
+    assert np.array(shared.strengths[2]) == pytest.approx([0.7, 1.3], abs=1e-8)
+
+
+def test_what_moves_the_ratio_at_full_correlation() -> None:
+    a, b, a1, b1 = 1.3, 0.2, 1.0, 0.05
+    at = np.log(a), np.log(b)
+
+    def ratio_rate(**choices: float) -> float:
+        pull = post_training_pull({**DEFAULTS, **choices}, Strengths(a1, b1), shared=False)
+        fx, fy = SEPARATE.velocity(*at, pull)
+        return float(fy - fx)
+
+    assert ratio_rate() == pytest.approx(0, abs=1e-14)
+    assert ratio_rate(decay_post=0.3) == pytest.approx(0, abs=1e-14)
+    assert ratio_rate(dropout=0.2) == pytest.approx(4 * 0.25 * (a - b))
+    assert ratio_rate(l2_to_start=0.3) == pytest.approx(4 * 0.3 * ((b1 - b) - (a1 - a)))
+    replay = {**DEFAULTS, "replay": 0.2, "beta": 1.3}  # once a has settled, b grows at 4 r (1 - r) g
+    pull = post_training_pull(replay, Strengths(a1, b1), shared=False)
+    settled = separate_stage(Strengths(1.0, 1e-12), pull, 6.0)
+    grown = separate_stage(settled, pull, 1.0)
+    assert np.log(grown.specialised / settled.specialised) == pytest.approx(4 * 0.2 * 0.8 * 1.3, rel=1e-3)
+
+
+def test_latent_benefit() -> None:
+    alpha = np.array([0, 0.02, 0.03, 0.04, 0.05])
+    solution = solve_separate({"alpha": alpha, "t_pre": 100.0, "t_post": 5.0, "t_ft": 5.0})
+    table = [1.000, 0.987, 0.562, 0.004, 0.000]
+    np.testing.assert_allclose(solution.losses.loss_ret, table, atol=6e-4)
+    assert solution.losses.loss_im.max() < 1e-22
+    damage = (solution.strengths[2].inconsistent - 1) ** 2  # L_pre after stage 2, here g = sigma_ft = 1
+    np.testing.assert_allclose(damage, table, atol=6e-4)
+    np.testing.assert_allclose(damage, (2 - 1 - solution.strengths[2].specialised) ** 2, atol=1e-12)
+
+
+def test_onset_is_a_threshold_apart_and_linear_when_shared() -> None:
+    apart = solve_separate({"alpha": np.array([0.01, 0.02, 0.04]), "t_pre": 100.0}).strengths[1].specialised
+    assert apart[0] < 1e-4
+    assert apart[2] > 0.5  # alpha t_pre = ln(1/delta^2)/(4 (1 - alpha) g) is 3.6 here
+    exposure = 100 * np.array([1e-5, 2e-5, 4e-5])
+    together = solve_shared({"alpha": exposure / 100, "t_pre": 100.0}).strengths[1].specialised
+    np.testing.assert_allclose(together, 2 * exposure, rtol=0.05)  # b = 2 g sigma_pre E
+
+
+def full_stage(weights: np.ndarray, pull: Pull, time: float, gamma: float = 0.0, covariance: Any = None) -> np.ndarray:
+    """A stage of the whole network: rows w1, wa, wb of width m. Dropout as its expectation over masks."""
+    matrix, target = np.array([[pull.m_aa, pull.m_ab], [pull.m_ab, pull.m_bb]]), np.array([pull.r_a, pull.r_b])
+    shape = weights.shape
+
+    def velocity(_: float, flat: np.ndarray) -> np.ndarray:
+        w1, w2 = flat.reshape(shape)[0], flat.reshape(shape)[1:]
+        gradient = matrix @ (w2 @ w1) - target
+        d1, d2 = -2 * gradient @ w2, -2 * np.outer(gradient, w1)
+        if gamma:
+            spread = covariance @ w2
+            d1, d2 = d1 - 2 * gamma * w1 * (w2 * spread).sum(0), d2 - 2 * gamma * w1**2 * spread
+        return np.concatenate([d1, d2.ravel()])
+
+    return solve_ivp(velocity, (0, time), weights.ravel(), "LSODA", rtol=1e-9, atol=1e-12).y[:, -1].reshape(shape)
+
+
+def full_pipeline(weights: np.ndarray, v: dict[str, Any]) -> tuple[float, float, np.ndarray]:
+    """loss_im, loss_ret and the strengths after stage 2, at correlation 1."""
+    v = {**DEFAULTS, **v}
+    gamma = v["dropout"] / (1 - v["dropout"])
+    weights = full_stage(weights, pretraining_pull(v), v["t_pre"])
+    pull = post_training_pull({**v, "dropout": 0.0}, Strengths(0.0, 0.0), shared=True)
+    covariance = np.array([[pull.m_aa, pull.m_ab], [pull.m_ab, pull.m_bb]])
+    weights = full_stage(weights, pull, v["t_post"], gamma, covariance)
+    between = weights[1:] @ weights[0]
+    weights = full_stage(weights, fine_tuning_pull(v), v["t_ft"])
+    total = v["sigma_post"] + v["beta"]
+    return (between.sum() - total) ** 2, ((weights[1:] @ weights[0]).sum() - total) ** 2, between
+
+
+SHORT = {"t_pre": 30.0, "t_post": 10.0, "t_ft": 5.0}
+
+
+def test_shared_direction_is_an_exact_reduction() -> None:
+    hidden = np.random.default_rng(4).normal(size=8)
+    hidden /= np.linalg.norm(hidden)
+    v = {**SHORT, "alpha": 0.02, "t_post": 0.5, "t_ft": 0.3, "sigma_pre": 0.8, "beta": 1.3}
+    loss_im, loss_ret, between = full_pipeline(np.outer([0.02, 0.02, 0.0], hidden), v)
+    solution = solve_shared({**v, "init_scale": 0.02})
+    np.testing.assert_allclose(solution.strengths[2], between, rtol=1e-6)
+    np.testing.assert_allclose(solution.losses[:2], (loss_im, loss_ret), rtol=1e-5)
+
+
+def test_shared_unmixed_by_its_conserved_quantity() -> None:
+    solution = solve_shared({**SHORT, "alpha": 0.0, "t_ft": 60.0})
+    y = brentq(lambda y: np.hypot(1 + y, y) * (1 + 2 * y) - 2, 0, 1)
+    b2 = np.hypot(1 + y, y) * y
+    b3 = y * np.sqrt((y**2 + np.sqrt(y**4 + 4)) / 2)
+    assert solution.strengths[2].specialised == pytest.approx(b2, abs=1e-8)
+    assert solution.strengths[3].specialised == pytest.approx(b3, abs=1e-8)
+    assert (b2, b3, float(solution.losses.loss_ret)) == pytest.approx((0.351, 0.275, 0.526), abs=6e-4)
+    assert solution.losses.loss_im < 1e-20
+
+
+def test_shared_small_exposure_law() -> None:
+    """db/dE = 4 (g - b)(s^2 + b^2)^(3/2)/(2 s^2 + b^2) after convergence on D_pre, for small alpha."""
+    s, g, alpha = 1.0, 1.0, 0.005
+    start = Polar(np.log(s), 0.0)
+    pull = pretraining_pull({**DEFAULTS, "alpha": alpha})
+    exposure = np.array([0.05, 0.2, 0.6])
+    b = strengths(shared_stage(start, pull, exposure / alpha)).specialised
+
+    def slope(_: float, b: np.ndarray) -> np.ndarray:
+        return 4 * (g - b) * (s**2 + b**2) ** 1.5 / (2 * s**2 + b**2)
+
+    law = solve_ivp(slope, (0, 0.6), [0.0], t_eval=exposure, rtol=1e-10, atol=1e-12).y[0]
+    np.testing.assert_allclose(b, law, rtol=0.01)
+
+
+def test_shared_fine_tuning_in_closed_form() -> None:
+    rng = np.random.default_rng(5)
+    start = Polar(rng.uniform(-2, 0.5, 40), rng.uniform(-0.3, 0.9, 40))
+    sigma, time = rng.uniform(0, 2, 40), rng.uniform(0, 5, 40)
+    integrated = strengths(shared_stage(start, fine_tuning_pull({"sigma_ft": sigma, "decay_ft": 0.0}), time))
+    for mine, theirs in zip(fine_tuned(strengths(start), sigma, time), integrated, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-8)
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_shared_against_random_networks(width: int) -> None:
+    """Small random weights: the losses of the table in the theory, and those of the reduction within what the rest of W allows."""
+    table = {0.0: 0.521, 0.01: 0.150, 0.03: 0.005, 0.1: 0.000}
+    weights = np.random.default_rng(1).normal(size=(3, width)) * 0.01
+    start = np.linalg.norm(weights[0] + weights[1]) / 2  # the part of the start that grows
+    for alpha, printed in table.items():
+        loss_im, loss_ret, _ = full_pipeline(weights, {**SHORT, "alpha": alpha})
+        reduced = predict_shared({**SHORT, "alpha": alpha, "init_scale": start})
+        assert loss_im < 1e-12
+        assert loss_ret == pytest.approx(printed, abs=0.014)
+        assert loss_ret == pytest.approx(float(reduced.loss_ret), rel=0.04, abs=1e-5)
+
+
+def test_interventions_apart() -> None:
+    v = {"t_pre": 100.0, "t_post": 8.0, "t_ft": 5.0, "alpha": np.array([0.0, 0.02])}
+    np.testing.assert_allclose(predict_separate(v).loss_ret, [1.0000, 0.987], atol=6e-4)
+    np.testing.assert_allclose(predict_separate({**v, "replay": 0.2}).loss_ret, [0.9995, 0.337], atol=6e-4)
+    np.testing.assert_allclose(predict_separate({**v, "dropout": 0.1}).loss_ret[1], 0.134, atol=6e-4)
+
+
+def test_interventions_shared() -> None:
+    v = {**SHORT, "alpha": 0.0}
+    assert predict_shared({**v, "replay": 0.2}).loss_ret == pytest.approx(0.003, abs=6e-4)
+    for units, printed in ((1, 0.598), (4, 0.544)):  # one unit, and a direction spread equally over four
+        gamma = 0.1 / 0.9 / units
+        reduced = predict_shared({**v, "dropout": gamma / (1 + gamma)}).loss_ret
+        full = full_pipeline(np.outer([1e-3, 1e-3, 0.0], np.ones(units) / units**0.5), {**v, "dropout": 0.1})[1]
+        assert reduced == pytest.approx(full, abs=1e-6)
+        assert reduced == pytest.approx(printed, abs=6e-4)
+        assert reduced > predict_shared(v).loss_ret
+
+
+def test_dropout_lowers_the_retained_loss_of_random_networks() -> None:
+    """An uneven hidden direction is torn apart by dropout, so that a random network gains where one unit loses."""
+    for which in range(3):
+        weights = np.random.default_rng(which).normal(size=(3, 16)) * 0.01
+        plain, dropped = (full_pipeline(weights, {**SHORT, "alpha": 0.0, "dropout": p})[1] for p in (0.0, 0.1))
+        assert -0.06 < dropped - plain < -0.005
+
+
+def test_dropout_against_sampled_masks() -> None:
+    """Gradient descent with fresh masks on both units against the expected flow."""
+    rng = np.random.default_rng(6)
+    p, step, time, batch = 0.2, 1e-3, 2.0, 256
+    w = np.sqrt(np.array([1.0, 0.02]))  # balanced units: a = w^2
+    for _ in range(round(time / step)):
+        mask = (rng.random((batch, 2)) > p) / (1 - p)
+        error = mask @ (w * w) - 2  # correlation 1: one residual, a + b - S
+        w = w - step * 2 * (mask * error[:, None]).mean(0) * w
+    pull = post_training_pull({**DEFAULTS, "dropout": p}, Strengths(0.0, 0.0), shared=False)
+    expected = separate_stage(Strengths(1.0, 0.02), pull, time)
+    np.testing.assert_allclose(w * w, expected, atol=3e-3)
+
+
+def compute_matched(variant: str, t_ft: list[float], **v: float) -> Minimum:
+    """The minimum of loss_ret over lambda, one for each length of fine-tuning."""
+    budget = Budget(pre_time=60.0, post_time=2.0) if variant == "rp" else Budget(pre_time=30.0, post_time=0.3)
+    recipe = Recipe(split="compute-matched")
+
+    def loss(exposure: Any) -> Any:
+        return pathway_predict({**allocate(exposure, recipe, budget), "t_ft": np.array(t_ft), **v}, variant).loss_ret
+
+    return minimise(loss, (len(t_ft),), points=41, zooms=1)
+
+
+def test_compute_matched_apart() -> None:
+    found = compute_matched("rp", [0.03, 0.1, 0.2, 0.5, 1.0, 5.0])
+    printed = [0.1, 0.25, 0.4, 0.6, 0.85, 1.0]  # on a grid of 0.05
+    np.testing.assert_allclose(found.exposure, printed, atol=0.026)
+    np.testing.assert_allclose(
+        (found.at_zero[3], found.loss[3], found.at_one[3]), (0.8601, 0.8598, 0.9844), atol=1.1e-4
+    )
+    assert found.depth.max() < 0.01  # shallow: never a notable one
+
+
+def test_compute_matched_shared() -> None:
+    start = 0.01 * 8**0.5  # width 16, weights of scale 0.01: |w1 + wa|/2
+    found = compute_matched("rp-shared", [0.05, 0.1, 0.2, 0.5, 5.0], init_scale=start)
+    assert np.all(np.diff(found.exposure) > 0)
+    np.testing.assert_allclose(found.exposure, [0.07, 0.30, 0.52, 0.81, 0.97], atol=0.01)
+    np.testing.assert_allclose((found.at_zero[2], found.loss[2], found.at_one[2]), (0.260, 0.195, 0.286), atol=2.5e-3)
+    np.testing.assert_allclose((found.at_zero[3], found.loss[3], found.at_one[3]), (0.461, 0.275, 0.289), atol=2.5e-3)
+    assert found.depth[2] > 0.2  # deep
+    coarse = compute_matched_on_fifths([0.05, 0.1, 0.2, 0.5, 5.0], start)
+    np.testing.assert_allclose(coarse, [0.0, 0.2, 0.6, 0.8, 1.0])  # the printed table, on a grid of 0.2
+
+
+def compute_matched_on_fifths(t_ft: list[float], start: float) -> Any:
+    """argmin of loss_ret over lambda = 0, 0.2, ..., 1."""
+    grid = np.linspace(0, 1, 6)
+    budget, recipe = Budget(pre_time=30.0, post_time=0.3), Recipe(split="compute-matched")
+    v = {**allocate(grid[:, None], recipe, budget), "t_ft": np.array(t_ft), "init_scale": start}
+    return grid[pathway_predict(v, "rp-shared").loss_ret.argmin(0)]
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_immediate_loss_rises_with_exposure_at_matched_compute(variant: str) -> None:
+    budget = Budget(pre_time=60.0, post_time=2.0) if variant == "rp" else Budget(pre_time=30.0, post_time=0.3)
+    v = allocate(np.linspace(0, 1, 41), Recipe(split="compute-matched"), budget)
+    loss = pathway_predict(v, variant).loss_im
+    above = loss[1:] > 1e-25
+    assert np.all(np.diff(loss)[above] > 0)
+    if variant == "rp-shared":
+        v["init_scale"] = 0.01 * 8**0.5
+        assert pathway_predict(v, variant).loss_im[[0, -1]] == pytest.approx([0.0034, 0.268], rel=0.06)
+
+
+numbers = st.fixed_dictionaries({name: st.floats(low, high) for name, (low, high) in SPANS.items()})
+
+
+@settings(max_examples=30)
+@given(v=numbers, variant=st.sampled_from(sorted(MODELS)))
+def test_losses_are_finite_and_not_negative(v: dict[str, float], variant: str) -> None:
+    losses = pathway_predict(v, variant)
+    assert all(np.isfinite(loss) and loss >= 0 for loss in losses)
+
+
+@settings(max_examples=15)
+@given(v=numbers)
+def test_a_plain_stage_two_conserves_the_ratio(v: dict[str, float]) -> None:
+    quiet = {"correlation": 1.0, "replay": 0.0, "dropout": 0.0, "l2_to_start": 0.0}
+    _, before, after, _ = solve_separate({**v, **quiet}).strengths
+    np.testing.assert_allclose(
+        before.inconsistent * after.specialised, before.specialised * after.inconsistent, rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_arrays_broadcast_like_loops(variant: str) -> None:
+    alpha, t_ft = np.array([0.01, 0.2])[:, None], np.array([0.1, 1.0, 3.0])
+    grid = pathway_predict({"alpha": alpha, "t_ft": t_ft, "correlation": 0.9}, variant)
+    for i, j in np.ndindex(2, 3):
+        one = pathway_predict({"alpha": float(alpha[i, 0]), "t_ft": float(t_ft[j]), "correlation": 0.9}, variant)
+        np.testing.assert_allclose([loss[i, j] for loss in grid], one, rtol=1e-6, atol=1e-14)
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_jax_values_and_derivatives(variant: str) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    names = ("sigma_pre", "beta", "correlation", "alpha", "t_pre", "init_scale")
+    point = np.array([0.9, 1.2, 0.95, 0.1, 12.0, 0.05])
+    fixed = {"t_post": 0.7, "replay": 0.1}
+
+    def loss(values: Any) -> Any:
+        entries = values.T if isinstance(values, np.ndarray) else values
+        return pathway_predict({**fixed, **dict(zip(names, entries, strict=True))}, variant).loss_ret
+
+    with jax.enable_x64(True):
+        points = jnp.asarray([point, 0.9 * point])
+        value, backward = jax.jit(jax.vmap(jax.value_and_grad(loss)))(points)
+        forward = jax.jit(jax.jacfwd(loss))(points[0])
+    np.testing.assert_allclose(value, loss(np.array([point, 0.9 * point])), rtol=1e-6)
+    np.testing.assert_allclose(forward, backward[0], rtol=1e-7)
+    steps = 1e-4 * np.diag(point)
+    difference = (loss(point + steps) - loss(point - steps)) / (2e-4 * point)
+    np.testing.assert_allclose(forward, difference, rtol=1e-4, atol=1e-7)
+
+
+def test_nothing_imports_jax() -> None:
+    code = "import sys, theory.pathways_models as m; m.pathway_predict({}, 'rp'); assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_wrong_use_is_named() -> None:
+    with pytest.raises(WrongUse, match=r"correlation = 1\.2 is outside"):
+        Pathways(correlation=1.2)
+    with pytest.raises(WrongUse, match="dropout"):
+        PathwayStages(dropout=1.0)
+    with pytest.raises(WrongUse, match="chi is no setting"):
+        predict_separate({"chi": 0.3})
+    with pytest.raises(WrongUse, match=r"alpha = -0\.1"):
+        predict_shared({"alpha": np.array([0.1, -0.1])})
+    with pytest.raises(WrongUse, match="Choose one of rp, rp-shared"):
+        pathway_predict({}, "redundant")
+
+
+def test_settings_are_those_of_the_dataclasses() -> None:
+    assert set(DEFAULTS) == set(RANGES)
+    assert Pathways().sigma_post + Pathways().beta == 2.0
+    assert DEFAULTS["alpha"] == Schedule().alpha
+
+
+def test_flow_refuses_what_it_cannot_integrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("theory.pathways_flow.ATTEMPTS", 3)
+    with pytest.raises(WrongUse, match="more than 3 steps"):
+        flow(SEPARATE, -10.0, -10.0, Pull(1.0, 0.5, 0.5, 1.0, 1.0, 0.0), 50.0)

@@ -1,0 +1,108 @@
+"""The redundant-pathway model with both pathways in one hidden direction: a fully connected two-layer network.
+
+`theta = w1^T W2` with w1 in R^m and the columns of W2 in R^m; gradient flow on a stage's loss, half whose gradient in theta is
+(G_a, G_b), reads
+
+    dw1/dt = -2 (G_a wa + G_b wb)        dwa/dt = -2 G_a w1        dwb/dt = -2 G_b w1
+
+and conserves the m x m matrix `w1 w1^T - wa wa^T - wb wb^T`. If w1, wa and wb start along one hidden direction they stay
+along it, exactly, and three numbers are left; from a small random start they grow along one direction, and the rest stays
+as small as it began, so the reduction is exact up to the initial scale. With equal layers the conserved
+`w1^2 - wa^2 - wb^2` is 0, and two numbers are left, the size v and the angle phi of theta = v (cos phi, sin phi):
+
+    d ln v/dt = -4 (cos phi G_a + sin phi G_b + mu)        dphi/dt = 2 (sin phi G_a - cos phi G_b)
+
+There is no saddle at b = 0: b learns from the weight w1 that a has grown, so it needs no seed, and early exposure E = alpha t_pre
+after convergence on D_pre gives `b ~ 2 g sigma_pre E` at first, g = sigma_post + beta - sigma_pre, without a threshold. The start is
+phi = 0, v = init_scale^2: nothing of the specialised pathway. In stage 3 wb is conserved and (w1, wa) is one unbalanced mode,
+`w1^2 - wa^2 = wb^2`: closed form. Fine-tuning therefore lowers b too, by lowering w1.
+
+Dropout acts on one hidden unit here. A direction spread equally over m units feels `gamma/m` instead, exactly. An uneven
+direction does not stay one under dropout, which moves the pathways apart over the units; that is left out, and it reverses the
+sign: one unit retains less for dropout, a small random network a little more (measured in the tests with full matrices).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from theory.arrays import Array, Number, is_jax, namespace
+from theory.losses import Losses
+from theory.modes import Drive, State, unbalanced
+from theory.pathways import (
+    PathwaySolution,
+    Strengths,
+    complete,
+    fine_tuning_pull,
+    pathway_losses,
+    post_training_pull,
+    pretraining_pull,
+)
+from theory.pathways_flow import SHARED, Pull, flow
+
+
+class Polar(NamedTuple):
+    """Size v and angle phi of theta = (a, b), as the integrator takes them: ln v and tan(phi/2)."""
+
+    log_size: Number
+    half_tangent: Number
+
+
+def strengths(state: Polar) -> Strengths:
+    """`a = v cos phi`, `b = v sin phi`."""
+    xp = namespace(*state)
+    size, y = xp.exp(state.log_size), state.half_tangent
+    return Strengths(size * (2 / (1 + y * y) - 1), size * (2 * y / (1 + y * y)))
+
+
+def shared_stage(start: Polar, pull: Pull, time: Number) -> Polar:
+    """One stage of the two coordinates, integrated; the conserved `w1^2 - wa^2 - wb^2 = 0` is built in."""
+    return Polar(*flow(SHARED, start.log_size, start.half_tangent, pull, time))
+
+
+def fine_tuned(start: Strengths, sigma_ft: Number, time: Number) -> Strengths:
+    """Stage 3 in closed form: `wb^2 = b^2/v` is conserved, a is a mode with imbalance wb^2, and b = w1 wb.
+
+    Its limit is `w1^2 = (y^2 + sqrt(y^4 + 4 sigma_ft^2))/2`, `b = w1 y` with y = wb.
+    """
+    xp = namespace(*start, sigma_ft, time)
+    a, b = start
+    size = xp.sqrt(a * a + b * b)
+    kappa = b * b / size
+    after = unbalanced(State(a, 0.0), Drive(1.0, sigma_ft, 0.0), time, kappa).strength
+    square = (kappa + xp.sqrt(kappa * kappa + 4 * after * after)) / 2  # w1^2, from w1^2 - wa^2 = kappa and w1 wa = a
+    return Strengths(after, b * xp.sqrt(square / size))
+
+
+def solve_shared(values: Mapping[str, Any]) -> PathwaySolution:
+    """Strengths and losses with one hidden direction for both pathways.
+
+    Args:
+        values: as for `theory.pathways.solve_separate`; the same settings.
+
+    Returns:
+        Four `Strengths` and `Losses` of the full broadcast shape; each stage is solved only along the axes it depends on.
+        Strengths are good to about 1e-8 of the size of theta. Raises `WrongUse` for a name or value that does not exist.
+    """
+    v, shape = complete(values)
+    xp = namespace(*v.values())
+    start = Polar(2 * xp.log(xp.asarray(v["init_scale"], dtype=float)), 0.0)
+    first = shared_stage(start, pretraining_pull(v), v["t_pre"])
+    theta1 = strengths(first)
+    second = shared_stage(first, post_training_pull(v, theta1, shared=True), v["t_post"])
+    theta2 = strengths(second)
+    if _without_decay(v["decay_ft"]):
+        theta3 = fine_tuned(theta2, v["sigma_ft"], v["t_ft"])
+    else:
+        theta3 = strengths(shared_stage(second, fine_tuning_pull(v), v["t_ft"]))
+    return PathwaySolution((strengths(start), theta1, theta2, theta3), pathway_losses(v, theta2, theta3, shape))
+
+
+def _without_decay(decay: Array) -> bool:
+    return not is_jax(decay) and not np.any(decay)
+
+
+def predict_shared(values: Mapping[str, Any]) -> Losses:
+    """The four losses with one hidden direction for both pathways; see `solve_shared`."""
+    return solve_shared(values).losses
