@@ -4,8 +4,9 @@ import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
-import tests.checker  # noqa: F401 (the hook finds it by name)
 from jaxtyping import install_import_hook
+
+import tests.checker  # noqa: F401 (the hook finds it by name)
 
 _HOOK = install_import_hook(["theory", "figures"], "tests.checker.check")
 

@@ -75,12 +75,29 @@ def test_figures_neither_solve_nor_train():
 def test_methods_differ_by_more_than_colour():
     seen = [value for name, value in style.METHODS.items() if not name.startswith("fft")]
     assert len(set(seen)) == len(seen)
-    assert len({marker + dash for _, marker, dash in (style.METHODS[m] for m in ("mixed", "mixed+dropout", "mixed+replay"))}) == 3
+    assert (
+        len(
+            {
+                marker + dash
+                for _, marker, dash in (style.METHODS[m] for m in ("mixed", "mixed+dropout", "mixed+replay"))
+            }
+        )
+        == 3
+    )
 
 
 def test_the_command_draws_lists_and_refuses(tables, tmp_path, capsys):
     commands = {"make": Make, "list": List}
-    arguments = ["make", "alpha_curves", "published_figure12", "--tables", str(tables), "--out", str(tmp_path), "--json"]
+    arguments = [
+        "make",
+        "alpha_curves",
+        "published_figure12",
+        "--tables",
+        str(tables),
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
     assert run("figures", commands, "test", arguments) == 0
     written = json.loads(capsys.readouterr().out)
     assert all(Path(path).exists() for paths in written.values() for path in paths)
@@ -89,7 +106,10 @@ def test_the_command_draws_lists_and_refuses(tables, tmp_path, capsys):
     assert set(json.loads(capsys.readouterr().out)) == set(PICTURES)
     assert run("figures", commands, "test", ["make", "figure1"]) == 2
     assert "figure1" in capsys.readouterr().err
-    assert run("figures", commands, "test", ["make", "theory", "--tables", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
+    assert (
+        run("figures", commands, "test", ["make", "theory", "--tables", str(tmp_path / "none"), "--out", str(tmp_path)])
+        == 2
+    )
     assert "python -m theory study" in capsys.readouterr().err
     assert set(THEORY) < set(PICTURES)
 

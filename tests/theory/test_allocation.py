@@ -56,14 +56,21 @@ problems = st.fixed_dictionaries(
 @given(problems, st.sampled_from(["add", "replace"]), st.floats(0.2, 8), st.floats(8, 40))
 def test_no_interior_optimum_at_equal_step_sizes(problem, mixing, post, pre):
     # corollary of the order theorem: s_ft <= s_post, delta^2 below every target, rho = 1
-    for minimum in optimum(problem, Recipe(split="compute-matched", mixing=mixing), Budget(pre_time=pre, post_time=post)):
+    for minimum in optimum(
+        problem, Recipe(split="compute-matched", mixing=mixing), Budget(pre_time=pre, post_time=post)
+    ):
         assert minimum.at_zero <= minimum.loss * (1 + 1e-9) + 1e-18
 
 
 def test_the_corner_case_that_reverses_it():
     # s_pre = 0 < delta^2 in the replacing convention: L_im .0165, .0251, .0063 at lambda 0, .5, 1
     problem = {"n": 3, "k": 1, "sigma_pre": 0.0, "sigma_post": 1.0, "beta": 0.9, "sigma_inv": 3.0, "init_scale": 0.5}
-    losses = exposure_curve(np.array([0.0, 0.5, 1.0]), problem, Recipe(split="compute-matched", mixing="replace"), Budget(pre_time=1.0, post_time=1.0))
+    losses = exposure_curve(
+        np.array([0.0, 0.5, 1.0]),
+        problem,
+        Recipe(split="compute-matched", mixing="replace"),
+        Budget(pre_time=1.0, post_time=1.0),
+    )
     assert np.allclose(losses.loss_im, [0.0165, 0.0251, 0.0063], atol=5e-5)
 
 
@@ -110,7 +117,16 @@ def test_derivative_formulas_match_autodiff(rho, budget_time, lam, beta, t3):
     immediate = special + 2 * (s_post - 1 / u2) / u2**2 * dd2
     retained = special + 2 * (s_post - 1 / u3) / u3**2 * e3 * dd2
 
-    problem = {"n": 2, "k": 1, "sigma_pre": s_pre, "sigma_post": s_post, "sigma_ft": s_ft, "beta": beta, "init_scale": 0.02, "t_ft": t3}
+    problem = {
+        "n": 2,
+        "k": 1,
+        "sigma_pre": s_pre,
+        "sigma_post": s_post,
+        "sigma_ft": s_ft,
+        "beta": beta,
+        "init_scale": 0.02,
+        "t_ft": t3,
+    }
     budget = {"pre_time": pre, "post_time": b, "step_ratio": rho}
     for name, expected in (("loss_im", immediate), ("loss_ret", retained)):
         got = jax.grad(lambda value, name=name: getattr(exposure_curve(value, problem, MATCHED, budget), name))(lam)

@@ -45,7 +45,9 @@ def test_solve_reads_files_lists_and_standard_input(capsys, tmp_path, monkeypatc
     }
     blocks = {"n": 2, "k": 1, "alpha": 0.2}
     path = tmp_path / "problems.json"
-    path.write_text(json.dumps([{"modes": modes, "alpha": 0.2}, blocks, {**blocks, "exposure": 0.5, "split": "compute-matched"}]))
+    path.write_text(
+        json.dumps([{"modes": modes, "alpha": 0.2}, blocks, {**blocks, "exposure": 0.5, "split": "compute-matched"}])
+    )
     code, got = call_json(capsys, "solve", "--file", str(path))
     assert code == 0
     assert got[0]["losses"] == pytest.approx(got[1]["losses"], rel=1e-12)
@@ -108,7 +110,9 @@ def test_streaming_writes_the_same_rows(capsys, outside):
 
 
 def test_sweep_over_exposure_records_what_the_recipe_means(capsys, outside):
-    code, _ = call_json(capsys, "sweep", "exposure=0,0.5,1", "--split", "compute-matched", "--post-time", "4", "--out", "e.parquet")
+    code, _ = call_json(
+        capsys, "sweep", "exposure=0,0.5,1", "--split", "compute-matched", "--post-time", "4", "--out", "e.parquet"
+    )
     assert code == 0
     rows = results.read(outside / "e.parquet").to_pylist()
     assert [row["t_post"] for row in rows] == [4.0, 2.0, 0.0]
@@ -147,7 +151,9 @@ def test_wrong_use_exits_2_and_leaves_no_file(capsys, outside, arguments, says):
     assert says in json.loads(out)["error"]
 
 
-@pytest.mark.parametrize("arguments", [("solve", "--gamma", "1"), ("solve", "--alpha", "much"), ("walk",), ("optimum", "--split", "both")])
+@pytest.mark.parametrize(
+    "arguments", [("solve", "--gamma", "1"), ("solve", "--alpha", "much"), ("walk",), ("optimum", "--split", "both")]
+)
 def test_misspelt_options_exit_2(capsys, arguments):
     assert call(capsys, *arguments)[0] == 2
     code, out, _ = call(capsys, *arguments, "--json")
@@ -179,21 +185,40 @@ def test_optimum_reports_argmin_and_depth(capsys):
 
 def test_help_teaches_and_loads_nothing_heavy():
     code = "import sys; from theory.commands import COMMANDS; print([m for m in ('jax', 'sympy', 'torch', 'matplotlib', 'scipy', 'pyarrow', 'moocore') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    done = subprocess.run([sys.executable, "-m", "theory", "sweep", "--help"], capture_output=True, text=True, check=True)
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "theory", "sweep", "--help"], capture_output=True, text=True, check=True
+    )
     assert "NAME=START:STOP:COUNT" in done.stdout
     assert "--json" in done.stdout
 
 
 def test_an_interrupted_pipe_is_quiet():
-    done = subprocess.run(f"{sys.executable} -m theory solve | head -1", shell=True, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        f"{sys.executable} -m theory solve | head -1", shell=True, capture_output=True, text=True, check=True
+    )
     assert "Traceback" not in done.stderr
 
 
 def test_headline_on_a_small_sweep(capsys, outside):
     from theory.studies import STUDIES
 
-    assert call(capsys, "sweep", "alpha=0:0.5:6", "beta=0.3:2.5:5", "sigma_ft=0.1:1.3:4", "t_post=0.05:5:8:log", "t_ft=0.01:10:8:log", "--out", "s.parquet")[0] == 0
+    assert (
+        call(
+            capsys,
+            "sweep",
+            "alpha=0:0.5:6",
+            "beta=0.3:2.5:5",
+            "sigma_ft=0.1:1.3:4",
+            "t_post=0.05:5:8:log",
+            "t_ft=0.01:10:8:log",
+            "--out",
+            "s.parquet",
+        )[0]
+        == 0
+    )
     results.write(STUDIES["overlay"](), outside / "o.parquet")
     code, got = call_json(capsys, "headline", "--sweep", "s.parquet", "--overlay", "o.parquet")
     assert code == 0

@@ -14,7 +14,17 @@ def matched():
 
 
 def test_a_planted_model_is_recovered():
-    true = {"sigma_post": 1.2, "pre_over_post": 0.3, "ft_over_post": 0.4, "beta": 0.9, "init_scale": 0.01, "pre_time": 8.0, "t_ft": 0.4, "pace": 2.0, "step_ratio": 3.0}
+    true = {
+        "sigma_post": 1.2,
+        "pre_over_post": 0.3,
+        "ft_over_post": 0.4,
+        "beta": 0.9,
+        "init_scale": 0.01,
+        "pre_time": 8.0,
+        "t_ft": 0.4,
+        "pace": 2.0,
+        "step_ratio": 3.0,
+    }
     exposure = np.tile([0.0, 0.25, 0.5, 0.75, 1.0], 2)
     tokens = np.repeat([5e7, 2e8], 5)
     points = Points(exposure, tokens, np.ones(10, dtype=int), np.zeros((10, 2)))
@@ -43,7 +53,9 @@ def test_residuals_are_observed_minus_curve(matched):
     points = points_from(load(3), ["compute-matched"])
     size = points.sizes[1]
     here = points.tokens == size
-    assert np.allclose(points.loss[here] - matched.curve(points.exposure[here], size, True), matched.residuals[here], atol=1e-12)
+    assert np.allclose(
+        points.loss[here] - matched.curve(points.exposure[here], size, True), matched.residuals[here], atol=1e-12
+    )
 
 
 def test_wrong_requests_are_named():

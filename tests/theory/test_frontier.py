@@ -9,7 +9,9 @@ from theory import WrongUse
 from theory.frontier import attainment, hypervolume, lower_left_hull, nondominated
 from theory.published import FRONTIER_FIGURES, load
 
-clouds = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=25).map(lambda p: np.array(p, dtype=float))
+clouds = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=25).map(
+    lambda p: np.array(p, dtype=float)
+)
 
 
 @given(clouds)

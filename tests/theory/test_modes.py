@@ -42,7 +42,9 @@ def test_deep_formula_at_depth_two_is_the_logistic():
     a0, t = np.geomspace(1e-8, 5, 40)[:, None], np.linspace(0, 4, 30)
     state, drive = State(a0, 1.3 - a0), Drive(0.7, 0.7 * 1.3, 0.0)
     near = advance(state, drive, t, depth=2)
-    assert np.allclose(near.strength, evolve(a0, variance=0.7, sigma=1.3, time=t, imbalance=np.array(1e-200)), rtol=1e-9)
+    assert np.allclose(
+        near.strength, evolve(a0, variance=0.7, sigma=1.3, time=t, imbalance=np.array(1e-200)), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 5])
@@ -55,7 +57,8 @@ def test_limits(depth):
     assert np.array_equal(after(time=0.0), a0) or np.allclose(after(time=0.0), a0, rtol=1e-14)
     assert np.array_equal(after(variance=0.0), a0)
     assert np.allclose(after(time=1e9), 1.0, rtol=1e-12)
-    assert evolve(0.0, variance=1.0, sigma=1.0, time=50.0, depth=depth) == 0.0
+    dead = advance(State(np.array(0.0), np.array(1.0)), Drive(1.0, 1.0, 0.0), 1e6, depth=depth)
+    assert (dead.strength, dead.shortfall) == (0.0, 1.0)
     q = 2 - 2 / depth
     assert np.allclose(after(sigma=0.0), (a0**-q + 2 * depth * q) ** (-1 / q), rtol=1e-12)
 
@@ -67,9 +70,21 @@ def test_near_zero_rates_do_not_cancel():
         assert evolve(0.3, variance=1.0, sigma=s, time=2.0) == pytest.approx(exact, rel=20 * s + 1e-15)
 
 
+@pytest.mark.parametrize("depth", [3, 4, 6])
+def test_far_above_a_small_target(depth):
+    # s/a from 1e-2 to 1e-40: close to the decay to zero, with a correction of relative size s/a that must not be noise
+    a0, t, q = 0.3, 2.0, 2 - 2 / depth
+    zero = evolve(a0, variance=1.0, sigma=0.0, time=t, depth=depth)
+    for s in 10.0 ** -np.arange(4, 41, 4):
+        excess = evolve(a0, variance=1.0, sigma=s, time=t, depth=depth) / zero - 1
+        assert excess == pytest.approx(0, abs=20 * s + 2e-15)
+        assert excess > -2e-15
+    assert zero == pytest.approx((a0**-q + 2 * depth * q * t) ** (-1 / q), rel=1e-14)
+
+
 def test_no_overflow_in_either_direction():
-    assert evolve(1e-300, variance=1.0, sigma=2.0, time=1e6) == 2.0
-    assert evolve(5.0, variance=1.0, sigma=1.0, time=1e6, weight_decay=3.0) == 0.0
+    assert evolve(1e-250, variance=1.0, sigma=2.0, time=1e6) == 2.0
+    assert 0 <= evolve(5.0, variance=1.0, sigma=1.0, time=1e6, weight_decay=3.0) < 1e-300
     assert np.isfinite(evolve(np.array([1e-12, 1.0]), variance=1.0, sigma=3.0, time=1e8, depth=5)).all()
 
 
@@ -127,7 +142,10 @@ def test_derivatives_are_finite_at_the_corners():
         assert np.isfinite(np.asarray(got)).all(), at
     # d/ds at s = 0 of a/(1 + 4 c a t) extended to s: -x/2 terms must be right, by a one-sided difference
     slope = jax.grad(lambda s: evolve(0.3, variance=1.0, sigma=s, time=1.0))(0.0)
-    assert slope == pytest.approx((evolve(0.3, variance=1.0, sigma=1e-6, time=1.0) - evolve(0.3, variance=1.0, sigma=0.0, time=1.0)) / 1e-6, rel=1e-5)
+    assert slope == pytest.approx(
+        (evolve(0.3, variance=1.0, sigma=1e-6, time=1.0) - evolve(0.3, variance=1.0, sigma=0.0, time=1.0)) / 1e-6,
+        rel=1e-5,
+    )
 
 
 def test_numpy_and_jax_agree():
@@ -135,7 +153,9 @@ def test_numpy_and_jax_agree():
     a, c, s, t = generator.uniform(0.01, 2, (4, 500))
     for more in ({}, {"depth": 4}, {"imbalance": 0.3}, {"weight_decay": 0.5}):
         one = evolve(a, variance=c, sigma=s, time=t, **more)
-        two = evolve(*map(jnp.asarray, (a,)), variance=jnp.asarray(c), sigma=jnp.asarray(s), time=jnp.asarray(t), **more)
+        two = evolve(
+            *map(jnp.asarray, (a,)), variance=jnp.asarray(c), sigma=jnp.asarray(s), time=jnp.asarray(t), **more
+        )
         assert np.allclose(one, np.asarray(two), rtol=1e-11, atol=1e-14), more
 
 
@@ -143,7 +163,10 @@ def test_gradient_descent_approaches_the_flow_at_first_order():
     sigma, variance, start = np.array([1.4, 0.9, 0.3]), np.array([1.0, 0.4, 1.0]), np.array([0.05, 0.02, 0.5])
     exact = evolve(start, variance=variance, sigma=sigma, time=1.2)
     rates = 0.02 / 2.0 ** np.arange(4)
-    errors = [np.abs(FullMatrix(start, seed=1).step(variance, sigma, rate, round(1.2 / rate)).strength - exact).max() for rate in rates]
+    errors = [
+        np.abs(FullMatrix(start, seed=1).step(variance, sigma, rate, round(1.2 / rate)).strength - exact).max()
+        for rate in rates
+    ]
     order = np.polyfit(np.log(rates), np.log(errors), 1)[0]
     assert order == pytest.approx(1.0, abs=0.05)
 

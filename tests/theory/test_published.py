@@ -13,7 +13,12 @@ def test_every_marker_is_loaded(figure):
     lines = list(csv.DictReader((FOLDER / f"figure{figure}.csv").read_text().splitlines()))
     table = load(figure)
     assert table.num_rows == (len(lines) if figure != 3 else len(lines) // 2)
-    values = {round(v, 6) for name in ("loss_im", "loss_ret", "loss_ft", "loss_pre") for v in table[name].to_pylist() if v is not None}
+    values = {
+        round(v, 6)
+        for name in ("loss_im", "loss_ret", "loss_ft", "loss_pre")
+        for v in table[name].to_pylist()
+        if v is not None
+    }
     for line in lines:
         assert {float(line[c]) for c in (("loss",) if figure == 3 else ("x", "y"))} <= values
     assert set(table["scale"].to_pylist()) == {"135M" if figure <= 7 else "1B"}
@@ -30,8 +35,16 @@ def test_stars_are_the_lowest_retained_losses():
 
 
 def test_a_checkpoint_drawn_twice_has_the_same_losses():
-    left = {(r["loss_ret"], r["loss_ft"]) for r in load(2).to_pylist() if r["published.panel"] == "a_left" and r["method"] == "unmixed"}
-    again = {(r["loss_ret"], r["loss_ft"]) for r in load(6).to_pylist() if r["published.panel"] == "a_left" and r["method"] == "unmixed"}
+    left = {
+        (r["loss_ret"], r["loss_ft"])
+        for r in load(2).to_pylist()
+        if r["published.panel"] == "a_left" and r["method"] == "unmixed"
+    }
+    again = {
+        (r["loss_ret"], r["loss_ft"])
+        for r in load(6).to_pylist()
+        if r["published.panel"] == "a_left" and r["method"] == "unmixed"
+    }
     assert len(left & again) > 20
 
 

@@ -11,7 +11,16 @@ ROW = {"engine": "theory", "study": "test", "config_hash": "0", "code_version": 
 
 
 def test_round_trip(tmp_path):
-    made = results.table(ROW | {"alpha": np.array([0.0, 0.5]), "loss_im": [1.0, 2.0], "seed": [1, 2], "problem.beta": [0.1, 0.2], "problem.note": ["a", "b"]})
+    made = results.table(
+        ROW
+        | {
+            "alpha": np.array([0.0, 0.5]),
+            "loss_im": [1.0, 2.0],
+            "seed": [1, 2],
+            "problem.beta": [0.1, 0.2],
+            "problem.note": ["a", "b"],
+        }
+    )
     path = results.write(made, tmp_path / "sub" / "t.parquet")
     back = results.read(path)
     assert back.equals(made)

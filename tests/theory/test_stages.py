@@ -45,7 +45,12 @@ def by_matrices(v, imbalance=0.0, seed=0):
     net.flow([pre(v["replay"]), post(1 - v["replay"])], v["t_post"], v.get("decay_post", 0.0))
     immediate = net.loss(variance[1], sigma[1])
     net.flow([ft(1.0)], v["t_ft"], v.get("decay_ft", 0.0))
-    return [immediate, net.loss(variance[1], sigma[1]), net.loss(variance[2], sigma[2]), net.loss(variance[0], sigma[0])]
+    return [
+        immediate,
+        net.loss(variance[1], sigma[1]),
+        net.loss(variance[2], sigma[2]),
+        net.loss(variance[0], sigma[0]),
+    ]
 
 
 @settings(max_examples=40)
@@ -73,7 +78,16 @@ def test_weight_decay_agrees_with_full_matrices(v, first, second, third, seed):
 
 def test_the_explicit_block_formulas():
     # the 1/a form of the three chains, written out once more and independently
-    v = {"sigma_inv": 2.0, "sigma_pre": 0.3, "sigma_post": 1.1, "sigma_ft": 0.5, "beta": 0.8, "init_scale": 0.01, "n": 5, "k": 1}
+    v = {
+        "sigma_inv": 2.0,
+        "sigma_pre": 0.3,
+        "sigma_post": 1.1,
+        "sigma_ft": 0.5,
+        "beta": 0.8,
+        "init_scale": 0.01,
+        "n": 5,
+        "k": 1,
+    }
     alpha, t1, t2, t3, d2 = 0.3, 4.0, 0.7, 0.9, 1e-4
     inv = [2.0 / (1 + (2.0 / d2 - 1) * np.exp(-8.0 * t)) for t in (t1 + t2, t1 + t2 + t3)]
     spec = 0.8 / (1 + (0.8 / d2 - 1) * np.exp(-3.2 * (alpha * t1 + t2)))
@@ -92,24 +106,49 @@ def test_per_mode_problems_equal_blocks():
     v = {**DEFAULTS, "n": 5, "k": 2}
     block = modes_from_blocks(v)
     repeat = np.array([1, 2, 2])
-    spread = [tuple(np.repeat(np.broadcast_to(row, (3,)), repeat) for row in part) for part in (block.variance, block.sigma)]
+    spread = [
+        tuple(np.repeat(np.broadcast_to(row, (3,)), repeat) for row in part) for part in (block.variance, block.sigma)
+    ]
     modes = Modes(*spread, np.ones(5), np.full(5, v["init_scale"] ** 2))
     for one, two in zip(solve(block, v).losses, solve(modes, v).losses, strict=True):
         assert float(one) == pytest.approx(float(two), rel=1e-13)
 
 
 def test_broadcasting_equals_one_at_a_time():
-    alpha, beta, t_ft, depth = np.array([0.0, 0.3])[:, None, None, None], np.array([0.4, 0.9, 1.5])[:, None, None], np.array([0.1, 2.0])[:, None], np.array([2, 3])
+    alpha, beta, t_ft, depth = (
+        np.array([0.0, 0.3])[:, None, None, None],
+        np.array([0.4, 0.9, 1.5])[:, None, None],
+        np.array([0.1, 2.0])[:, None],
+        np.array([2, 3]),
+    )
     got = predict({"alpha": alpha, "beta": beta, "t_ft": t_ft, "depth": depth})
     assert got.loss_ret.shape == (2, 3, 2, 2)
     for index in np.ndindex(2, 3, 2, 2):
-        one = predict({"alpha": alpha[index[0], 0, 0, 0], "beta": beta[index[1], 0, 0], "t_ft": t_ft[index[2], 0], "depth": int(depth[index[3]])})
+        one = predict(
+            {
+                "alpha": alpha[index[0], 0, 0, 0],
+                "beta": beta[index[1], 0, 0],
+                "t_ft": t_ft[index[2], 0],
+                "depth": int(depth[index[3]]),
+            }
+        )
         for whole, single in zip(got, one, strict=True):
             assert whole[index] == pytest.approx(float(single), rel=1e-14)
 
 
 def test_jax_compiles_and_differentiates_the_same_function():
-    names = ["alpha", "t_pre", "t_post", "t_ft", "sigma_pre", "sigma_post", "sigma_ft", "beta", "sigma_inv", "init_scale"]
+    names = [
+        "alpha",
+        "t_pre",
+        "t_post",
+        "t_ft",
+        "sigma_pre",
+        "sigma_post",
+        "sigma_ft",
+        "beta",
+        "sigma_inv",
+        "init_scale",
+    ]
     x = np.array([DEFAULTS[name] for name in names])
 
     def retained(x):
@@ -134,7 +173,9 @@ def test_exposure_law(v, depth):
         values = {**DEFAULTS, **v, "depth": depth, "alpha": alpha, "t_pre": t_pre, "t_post": t_post}
         return np.broadcast_to(solve(modes_from_blocks(values), values).strengths[2], (3,))[2]
 
-    assert specialised(v["alpha"], v["t_pre"], v["t_post"]) == pytest.approx(specialised(1.0, exposure / 3, 2 * exposure / 3), rel=1e-8, abs=1e-9)
+    assert specialised(v["alpha"], v["t_pre"], v["t_post"]) == pytest.approx(
+        specialised(1.0, exposure / 3, 2 * exposure / 3), rel=1e-8, abs=1e-9
+    )
 
 
 def test_exposure_time_is_where_half_is_learned():
@@ -179,7 +220,16 @@ def test_order_theorem(v, depth, share):
 
 def test_matched_immediate_loss_crossover():
     # stage 2 stopped at equal loss_im: mixing loses for short and wins for long fine-tuning; it crosses at t_ft = 1.245
-    common = {"n": 2, "k": 1, "sigma_pre": 0.4, "sigma_post": 1.4, "sigma_ft": 0.4, "beta": 0.5, "init_scale": 1e-3, "t_pre": 60.0}
+    common = {
+        "n": 2,
+        "k": 1,
+        "sigma_pre": 0.4,
+        "sigma_post": 1.4,
+        "sigma_ft": 0.4,
+        "beta": 0.5,
+        "init_scale": 1e-3,
+        "t_pre": 60.0,
+    }
 
     def gain(t_ft):
         unmixed = predict({**common, "alpha": 0.0, "t_post": 8.0, "t_ft": t_ft})

@@ -1,6 +1,7 @@
 """The commands of `python -m theory`, one module each."""
 
 from theory.commands.optimum import Optimum
+from theory.commands.proofs import Errata, Prove
 from theory.commands.solve import Solve
 from theory.commands.study import Study
 from theory.commands.sweep import Sweep
@@ -12,5 +13,7 @@ COMMANDS: dict[str, type[Command]] = {
     "sweep": Sweep,
     "optimum": Optimum,
     "study": Study,
+    "prove": Prove,
+    "errata": Errata,
     "headline": Headline,
 }

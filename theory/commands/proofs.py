@@ -1,0 +1,136 @@
+"""The commands `prove` and `errata`: the theory checks itself, and checks the paper's appendix."""
+
+import json as json_module
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from tyro.conf import Positional
+
+from theory.console import Command, Json, Output, plain
+from theory.settings import WrongUse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prove(Command):
+    """Carry out the derivations behind the theory with sympy, and say for each what came out.
+
+    A result is proved (every step symbolic, or argued in words where that is said), checked numerically (it rests on a number with
+    a tolerance), or refuted as printed in the paper (a repaired form is then proved beside it). Exit code 1 if a step fails.
+    """
+
+    names: Positional[tuple[str, ...]] = ()
+    """Results to prove; none for all."""
+    latex: bool = False
+    """Print theorem, assumptions and steps as LaTeX (for an article with amsmath and amsthm) instead of the table."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Prove, print a row a result (or LaTeX), return everything. Raises `SystemExit(1)` if a proof failed."""
+        from theory.proofs import NAMES, prove
+        from theory.proofs.rendering import latex
+
+        _known("Result", self.names, NAMES)
+        chosen = self.names or NAMES
+        proofs = []
+        with out.progress("prove", len(chosen), "results") as step:
+            for name in chosen:
+                proofs.append(prove(name))
+                step(1)
+        document: dict[str, Any] = {"proofs": [_entry(proof, latex(proof) if self.latex else None) for proof in proofs]}
+        document["failed"] = [proof.theorem.name for proof in proofs if not proof.holds]
+        if self.latex:
+            from rich.markup import escape
+
+            for proof in proofs:
+                out.show(escape(latex(proof)))
+        else:
+            out.table(
+                "Results (steps: s symbolic, w in words, n numeric, r refuted as printed)",
+                ("name", "result", "status", "steps", "seconds"),
+                [(p.theorem.name, p.theorem.title, p.status, _steps(p), f"{p.seconds:.2f}") for p in proofs],
+            )
+            out.show(
+                f"{len(proofs) - len(document['failed'])} of {len(proofs)} hold, {sum(p.seconds for p in proofs):.1f} s."
+            )
+        if document["failed"]:
+            _fail(
+                document,
+                self.json,
+                f"{len(document['failed'])} of {len(proofs)} proofs failed: {', '.join(document['failed'])}.",
+            )
+        return document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errata(Command):
+    """What Appendix C of the paper prints, what holds, and a counterexample that is computed here.
+
+    Without a name: one row an item. With names: each in full, with its numbers. Exit code 1 if a counterexample fails to confirm.
+    """
+
+    names: Positional[tuple[str, ...]] = ()
+    """Items to show in full; none for the table of all."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Compute, print, return everything. Raises `SystemExit(1)` if an item is not confirmed."""
+        from theory.errata import ERRATA
+
+        _known("Erratum", self.names, tuple(ERRATA))
+        found = []
+        with out.progress("errata", len(self.names or ERRATA), "items") as step:
+            for name in self.names or ERRATA:
+                found.append((ERRATA[name], ERRATA[name].check()))
+                step(1)
+        if self.names:
+            for item, finding in found:
+                out.table(
+                    f"{item.name}: {item.where}",
+                    ("", ""),
+                    [
+                        ("as printed", item.printed),
+                        ("what holds", item.holds),
+                        ("more", item.detail),
+                        ("conclusion", item.survives),
+                        ("confirmed", "yes" if finding.confirmed else "NO"),
+                        *((name, value) for name, value in finding.numbers.items()),
+                    ],
+                )
+        else:
+            out.table(
+                "Appendix C of the paper, checked item by item",
+                ("name", "as printed", "what holds", "confirmed", "conclusion"),
+                [(i.name, i.printed, i.holds, "yes" if f.confirmed else "NO", i.survives) for i, f in found],
+            )
+            out.show("`errata NAME` shows an item in full, with its numbers.")
+        document = {"errata": [item.texts() | plain(finding) for item, finding in found]}
+        wrong = [item.name for item, finding in found if not finding.confirmed]
+        document["unconfirmed"] = wrong
+        if wrong:
+            _fail(document, self.json, f"{len(wrong)} of {len(found)} items are not confirmed: {', '.join(wrong)}.")
+        return document
+
+
+def _known(what: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if unknown := [name for name in names if name not in known]:
+        raise WrongUse(f"{what} {unknown[0]!r} is not known. Choose from {', '.join(known)}.")
+
+
+def _steps(proof: Any) -> str:
+    kinds = (("symbolic", "s"), ("argued", "w"), ("numeric", "n"), ("refuted", "r"))
+    return " ".join(f"{count}{letter}" for kind, letter in kinds if (count := proof.count(kind)))
+
+
+def _entry(proof: Any, latex: str | None) -> dict[str, Any]:
+    entry: dict[str, Any] = plain(proof) | {"status": proof.status, "holds": proof.holds}
+    return entry if latex is None else entry | {"latex": latex}
+
+
+def _fail(document: Any, as_json: bool, message: str) -> None:
+    """Exit with code 1 after printing what there is: the document stays complete although something in it is wrong."""
+    if as_json:
+        print(json_module.dumps(plain(document), allow_nan=False))
+        sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(1)

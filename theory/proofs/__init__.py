@@ -1,0 +1,62 @@
+"""Proofs that run: every result of the theory as a derivation that is carried out when it is called.
+
+    proof = prove("no-latent")      # raises nothing; proof.status says what came out
+    proof.status                    # "proved", "checked numerically to 1e-08", "refuted as printed; ...", "FAILED: ..."
+    latex(proof)                    # theorem, assumptions and steps as a LaTeX fragment
+
+A module holds one `THEOREM` and one function `derive`, which makes steps of four kinds:
+
+    symbolic   sympy shows that an expression vanishes identically, or that it has a sign
+    argued     a sentence of ordinary mathematics (a comparison, a limit of schedules) that no machine checks
+    numeric    a number with a tolerance; `needed` ones carry the claim, the others only corroborate it
+    refuted    something printed in the paper that a counterexample, evaluated here, shows to be false
+
+A step that does not hold stops its proof (`theory.proofs.core.ProofFailed`). Nothing here is imported when the command
+line starts; sympy is loaded with the first proof.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from theory.proofs.core import Proof
+
+NAMES: tuple[str, ...] = (
+    "mode-ode",
+    "descent",
+    "logistic",
+    "unbalanced",
+    "deep",
+    "sequential",
+    "post-training",
+    "frozen",
+    "forgetting",
+    "exposure-law",
+    "no-latent",
+    "order",
+    "deep-decay",
+    "compute-matched",
+    "dropout",
+    "replay",
+    "weight-decay",
+    "l2-to-start",
+    "lora",
+    "leakage",
+    "redundant",
+    "shared-unit",
+)
+"""All results, in the order in which they build on one another."""
+
+
+def prove(name: str) -> "Proof":
+    """Carry out one derivation. A step that fails is reported in the proof's status, not raised.
+
+    Args:
+        name: one of `NAMES`. Raises `KeyError` for another.
+    """
+    if name not in NAMES:
+        raise KeyError(name)
+    from theory.proofs.core import carry_out
+
+    module = import_module(f"theory.proofs.{name.replace('-', '_')}")
+    return carry_out(module.THEOREM, module.derive)

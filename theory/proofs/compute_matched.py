@@ -1,0 +1,165 @@
+"""Slopes of both losses in the compute-matched exposure lambda, and when an interior optimum exists.
+
+The D_post budget B is split: lambda B early at per-sample step ratio rho = eta1/eta2, the rest in stage 2, D_pre time P fixed.
+At rho = 1 the order theorem forbids an interior optimum; rho > 1 allows one. Source: theory spec 1.6.
+"""
+
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from theory.modes import evolve
+from theory.proofs.core import Derivation, Theorem
+from theory.proofs.symbols import logistic, positive
+
+THEOREM = Theorem(
+    name="compute-matched",
+    title="Slope of the losses in compute-matched exposure",
+    source="not in the paper; contrast its Figure 3b",
+    assumptions=(
+        r"Depth two, balanced; exposure $x = \rho\lambda B$ added to $D_{pre}$ time $P$: $T_1 = P + x$, $T_2 = (1-\lambda) B$, "
+        r"$S = P s_{pre} + x s_{post}$; $u_j = 1/a_j$, $E_1 = e^{-4S}$, $e_2 = e^{-4 s_{post} T_2}$.",
+        r"Inconsistent and specialised block ($k$ modes each); the invariant block is constant in $\lambda$ at "
+        r"$\rho = 1$ or once converged.",
+    ),
+    statement=(
+        r"$\frac{dL_{im}}{d\lambda} = k\{-8(\rho-1) B b_2 (\beta-b_2)^2 + 2(s_{post}-a_2) a_2^2 u_2'\}$ and "
+        r"$\frac{dL_{ret}}{d\lambda} = k\{-8(\rho-1) B b_2 (\beta-b_2)^2 + 2(s_{post}-a_3) a_3^2 e^{-4 s_{ft} T_3} u_2'\}$. If "
+        r"$L_{ret}'(0) < 0 < L_{ret}'(1)$ there is an interior minimum; at $\rho = 1$, $u_2' \ge 0$ and there is "
+        r"none below $\lambda = 0$."
+    ),
+)
+
+
+def derive(d: Derivation) -> None:
+    """The chain of closed forms, differentiated; the condition; an example against finite differences."""
+    lam, budget, rho, time, beta, start = positive("lambda B rho P beta a_0")
+    pre, post, ft, last = positive("s_pre s_post s_ft T_3")
+    x = rho * lam * budget
+    total, work = time + x, time * pre + x * post
+    decay = sp.exp(-4 * work)
+    second = (1 - lam) * budget
+    u1 = decay / start + (1 - decay) * total / work
+    d.equal(
+        "Stage 1 of the inconsistent mode",
+        1 / u1,
+        logistic(start, sp.S(1), work / total, total),
+        r"u_1 = E_1/\delta^2 + (1 - E_1) T_1/S",
+    )
+    slope1 = (
+        rho
+        * budget
+        * (-4 * post * decay / start + 4 * post * decay * total / work + (1 - decay) * (work - total * post) / work**2)
+    )
+    d.equal(
+        "Its slope",
+        sp.diff(u1, lam),
+        slope1,
+        r"u_1' = \rho B [-4 s_{post} E_1/\delta^2 + 4 s_{post} E_1 T_1/S + (1 - E_1)(S - T_1 s_{post})/S^2]",
+    )
+    inverse = sp.Function("u_1")(lam)
+    after = sp.exp(-4 * post * second)
+    u2 = after * inverse + (1 - after) / post
+    d.equal(
+        "Stage 2",
+        sp.diff(u2, lam),
+        after * (4 * budget * (post * inverse - 1) + sp.diff(inverse, lam)),
+        r"u_2' = e_2 [4 B (s_{post} u_1 - 1) + u_1']",
+    )
+    b2 = logistic(start, sp.S(1), beta, x + second)
+    d.equal(
+        "Specialised block",
+        sp.diff((beta - b2) ** 2, lam),
+        -8 * (rho - 1) * budget * b2 * (beta - b2) ** 2,
+        r"\partial_\lambda (\beta - b_2)^2 = -8 (\rho - 1) B b_2 (\beta - b_2)^2",
+    )
+    end = sp.Function("u_2")(lam)
+    a2 = 1 / end
+    d.equal(
+        "Inconsistent block, at once",
+        sp.diff((post - a2) ** 2, lam),
+        2 * (post - a2) * a2**2 * sp.diff(end, lam),
+        r"\partial_\lambda (s_{post} - a_2)^2 = 2 (s_{post} - a_2) a_2^2 u_2'",
+    )
+    forget = sp.exp(-4 * ft * last)
+    a3 = 1 / (forget * end + (1 - forget) / ft)
+    d.equal(
+        "and retained",
+        sp.diff((post - a3) ** 2, lam),
+        2 * (post - a3) * a3**2 * forget * sp.diff(end, lam),
+        r"\partial_\lambda (s_{post} - a_3)^2 = 2 (s_{post} - a_3) a_3^2 e^{-4 s_{ft} T_3} u_2'",
+    )
+    d.argue(
+        r"A differentiable function that falls at 0 and rises at 1 has an interior minimum. At $\rho = 1$ the "
+        r"first term vanishes and the order "
+        r"theorem gives $u_2' \ge 0$, so with $a_2, a_3 \le s_{post}$ no slope is negative"
+    )
+    d.agree("Slope at $\\rho = 1$ over 20000 random settings, most negative $u_2'$ (relative)", _most_negative(), 1e-12)
+    low, high = _example(8.0)
+    d.example("At $\\rho = 8$ an example falls at 0", -low, rf"L_{{ret}}'(0) = {low:.4g} < 0")
+    d.example("and rises at 1: an interior minimum exists", high, rf"L_{{ret}}'(1) = {high:.4g} > 0")
+    d.agree("Slopes of the example against central differences", _against_differences(), 1e-6)
+
+
+def _slope_u2(lam: Any, budget: Any, rho: float, time: Any, start: Any, pre: Any, post: Any) -> tuple[Any, Any]:
+    """`u_2` and its slope, by the formulas of the theorem (arrays welcome)."""
+    x = rho * lam * budget
+    total, work = time + x, time * pre + x * post
+    decay, after = np.exp(-4 * work), np.exp(-4 * post * (1 - lam) * budget)
+    u1 = decay / start + (1 - decay) * total / work
+    bracket = (
+        -4 * post * decay / start + 4 * post * decay * total / work + (1 - decay) * (work - total * post) / work**2
+    )
+    return after * u1 + (1 - after) / post, after * (4 * budget * (post * u1 - 1) + rho * budget * bracket)
+
+
+def _most_negative() -> float:
+    rng = np.random.default_rng(7)
+    pre = rng.uniform(0.01, 2, 20000)
+    post = pre + rng.uniform(0, 2, pre.size)
+    start = np.minimum(pre, 1) * 10 ** rng.uniform(-6, 0, pre.size)
+    lam, budget, time = (
+        rng.uniform(0, 1, pre.size),
+        10 ** rng.uniform(-2, 1, pre.size),
+        10 ** rng.uniform(-1, 1.5, pre.size),
+    )
+    u2, slope = _slope_u2(lam, budget, 1.0, time, start, pre, post)
+    return float(np.maximum(-slope / np.maximum(u2, 1), 0).max())
+
+
+def _retained(lam: float, rho: float) -> float:
+    b, a = _end_points(lam, rho)
+    return float((0.6 - b) ** 2 + (1.2 - evolve(a, variance=1.0, sigma=0.8, time=EXAMPLE_T3)) ** 2)
+
+
+EXAMPLE_T3 = 0.4
+"""Fine-tuning time of the example."""
+
+
+def _end_points(lam: float, rho: float) -> tuple[float, float]:
+    """(b2, a2) of the example: P 5, B 2, beta .6, s_pre .8, s_post 1.2, delta 1e-2."""
+    x, time, start = rho * lam * 2.0, 5.0, 1e-4
+    first = evolve(start, variance=1.0, sigma=(time * 0.8 + x * 1.2) / (time + x), time=time + x)
+    a2 = evolve(first, variance=1.0, sigma=1.2, time=(1 - lam) * 2.0)
+    return float(evolve(start, variance=1.0, sigma=0.6, time=x + (1 - lam) * 2.0)), float(a2)
+
+
+def _slope_retained(lam: float, rho: float) -> float:
+    b2, a2 = _end_points(lam, rho)
+    a3 = float(evolve(a2, variance=1.0, sigma=0.8, time=EXAMPLE_T3))
+    _, slope = _slope_u2(lam, 2.0, rho, 5.0, 1e-4, 0.8, 1.2)
+    special = -8 * (rho - 1) * 2.0 * b2 * (0.6 - b2) ** 2
+    return float(special + 2 * (1.2 - a3) * a3**2 * np.exp(-4 * 0.8 * EXAMPLE_T3) * slope)
+
+
+def _example(rho: float) -> tuple[float, float]:
+    return _slope_retained(0.0, rho), _slope_retained(1.0, rho)
+
+
+def _against_differences() -> float:
+    h = 1e-5
+    return max(
+        abs((_retained(lam + h, 8.0) - _retained(lam - h, 8.0)) / (2 * h) - _slope_retained(lam, 8.0))
+        for lam in (0.1, 0.3, 0.5, 0.9)
+    )
