@@ -11,9 +11,9 @@ help:     ## list the errands
 
 demo: .venv/core  ## sweep a million settings, draw the theory figures over the published numbers
 	@$(PY) -m theory study overlay & \
-	  $(PY) -m theory sweep $(SWEEP) && $(PY) -m theory study $(QUICK) && wait $$!
-	@$(PY) -m figures make theory --formats png
-	@$(PY) -m theory headline
+	  $(PY) -m theory sweep $(SWEEP) && $(PY) -m theory study $(QUICK) && \
+	  $(PY) -m figures make $(QUICK) --formats png --workers 1 && wait $$!
+	@$(PY) -m theory headline > out/headline.txt & $(PY) -m figures make overlay --formats png && wait $$! && cat out/headline.txt
 
 test: .venv/dev  ## run the whole test suite
 	$(PY) -m pytest

@@ -1,6 +1,6 @@
 """One look for every picture: fonts, sizes for a two-column paper, a colour-blind safe palette, names of axes.
 
-Black is unmixed and purple mixed, as in the paper; everything else comes from seaborn's colour-blind palette and is told
+Black is unmixed and purple mixed, as in the paper; everything else comes from the palette of Okabe and Ito and is told
 apart by marker or dash as well.
 """
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.35, 6.9
 """Widths in inches: one column, and both."""
 
-_BLUE, _ORANGE, _GREEN, _VERMILION = (sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3))
+_BLUE, _ORANGE, _GREEN, _VERMILION = (to_hex(mpl.color_sequences["okabe_ito"][i]) for i in (5, 1, 3, 6))
 UNMIXED, MIXED = "#000000", "#8e44ad"
 METHODS: dict[str, tuple[str, str, str]] = {
     "unmixed": (UNMIXED, "o", "-"),
@@ -61,7 +61,7 @@ _TICKS = {"major.size": 3.0, "major.width": 0.8, "minor.size": 1.8, "minor.width
 
 def apply() -> None:
     """Set the look; called once before drawing."""
-    sns.set_theme(context="paper", style="ticks", palette="colorblind")
+    mpl.rcdefaults()
     ticks = {f"{axis}tick.{what}": size for axis in "xy" for what, size in _TICKS.items()}
     look: Any = ticks | {
         "font.family": "sans-serif",

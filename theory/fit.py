@@ -164,7 +164,8 @@ def fit(points: Points, *, fixed: dict[str, float] | None = None, starts: int = 
         return left.reshape(*left.shape[:-2], -1)
 
     with jax.enable_x64(True):
-        derivative = jax.jit(jax.jacfwd(residual))  # the residual itself is numpy: one compilation less
+        quick = {"xla_backend_optimization_level": 0}  # compiling takes longer than all evaluations together
+        derivative = jax.jit(jax.jacfwd(residual), compiler_options=quick)
 
         def jacobian(logs: Array) -> Array:
             return np.asarray(derivative(logs))
