@@ -1,7 +1,9 @@
-"""`python -m theory`: the linear model, solved in closed form."""
+"""`python -m theory`: the linear models, solved."""
 
-from theory.commands import COMMANDS
+import sys
+
+from theory.commands import commands
 from theory.console import main
 
 if __name__ == "__main__":
-    main("theory", COMMANDS, "The two-layer linear model of early data exposure, solved in closed form.")
+    main("theory", commands(sys.argv[1:]), "The two-layer linear models of early data exposure, solved.")

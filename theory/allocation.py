@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theory.arrays import Array, Float, Number, is_jax
+from theory.losses import Losses
 from theory.recipe import Recipe
 from theory.settings import Settings, WrongUse, setting
 from theory.stages import predict
@@ -103,10 +104,14 @@ NOTABLE_DEPTH = 0.01
 
 
 def exposure_curve(
-    exposure: Number, settings: Mapping[str, Any], recipe: Recipe, budget: Mapping[str, Number] | Budget
-) -> Any:
-    """The four losses along lambda; `settings` are fields of `Blocks` and `Schedule` that the recipe leaves alone."""
-    return predict({**settings, **allocate(exposure, recipe, budget)})
+    exposure: Number,
+    settings: Mapping[str, Any],
+    recipe: Recipe,
+    budget: Mapping[str, Number] | Budget,
+    model: Callable[[Mapping[str, Any]], Losses] = predict,
+) -> Losses:
+    """The four losses along lambda; `settings` are those of the model that the recipe leaves alone."""
+    return model({**settings, **allocate(exposure, recipe, budget)})
 
 
 def minimise(loss: Callable[[Array], Array], shape: tuple[int, ...], *, points: int = 129, zooms: int = 6) -> Minimum:
@@ -141,19 +146,23 @@ def minimise(loss: Callable[[Array], Array], shape: tuple[int, ...], *, points: 
 
 
 def optimum(
-    settings: Mapping[str, Any], recipe: Recipe, budget: Mapping[str, Number] | Budget
+    settings: Mapping[str, Any],
+    recipe: Recipe,
+    budget: Mapping[str, Number] | Budget,
+    model: Callable[[Mapping[str, Any]], Losses] = predict,
 ) -> tuple[Minimum, Minimum]:
     """The exposure that minimises loss_im, and the one that minimises loss_ret, each with its depth.
 
     Args:
-        settings: fields of `Blocks` and `Schedule`, numbers or broadcastable arrays.
+        settings: settings of the model, numbers or broadcastable arrays.
         recipe: how the budget is spent (its own exposure is ignored).
         budget: flow times, numbers or broadcastable arrays.
+        model: its `predict`; default the plain one.
     """
     b = budget if isinstance(budget, Mapping) else {field.name: getattr(budget, field.name) for field in fields(budget)}
     shape = np.broadcast_shapes(*(np.shape(value) for value in (*settings.values(), *b.values())))
 
     def minimum(name: str) -> Minimum:
-        return minimise(lambda grid: getattr(exposure_curve(grid, settings, recipe, b), name), shape)
+        return minimise(lambda grid: getattr(exposure_curve(grid, settings, recipe, b, model), name), shape)
 
     return minimum("loss_im"), minimum("loss_ret")

@@ -16,16 +16,13 @@ import numpy as np
 
 from theory.allocation import Budget, allocate
 from theory.arrays import Array, Float
-from theory.features import Blocks, check_block_sizes
+from theory.features import check_block_sizes
+from theory.models import model_named
 from theory.recipe import Recipe
 from theory.settings import WrongUse, check, ranges
-from theory.stages import DEFAULTS, Schedule, predict
 
 BLOCK = 1 << 15
 """Points a block: large enough to amortise Python, small enough that its arrays stay in cache (see `make bench`)."""
-
-RANGES = {**ranges(Budget), **ranges(Blocks), **ranges(Schedule), "exposure": ranges(Recipe)["exposure"]}
-"""Every name that can be an axis, with its admissible range."""
 
 WHOLE = ("n", "k", "depth")
 _ALLOCATED = ("alpha", "t_pre")
@@ -38,16 +35,16 @@ class Axis:
     name: str
     values: Float[np.ndarray, "values"]
 
-    def __post_init__(self) -> None:
-        """Check name and values. Raises `WrongUse`."""
-        if self.name not in RANGES:
-            close = [name for name in RANGES if name.startswith(self.name[:2])] or list(RANGES)
-            raise WrongUse(f"Axis {self.name!r} is no setting of the linear model. Did you mean {', '.join(close)}?")
+    def check(self, known: Mapping[str, Mapping[str, Any]], model: str) -> None:
+        """Check name and values against the settings of a model. Raises `WrongUse`."""
+        if self.name not in known:
+            close = [name for name in known if name.startswith(self.name[:2])] or list(known)
+            raise WrongUse(f"Axis {self.name!r} is no setting of the {model} model. Did you mean {', '.join(close)}?")
         if len(self.values) == 0:
             raise WrongUse(
                 f"Axis {self.name} is empty. Give it at least one value, e.g. {self.name}=0.1,0.2 or {self.name}=0:1:11."
             )
-        check(self.name, self.values, RANGES[self.name])
+        check(self.name, self.values, known[self.name])
         if self.name in WHOLE and np.any(self.values != np.round(self.values)):
             raise WrongUse(f"Axis {self.name} counts something: use whole numbers, e.g. {self.name}=2,3,4.")
 
@@ -91,22 +88,27 @@ class Grid:
         fixed: Mapping[str, Any] | None = None,
         recipe: Recipe | None = None,
         budget: Budget | None = None,
+        model: str = "plain",
     ) -> None:
         """Check that the axes make a grid. Raises `WrongUse`.
 
         Args:
             axes: slowest first.
-            fixed: fields of `Blocks` and `Schedule`; defaults for the rest.
+            fixed: settings of the model; defaults for the rest.
             recipe: used where `exposure`, `pre_time`, `post_time` or `step_ratio` is an axis; default `Recipe()`.
             budget: likewise; default `Budget()`.
+            model: a name in `theory.models.MODELS`.
         """
         names = [axis.name for axis in axes]
         if not axes:
             raise WrongUse("A sweep needs at least one axis, e.g. alpha=0:1:101.")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise WrongUse(f"Axis {twice[0]} is given twice. Give each setting once, with all its values.")
-        self.axes = tuple(axes)
-        self.fixed = {**DEFAULTS, **(fixed or {})}
+        self.axes, self.model = tuple(axes), model_named(model)
+        self.fixed = {**self.model.defaults(), **(fixed or {})}
+        known = self.model.ranges() | ranges(Budget) | {"exposure": ranges(Recipe)["exposure"]}
+        for axis in axes:
+            axis.check(known, model)
         self.recipe, self.budget = recipe or Recipe(), budget or Budget()
         self.allocates = any(name in ("exposure", *ranges(Budget)) for name in names)
         clash = [
@@ -118,9 +120,10 @@ class Grid:
             raise WrongUse(f"Axis {clash[0]} is decided by exposure and the budget. Sweep either one or the others.")
         self.shape = tuple(len(axis.values) for axis in axes)
         self.size = math.prod(self.shape)
-        extremes = {axis.name: axis.values for axis in axes}
-        n, k = (np.asarray(extremes.get(name, self.fixed[name])) for name in ("n", "k"))
-        check_block_sizes(n.min(), k.max())
+        if "n" in self.fixed:
+            extremes = {axis.name: axis.values for axis in axes}
+            n, k = (np.asarray(extremes.get(name, self.fixed[name])) for name in ("n", "k"))
+            check_block_sizes(n.min(), k.max())
 
     def settings(self, start: Sequence[int], stop: Sequence[int]) -> dict[str, Any]:
         """All settings of the sub-grid [start, stop): each axis along its own dimension, the rest plain numbers."""
@@ -187,7 +190,7 @@ def evaluate(
     def solve_block(block: tuple[int, tuple[int, ...], tuple[int, ...]]) -> int:
         first, start, stop = block
         count = math.prod(b - a for a, b in zip(start, stop, strict=True))
-        for row, loss in zip(losses, predict(grid.settings(start, stop)), strict=True):
+        for row, loss in zip(losses, grid.model.predict(grid.settings(start, stop)), strict=True):
             row[first : first + count] = loss.reshape(-1)
         return count
 
@@ -205,7 +208,7 @@ def pieces(grid: Grid, points: int) -> Iterator[tuple[int, int, Float[np.ndarray
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def solve(block: tuple[int, tuple[int, ...], tuple[int, ...]]) -> Array:
-            return np.stack([loss.reshape(-1) for loss in predict(grid.settings(block[1], block[2]))])
+            return np.stack([loss.reshape(-1) for loss in grid.model.predict(grid.settings(block[1], block[2]))])
 
         def finish() -> tuple[int, int, Array]:
             losses = np.concatenate(list(pool.map(solve, batch)), axis=1)

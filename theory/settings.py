@@ -60,6 +60,7 @@ def check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base of the settings dataclasses: checks every ranged field when an instance is made."""
 

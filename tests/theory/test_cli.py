@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from theory import predict, results
-from theory.commands import COMMANDS
+from theory.commands import commands
 from theory.console import run
 
 
 def call(capsys, *arguments):
     """Run one command in this process; returns exit code, standard output, standard error."""
-    code = run("theory", COMMANDS, "test", list(arguments))
+    code = run("theory", commands(arguments), "test", list(arguments))
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -184,7 +184,8 @@ def test_optimum_reports_argmin_and_depth(capsys):
 
 
 def test_help_teaches_and_loads_nothing_heavy():
-    code = "import sys; from theory.commands import COMMANDS; print([m for m in ('jax', 'sympy', 'torch', 'matplotlib', 'scipy', 'pyarrow', 'moocore') if m in sys.modules])"
+    heavy = "('jax', 'sympy', 'torch', 'matplotlib', 'scipy', 'pyarrow', 'moocore')"
+    code = f"import sys; from theory.commands import commands; commands([]); print([m for m in {heavy} if m in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

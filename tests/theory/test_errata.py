@@ -4,8 +4,8 @@ import json
 from functools import cache
 
 import pytest
-from theory.commands.proofs import Errata
 
+from theory.commands.proofs import Errata
 from theory.console import Output, run
 from theory.errata import ERRATA, Erratum, Finding
 

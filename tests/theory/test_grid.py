@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from theory import Budget, Recipe, WrongUse, allocate, predict
 from theory.grid import Axis, Grid, evaluate, parse_axis, pieces
+from theory.models import MODELS
 
 
 def grid_of(*texts, **more):
@@ -41,7 +42,27 @@ def test_axis_forms():
 )
 def test_wrong_axes_say_what_to_do(text, says):
     with pytest.raises(WrongUse, match=says):
-        parse_axis(text)
+        grid_of(text)
+
+
+def test_each_model_has_its_own_axes():
+    assert grid_of("correlation=0,1", model="rp").size == 2
+    with pytest.raises(WrongUse, match="plain"):
+        grid_of("correlation=0,1")
+    with pytest.raises(WrongUse, match="rp-shared"):
+        grid_of("depth=2,3", model="rp-shared")
+    with pytest.raises(WrongUse, match="model = 'deep'"):
+        grid_of("alpha=0,1", model="deep")
+
+
+@pytest.mark.parametrize("model", ["rp", "rp-shared"])
+def test_a_pathway_grid_equals_its_points(model):
+    grid = grid_of("alpha=0:0.1:4", "correlation=0,0.7,1", "t_ft=0.1,2", model=model)
+    losses = evaluate(grid)
+    points = grid.coordinates(0, grid.size)
+    for i in (0, 7, 23):
+        one = MODELS[model].predict({name: float(v[i]) for name, v in points.items()})
+        assert np.allclose(losses[:, i], [float(x) for x in one], rtol=1e-6, atol=1e-12)
 
 
 def test_wrong_grids_say_what_to_do():

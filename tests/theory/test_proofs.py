@@ -10,9 +10,9 @@ from functools import cache
 
 import pytest
 import sympy as sp
-from theory.commands.proofs import Prove
 
 import theory.proofs
+from theory.commands.proofs import Prove
 from theory.console import Output, run
 from theory.proofs import NAMES, prove
 from theory.proofs.core import Derivation, Proof, ProofFailed, Theorem, carry_out

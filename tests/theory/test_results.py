@@ -63,9 +63,14 @@ def test_other_files_are_refused(tmp_path):
 def test_nothing_is_left_of_a_write_that_fails(tmp_path):
     path = tmp_path / "sweep.parquet"
     path.write_text("the previous result")
-    with pytest.raises(RuntimeError), results.open_writer(path) as writer:
-        writer.write(ROW | {"loss_im": [1.0]})
-        raise RuntimeError("the machine went away")
+
+    def fail_half_way():
+        with results.open_writer(path) as writer:
+            writer.write(ROW | {"loss_im": [1.0]})
+            raise RuntimeError("the machine went away")
+
+    with pytest.raises(RuntimeError, match="went away"):
+        fail_half_way()
     assert path.read_text() == "the previous result"
     assert [entry.name for entry in tmp_path.iterdir()] == ["sweep.parquet"]
 

@@ -1,19 +1,25 @@
 """The commands of `python -m theory`, one module each."""
 
+from collections.abc import Sequence
+
 from theory.commands.optimum import Optimum
 from theory.commands.proofs import Errata, Prove
+from theory.commands.setting import for_model
 from theory.commands.solve import Solve
 from theory.commands.study import Study
 from theory.commands.sweep import Sweep
 from theory.console import Command
 from theory.headline import Headline
 
-COMMANDS: dict[str, type[Command]] = {
-    "solve": Solve,
-    "sweep": Sweep,
-    "optimum": Optimum,
-    "study": Study,
-    "prove": Prove,
-    "errata": Errata,
-    "headline": Headline,
-}
+
+def commands(arguments: Sequence[str]) -> dict[str, type[Command]]:
+    """The commands by name; solve, sweep and optimum with the options of the model that the arguments choose."""
+    return {
+        "solve": for_model(Solve, arguments),
+        "sweep": for_model(Sweep, arguments),
+        "optimum": for_model(Optimum, arguments),
+        "study": Study,
+        "prove": Prove,
+        "errata": Errata,
+        "headline": Headline,
+    }

@@ -10,6 +10,7 @@ from theory.allocation import NOTABLE_DEPTH, Budget, Minimum, optimum
 from theory.commands.setting import Setting
 from theory.console import Output
 from theory.grid import Grid, parse_axis
+from theory.models import MODELS
 from theory.settings import WrongUse, ranges
 
 
@@ -38,7 +39,7 @@ class Optimum(Setting):
         points: dict[str, Any] = {}
         size = 1
         if parsed:
-            grid = Grid(parsed, self.values(), self.recipe(), self.budget)
+            grid = Grid(parsed, self.values(), self.recipe(), self.budget, self.model)
             if grid.size > self.limit:
                 raise WrongUse(
                     f"The grid has {grid.size:,} points, more than --limit {self.limit:,}. Use fewer values an axis, or raise --limit."
@@ -46,28 +47,29 @@ class Optimum(Setting):
             size, points = grid.size, grid.coordinates(0, grid.size)
         settings = self.values() | {name: value for name, value in points.items() if name not in ranges(Budget)}
         budget = {name: points.get(name, getattr(self.budget, name)) for name in ranges(Budget)}
-        minima = dict(zip(("loss_im", "loss_ret"), optimum(settings, self.recipe(), budget), strict=True))
-        found: list[dict[str, Any]] = [
+        found = optimum(settings, self.recipe(), budget, MODELS[self.model].predict)
+        minima = dict(zip(("loss_im", "loss_ret"), found, strict=True))
+        listed: list[dict[str, Any]] = [
             {name: float(value[i]) for name, value in points.items()}
             | {loss: _entry(m, i, size) for loss, m in minima.items()}
             for i in range(size)
         ]
         out.table(
-            f"Best exposure ({self.split}, {self.mixing}); depth is the fraction below the better end",
+            f"Best exposure ({self.model} model, {self.split}, {self.mixing}); depth is the fraction below the better end",
             [
                 *points,
                 *(f"{loss[5:]} {head}" for loss in minima for head in ("argmin", "minimum", "at 0", "at 1", "depth")),
             ],
             [
                 [*(row[name] for name in points), *(cell for loss in minima for cell in _cells(row[loss]))]
-                for row in found
+                for row in listed
             ],
         )
-        count = sum(row["loss_ret"]["interior"] for row in found)
+        count = sum(row["loss_ret"]["interior"] for row in listed)
         out.show(
             f"{count} of {size} have an interior minimum of loss_ret at least {NOTABLE_DEPTH:.0%} below both ends."
         )
-        return found
+        return listed
 
 
 NUMBERS = ("exposure", "loss", "at_zero", "at_one", "depth", "depth_below_zero", "depth_below_one")

@@ -1,6 +1,8 @@
-"""The options that solve, sweep and optimum share: a problem, its schedule and the recipe."""
+"""The options that solve, sweep and optimum share: a problem of the chosen model, its schedule and the recipe."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, make_dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
@@ -8,7 +10,9 @@ from tyro.conf import arg
 from theory.allocation import Budget
 from theory.console import Command, Json
 from theory.features import Blocks
+from theory.models import MODELS, ModelName
 from theory.recipe import Recipe
+from theory.settings import Settings
 from theory.stages import Schedule
 
 
@@ -16,7 +20,10 @@ from theory.stages import Schedule
 class Setting(Command):
     """A linear-model problem, its schedule and, if you like, the recipe that decides the schedule."""
 
-    blocks: Annotated[Blocks, arg(name="")] = field(default_factory=Blocks)
+    model: ModelName = "plain"
+    """plain: independent modes; rp, rp-shared: redundant pathways, with separate units or a shared one.
+    It decides which of the options below there are; see `--model rp --help`."""
+    problem: Annotated[Settings, arg(name="")] = field(default_factory=Blocks)
     schedule: Annotated[Schedule, arg(name="")] = field(default_factory=Schedule)
     budget: Annotated[Budget, arg(name="")] = field(default_factory=Budget)
     mixing: Literal["add", "replace"] = "add"
@@ -30,5 +37,16 @@ class Setting(Command):
         return Recipe(exposure=exposure, mixing=self.mixing, split=self.split, replay=self.schedule.replay)
 
     def values(self) -> dict[str, Any]:
-        """All fields of `Blocks` and `Schedule` as one mapping."""
-        return asdict(self.blocks) | asdict(self.schedule)
+        """All settings of the problem and the schedule as one mapping."""
+        return asdict(self.problem) | asdict(self.schedule)
+
+
+def for_model(command: type[Setting], arguments: Sequence[str]) -> type[Command]:
+    """The command with the problem options of the model that the arguments name (plain, if none or an unknown one)."""
+    named = [after for before, after in pairwise(arguments) if before == "--model"]
+    named += [argument.removeprefix("--model=") for argument in arguments if argument.startswith("--model=")]
+    problem = MODELS[named[-1] if named and named[-1] in MODELS else "plain"].problem()
+    options: list[Any] = [("problem", Annotated[problem, arg(name="")], field(default_factory=problem))]
+    made = make_dataclass(command.__name__, options, bases=(command,), frozen=True, kw_only=True)
+    made.__doc__ = command.__doc__
+    return made

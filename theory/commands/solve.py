@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from theory import results
 from theory.allocation import Budget, allocate
 from theory.commands.setting import Setting
 from theory.console import Output
-from theory.features import BLOCKS, Blocks, modes_from_blocks, modes_from_json
+from theory.features import modes_from_json
 from theory.grid import WHOLE
-from theory.losses import LOSSES
+from theory.losses import LOSSES, Losses
+from theory.models import MODELS
 from theory.recipe import Recipe
 from theory.settings import WrongUse, check, ranges
-from theory.stages import DEFAULTS, Schedule, Solution, solve
+from theory.stages import Schedule, solve
 from theory.thresholds import assumptions, exposure_time
 
 STAGES = ("start", "pre", "post", "ft")
@@ -64,13 +65,15 @@ class Solve(Setting):
     def _solve_blocks(self, given: Mapping[str, Any], out: Output) -> Any:
         own = {"exposure", "mixing", "split", *ranges(Budget)}
         chosen = {name: value for name, value in given.items() if name not in own}
-        values = self.values() | _known(chosen, DEFAULTS)
-        Blocks(**{name: values[name] for name in asdict(self.blocks)})
+        model = MODELS[self.model]
+        values = self.values() | _known(chosen, model.defaults())
+        type(self.problem)(**{name: values[name] for name in asdict(self.problem)})
         Schedule(**{name: values[name] for name in asdict(self.schedule)})
         values |= self._allocation(given)
-        solution = solve(modes_from_blocks(values), values)
+        document = _report(*model.strengths(values), values, out)
+        if self.model != "plain":
+            return document
         held = assumptions(values)
-        document = _report(solution, BLOCKS, values, out)
         out.table(
             "Assumptions of the paper (reported, not enforced)",
             ("", "assumption", "holds", "here"),
@@ -89,8 +92,10 @@ class Solve(Setting):
         values = asdict(self.schedule) | _known({k: v for k, v in given.items() if k not in own}, asdict(self.schedule))
         Schedule(**values)
         values |= self._allocation(given)
-        names = [f"mode {i + 1}" for i in range(len(modes.count))]
-        return _report(solve(modes, values), names, values, out)
+        names = tuple(f"mode {i + 1}" for i in range(len(modes.count)))
+        solution = solve(modes, values)
+        strengths = [np.broadcast_to(stage, (len(names),)).tolist() for stage in solution.strengths]
+        return _report(names, strengths, solution.losses, values, out)
 
     def _allocation(self, given: Mapping[str, Any]) -> dict[str, Any]:
         if "exposure" not in given:
@@ -127,17 +132,16 @@ def _known(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]
     return {name: int(value) if name in WHOLE else value for name, value in given.items()}
 
 
-def _report(solution: Solution, names: Any, settings: Mapping[str, Any], out: Output) -> dict[str, Any]:
-    size = len(names)
-    strengths = {
-        stage: np.broadcast_to(s, (size,)).tolist() for stage, s in zip(STAGES, solution.strengths, strict=True)
-    }
+def _report(
+    names: Sequence[str], stages: list[list[float]], found: Losses, settings: Mapping[str, Any], out: Output
+) -> dict[str, Any]:
+    strengths = dict(zip(STAGES, stages, strict=True))
     out.table(
         "Strength of the modes, w1 w2, after each stage",
         ("", *STAGES),
         [[name, *(strengths[stage][i] for stage in STAGES)] for i, name in enumerate(names)],
     )
-    losses = {name: float(value) for name, value in zip(LOSSES, solution.losses, strict=True)}
+    losses = {name: float(value) for name, value in zip(LOSSES, found, strict=True)}
     about = {name: results.SCHEMA[name][1] for name in LOSSES}
     shown = [[name, about[name], value] for name, value in losses.items()]
     out.table(

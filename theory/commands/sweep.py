@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,17 @@ class Sweep(Setting):
 
     def run(self, out: Output) -> Any:
         """Sweep, write, report points, seconds, points per second and the path."""
-        grid = Grid([parse_axis(text) for text in self.axes], self.values(), self.recipe(), self.budget)
+        grid = Grid([parse_axis(text) for text in self.axes], self.values(), self.recipe(), self.budget, self.model)
         self._refuse_too_large(grid)
         name = config_hash(
-            self.blocks, self.schedule, self.budget, self.recipe(), [(a.name, a.values) for a in grid.axes]
+            self.model, self.problem, self.schedule, self.budget, self.recipe(), [(a.name, a.values) for a in grid.axes]
         )
         start = time.perf_counter()
         solving = 0.0
-        with results.open_writer(self.out, rows.EXTRA) as writer, out.progress("sweep", grid.size, "points") as step:
+        with (
+            results.open_writer(self.out, rows.extra(self._columns_of(grid))) as writer,
+            out.progress("sweep", grid.size, "points") as step,
+        ):
 
             def write(first: int, last: int, losses: Any) -> None:
                 writer.write(self._columns(grid, first, last, losses, name))
@@ -83,13 +86,17 @@ class Sweep(Setting):
             )
 
     def _columns(self, grid: Grid, first: int, last: int, losses: Any, name: str) -> dict[str, Any]:
-        settings = dict(grid.fixed) | grid.coordinates(first, last)
+        settings = self._columns_of(grid) | grid.coordinates(first, last)
         if grid.allocates:
-            budget = {key: settings.pop(key, getattr(self.budget, key)) for key in ranges(Budget)}
-            settings.setdefault("exposure", self.recipe().exposure)
-            settings |= allocate(settings["exposure"], self.recipe(), budget) | budget
-            settings |= {"mixing": self.mixing, "split": self.split}
-        return rows.columns(settings, losses, study="sweep", config_hash=name)
+            settings |= allocate(settings["exposure"], self.recipe(), {key: settings[key] for key in ranges(Budget)})
+        return rows.columns(settings, losses, study="sweep", config_hash=name, model=self.model)
+
+    def _columns_of(self, grid: Grid) -> dict[str, Any]:
+        """The settings that are columns, at their fixed values."""
+        if not grid.allocates:
+            return dict(grid.fixed)
+        spent = {"exposure": self.recipe().exposure, "mixing": self.mixing, "split": self.split}
+        return dict(grid.fixed) | asdict(self.budget) | spent
 
 
 def free_memory() -> float:
