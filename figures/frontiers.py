@@ -15,14 +15,18 @@ VIEWS = (("loss_ft", "loss_ret"), ("loss_ret", "loss_pre"))
 
 
 def linear_frontiers(table: Any) -> Figure:
-    """The linear model's stage-2 x stage-3 sweep in both views."""
+    """The linear models' stage-2 x stage-3 sweeps in both views, a row a model."""
     rows = Rows(table)
-    figure, axes = style.panels(1, 2, height=2.7)
-    for ax, (x, y) in zip(axes[0], VIEWS, strict=True):
-        for method in rows.distinct("method"):
-            points = rows.where(method=method)
-            _series(ax, method, points[x], points[y])
-        style.label(ax, x, y)
+    models = rows.distinct("model")
+    figure, axes = style.panels(len(models), 2, height=2.2 * len(models) + 0.4)
+    for line, model in zip(axes, models, strict=True):
+        for ax, (x, y) in zip(line, VIEWS, strict=True):
+            for method in rows.distinct("method"):
+                points = rows.where(model=model, method=method)
+                _series(ax, method, points[x], points[y])
+            style.label(ax, x, y)
+        alpha = rows.where(model=model, method="mixed")["alpha"][0]
+        line[0].set_title(f"{style.MODELS[model]}; mixed: α = {alpha:g}")
     style.legend_below(figure, _handles(rows.distinct("method")), 2)
     return figure
 

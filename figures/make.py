@@ -33,6 +33,11 @@ PICTURES: dict[str, Picture] = {
     "phase_beta": Picture("phases:phase_beta", ("phase_beta",)),
     "frontiers": Picture("frontiers:linear_frontiers", ("frontiers",)),
     "compute_matched": Picture("lambda_curves:compute_matched", ("compute_matched",)),
+    "window": Picture("phases:window", ("window",)),
+    "latent": Picture("comparisons:latent", ("latent",)),
+    "optimum_time": Picture("comparisons:optimum_time", ("optimum_time",)),
+    "optimum_map": Picture("comparisons:optimum_map", ("optimum_map",)),
+    "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),
     **{f"published_figure{number:02d}": Picture("frontiers:published", (), (number,)) for number in FRONTIER_FIGURES},
 }

@@ -11,20 +11,27 @@ from figures import style
 from figures.tables import Rows
 
 DASHES = {
-    "exposure time": ("#ffffff", "-", "exposure time: $\\alpha t_\\mathrm{pre} + t_\\mathrm{post} = \\tau_\\beta$"),
-    "half forgotten": ("#ffffff", "--", "inconsistent modes half forgotten"),
-    "escape time": ("#ffffff", "--", "inconsistent modes escape in stage 1"),
-    "C.6": ("#ffffff", ":", "C.6: $\\alpha\\beta$ = mixed inconsistent target"),
-    "C.17 crossing": ("#ffffff", "-.", "C.17: retained losses cross"),
+    "exposure time": ("-", "exposure time: $\\alpha t_\\mathrm{pre} + t_\\mathrm{post} = \\tau_\\beta$"),
+    "half forgotten": ("--", "inconsistent modes half forgotten"),
+    "escape time": ("--", "inconsistent modes escape in stage 1"),
+    "C.6": (":", "C.6: $\\alpha\\beta$ = mixed inconsistent target"),
+    "specialised half learned": ("-", "specialised modes half learned"),
+    "inconsistent half learned": ("--", "inconsistent modes half learned"),
+    "C.17 crossing": ("-.", "C.17: retained losses cross"),
 }
-"""Boundary -> colour, dash, name. White on the map; the legend shows the dash in black."""
+"""Boundary -> dash, name."""
+
+
+RETAINED = style.AXES["loss_ret"]
 
 
 def phase_alpha(table: Any) -> Figure:
     """loss_ret over (alpha, t_ft)."""
+    rows = Rows(table)
     figure, axes = style.panels(1, 1, width=style.COLUMN + 1.0, height=3.1)
-    _map(figure, axes[0, 0], Rows(table), "alpha", "t_ft", "loss_ret")
+    _map(axes[0, 0], rows, "alpha", "t_ft", _field(rows, "alpha", "t_ft", "loss_ret"), RETAINED)
     axes[0, 0].set_yscale("log")
+    _legend(figure, rows)
     return figure
 
 
@@ -32,36 +39,65 @@ def phase_beta(table: Any) -> Figure:
     """loss_ret over (beta, alpha), and by how much it lies below the unmixed model's."""
     rows = Rows(table)
     figure, axes = style.panels(1, 2, height=3.2, sharey=True)
-    _map(figure, axes[0, 0], rows, "problem.beta", "alpha", "loss_ret")
-    _map(figure, axes[0, 1], rows, "problem.beta", "alpha", "gain")
+    loss = _field(rows, "problem.beta", "alpha", "loss_ret")
+    gain = loss[0][None, :] - loss  # the lowest row is alpha = 0
+    _map(axes[0, 0], rows, "problem.beta", "alpha", loss, RETAINED)
+    name = r"$L_\mathrm{ret}$ unmixed $-$ $L_\mathrm{ret}$ at $\alpha$"
+    _map(axes[0, 1], rows, "problem.beta", "alpha", gain, name, signed=True)
     axes[0, 1].set_ylabel("")
+    _legend(figure, rows)
     return figure
 
 
-def _map(figure: Figure, ax: Axes, rows: Rows, x_name: str, y_name: str, what: str) -> None:
-    """One map with its colour bar, its boundaries and their legend below the axes."""
-    field = rows.where(**{"problem.boundary": None})
-    x, y = np.unique(field[x_name]), np.unique(field[y_name])
-    order = np.lexsort((field[x_name], field[y_name]))
-    loss = field["loss_ret"][order].reshape(len(y), len(x))
-    name, cmap = style.AXES["loss_ret"], "viridis"
-    limits: dict[str, Any] = {}
-    if what == "gain":
-        loss = loss[0][None, :] - loss
-        name, cmap = r"$L_\mathrm{ret}$ unmixed $-$ $L_\mathrm{ret}$ at $\alpha$", "PuOr"
-        largest = float(np.abs(loss).max())
-        limits = {"vmin": -largest, "vmax": largest}
-    image = ax.pcolormesh(x, y, loss, cmap=cmap, shading="nearest", rasterized=True, **limits)
-    figure.colorbar(image, ax=ax, label=name, pad=0.02)
-    handles = []
+def window(table: Any) -> Figure:
+    """What stage 1 has learned over (alpha, t_pre); between the two lines is the mixing window of C.10."""
+    rows = Rows(table)
+    figure, axes = style.panels(1, 2, height=3.0, sharey=True)
+    for ax, mode in zip(axes[0], ("specialised", "inconsistent"), strict=True):
+        field = _field(rows, "alpha", "t_pre", f"problem.{mode}")
+        _map(ax, rows, "alpha", "t_pre", field, f"{mode} modes, learned fraction", line="#d55e00")
+        ax.set_yscale("log")
+    axes[0, 1].set_ylabel("")
+    _legend(figure, rows)
+    return figure
+
+
+def _field(rows: Rows, x: str, y: str, column: str) -> Any:
+    """A column of the map's rows as a matrix, y downwards and x across, both increasing."""
+    here = rows.where(**{"problem.boundary": None})
+    order = np.lexsort((here[x], here[y]))
+    return here[column][order].reshape(len(np.unique(here[y])), -1)
+
+
+def _map(
+    ax: Axes,
+    rows: Rows,
+    x_name: str,
+    y_name: str,
+    field: Any,
+    name: str,
+    *,
+    signed: bool = False,
+    line: str = "#ffffff",
+) -> None:
+    """One map with its colour bar and its boundaries; a signed map is symmetric around a neutral 0."""
+    here = rows.where(**{"problem.boundary": None})
+    x, y = np.unique(here[x_name]), np.unique(here[y_name])
+    limits: dict[str, Any] = {"cmap": "viridis"}
+    if signed:
+        largest = float(np.abs(field).max())
+        limits, line = {"cmap": "PuOr", "vmin": -largest, "vmax": largest}, "#000000"
+    image = ax.pcolormesh(x, y, field, shading="nearest", rasterized=True, **limits)
+    ax.figure.colorbar(image, ax=ax, label=name, pad=0.02)
     for boundary in rows.distinct("problem.boundary"):
-        line = rows.where(**{"problem.boundary": boundary})
-        colour, dash, text = DASHES[boundary]
-        drawn = colour if what != "gain" else "#000000"
-        ax.plot(line[x_name], line[y_name], color=drawn, ls=dash, lw=1.4)
-        handles.append(Line2D([], [], color="#000000", ls=dash, label=text))
+        at = rows.where(**{"problem.boundary": boundary})
+        ax.plot(at[x_name], at[y_name], color=line, ls=DASHES[boundary][0], lw=1.4)
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
     style.label(ax, x_name, y_name)
-    if what != "gain":
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+
+
+def _legend(figure: Figure, rows: Rows) -> None:
+    """The boundaries by dash, below the maps."""
+    shown = [DASHES[boundary] for boundary in rows.distinct("problem.boundary")]
+    style.legend_below(figure, [Line2D([], [], color="#000000", ls=dash, label=text) for dash, text in shown], 2)

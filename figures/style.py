@@ -42,6 +42,13 @@ BLOCKS = {"invariant": (_BLUE, "-"), "inconsistent": (_VERMILION, "--"), "specia
 SIZES = {30_000_000: (_BLUE, "o"), 150_000_000: (_ORANGE, "s"), 300_000_000: (_GREEN, "^")}
 """Tokens of D_post -> colour, marker."""
 
+MODELS = {
+    "plain": "plain: independent modes",
+    "rp": "redundant pathways, a unit each",
+    "rp-shared": "redundant pathways, shared unit",
+}
+"""Linear model -> name."""
+
 AXES = {
     "loss_im": r"immediate loss $L_\mathrm{im}$",
     "loss_ret": r"retained loss $L_\mathrm{ret}$",
@@ -49,6 +56,7 @@ AXES = {
     "loss_pre": r"retained pretraining loss $L_\mathrm{pre}$",
     "exposure": r"early exposure $\lambda$",
     "alpha": r"mixture weight $\alpha$",
+    "t_pre": r"stage-1 flow time $t_\mathrm{pre}$",
     "t_ft": r"stage-3 flow time $t_\mathrm{ft}$",
     "problem.beta": r"specialised target $\beta$",
 }

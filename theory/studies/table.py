@@ -1,0 +1,65 @@
+"""Tables of a study: parts with different columns, joined; and the pieces that studies share.
+
+A trajectory is a sweep over stopping times: a row is the pipeline cut off at that time. Analytic boundaries of a phase map are
+rows of its table, named in `problem.boundary`, that have coordinates but no losses.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from theory import results, rows
+from theory.arrays import Array
+from theory.grid import Axis, Grid, evaluate
+from theory.losses import LOSSES
+from theory.models import model_named
+from theory.settings import config_hash
+from theory.stages import DEFAULTS
+
+TEXTS = ("problem.boundary", "problem.stage", "problem.erratum", "problem.curve")
+"""The dotted columns that hold text."""
+
+
+def join(parts: list[dict[str, Any]], study: str, *science: Any) -> Any:
+    """One table from parts of one study; missing columns are null."""
+    import pyarrow as pa
+
+    name = config_hash(study, *science)
+    made = [
+        rows.columns(
+            {k: v for k, v in p.items() if k not in LOSSES}, [p.get(k) for k in LOSSES], study=study, config_hash=name
+        )
+        for p in parts
+    ]
+    kinds = {c: "text" if c in TEXTS else "real" for p in made for c in p if "." in c}
+    tables = []
+    for part in made:
+        sized = next(len(v) for v in part.values() if np.ndim(v))
+        tables.append(pa.table(_filled(part, kinds, sized), schema=results.schema(kinds)))
+    whole = pa.concat_tables(tables).unify_dictionaries()
+    results.verify(whole)
+    return whole
+
+
+def _filled(part: dict[str, Any], kinds: dict[str, str], size: int) -> dict[str, Any]:
+    return {field.name: results.column(part.get(field.name), field.type, size) for field in results.schema(kinds)}
+
+
+def solved(values: dict[str, Any], model: str = "plain") -> dict[str, Any]:
+    """Settings of a model together with their losses, as columns."""
+    chosen = model_named(model)
+    v = chosen.defaults() | values
+    return v | chosen.predict(v)._asdict() | {"model": model}
+
+
+def phase_map(x: Axis, y: Axis, fixed: dict[str, Any]) -> dict[str, Any]:
+    """A loss map over two axes, x running fastest."""
+    grid = Grid([y, x], fixed)
+    losses = dict(zip(LOSSES, evaluate(grid), strict=True))
+    return grid.fixed | grid.coordinates(0, grid.size) | losses
+
+
+def boundary(name: str, x_name: str, x: Array, y_name: str, y: Array, fixed: dict[str, Any]) -> dict[str, Any]:
+    """A named line over the axes of a map."""
+    x, y = (np.asarray(value, dtype=float) for value in np.broadcast_arrays(x, y))
+    return {**DEFAULTS, **fixed, x_name: x, y_name: y, "problem.boundary": name}
