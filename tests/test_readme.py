@@ -1,0 +1,47 @@
+"""The README's commands run as they stand, in an empty folder, and the files that it names exist."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    python -m ")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_run(command, tmp_path):
+    mode = {"pre": [1, 0], "post": [1, 1], "ft": [1, 0]}
+    target = {"pre": [0.4, 0], "post": [1.4, 0.9], "ft": [0.4, 0]}
+    (tmp_path / "problems.json").write_text(json.dumps([{"modes": {"variance": mode, "sigma": target}}]))
+    words = [sys.executable, *shlex.split(command)[1:]]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_python_example_runs():
+    code = "\n".join(re.findall(r"^    ((?:from|predict).*)$", README, re.MULTILINE))
+    assert "predict(" in code
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_named_files_and_errands_exist():
+    for path in re.findall(r"\]\(([\w./]+)\)|`([\w/]+/|[A-Z]+\.\w+)`", README):
+        name = path[0] or path[1]
+        assert (ROOT / name).exists() or name in ("sims/", "lm_experiments/"), name
+    makefile = (ROOT / "Makefile").read_text()
+    for errand in re.findall(r"make (\w+)", README):
+        assert re.search(rf"^{errand}:", makefile, re.MULTILINE), errand
+
+
+def test_the_numbers_of_the_demo_are_those_of_the_readme(tmp_path):
+    published = subprocess.run([sys.executable, "-c", "from theory.headline import published_changes as p; c = p(); print(c['loss_im'].mean(), c['loss_ret'].mean())"],
+                               capture_output=True, text=True, check=True, cwd=ROOT)  # fmt: skip
+    for number in published.stdout.split():
+        assert f"{float(number):+.3f}" in README
