@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import closed_form
+from benchmarks import closed_form, pathways
 from theory.console import Output
 
 
@@ -50,6 +50,9 @@ def main() -> None:
     out = Output(as_json=False)
     seconds, memory = saved_sweep()  # first: a child's peak memory is never below that of the process that started it
     show(out, f"Plain model, three blocks, four losses, float64, {os.cpu_count()} cores", closed_form.measure())
+    rates = pathways.measure()
+    for title, pair in (("separate units", rates[:2]), ("shared unit", rates[2:])):
+        show(out, f"Redundant pathways, {title}, all interventions, integrated to 1e-9", pair)
     out.show(f"A million points swept and saved, start-up included: {seconds:.2f} s, {memory:.2f} GB at most.")
 
 

@@ -1,7 +1,7 @@
 """How fast the redundant-pathway models are solved, beside scipy's integrator on the same settings in the same run.
 
 All three stages with every intervention switched on, so that no closed form applies before fine-tuning; times up to 100.
-Both sides are asked for the same local tolerance. Run as `python benchmarks/pathways.py`.
+Both sides are asked for the same local tolerance.
 """
 
 import time
@@ -84,15 +84,3 @@ def measure() -> list[tuple[str, float]]:
             by_scipy(variant, {name: float(value[i]) for name, value in values.items()})
         rows.append((f"{variant} scipy solve_ivp loop", LOOP / (time.perf_counter() - began)))
     return rows
-
-
-def main() -> None:
-    """Print the rates, and the ratio of each pair."""
-    rows = measure()
-    for (name, fast), (slow_name, slow) in zip(rows[::2], rows[1::2], strict=True):
-        print(f"{name:30s} {fast:12,.0f} settings/s")
-        print(f"{slow_name:30s} {slow:12,.0f} settings/s   ratio {fast / slow:,.0f}")
-
-
-if __name__ == "__main__":
-    main()
