@@ -10,10 +10,10 @@ help:     ## list the errands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 18
 
 demo: .venv/core  ## sweep a million settings, draw the theory figures over the published numbers
-	@$(PY) -m theory study overlay & \
+	@$(PY) -m theory study overlay & fit=$$!; trap 'kill $$fit 2>/dev/null' EXIT; \
 	  $(PY) -m theory sweep $(SWEEP) && $(PY) -m theory study $(QUICK) && \
-	  $(PY) -m figures make $(QUICK) --formats png --workers 1 && wait $$!
-	@$(PY) -m theory headline > out/headline.txt & $(PY) -m figures make overlay --formats png && wait $$! && cat out/headline.txt
+	  $(PY) -m figures make $(QUICK) --formats png --workers 1 && wait $$fit
+	@$(PY) -m theory headline > out/headline.txt & head=$$!; $(PY) -m figures make overlay --formats png && wait $$head && cat out/headline.txt
 
 test: .venv/dev  ## run the whole test suite
 	$(PY) -m pytest

@@ -33,6 +33,8 @@ class Make(Command):
 
     def run(self, out: Output) -> Any:
         """Draw and list what was written."""
+        if self.workers < 1 or not self.formats:
+            raise WrongUse(f"workers = {self.workers} and formats = {self.formats}: give at least one of each.")
         wanted = [name for given in self.names or PICTURES for name in (THEORY if given == "theory" else [given])]
         if unknown := [name for name in wanted if name not in PICTURES]:
             raise WrongUse(f"Figure {unknown[0]!r} is not known. Choose from theory, {', '.join(PICTURES)}.")
@@ -43,7 +45,7 @@ class Make(Command):
                 written[name] = paths
                 step(1)
 
-            draw_all(wanted, self.tables, self.out, self.formats, max(1, self.workers), done)
+            draw_all(wanted, self.tables, self.out, self.formats, self.workers, done)
         for name, paths in written.items():
             out.show(f"{name:<20} " + "  ".join(str(path) for path in paths))
         return written

@@ -11,7 +11,7 @@ from figures.tables import Rows
 PANELS = {
     "C.10": (
         "t_pre",
-        "C.10: sufficient training is a window",
+        "C.10: a window, not a limit",
         "stage-1 flow time $t_\\mathrm{pre}$",
         "mode strength, mixed",
     ),
@@ -32,7 +32,7 @@ PANELS = {
 
 
 def counterexamples(table: Any) -> Figure:
-    """What holds (solid) against what is printed (dotted, same colour)."""
+    """What holds against what is printed (dotted, in the same colour)."""
     rows = Rows(table)
     figure, axes = style.panels(1, 3, height=2.7)
     for ax, (erratum, (x, title, x_label, y_label)) in zip(axes[0], PANELS.items(), strict=True):

@@ -113,7 +113,7 @@ def overlay(published_table: Any, fitted: Any) -> Figure:
             axes[1, j].set_title(f"left over: {rmse:.3f} nats rms (both losses)", fontsize=7)
     axes[1, 0].set_ylabel("published − fit\n(nats/token)")
     fitted_line = Line2D([], [], color="0.3", label="best fit of the plain linear model, equal step sizes")
-    style.legend_below(figure, [*_sizes(), fitted_line], 2)
+    style.legend_below(figure, [*_sizes(), _star(), fitted_line], 3)
     return figure
 
 
@@ -124,9 +124,10 @@ def _points(axes: Any, rows: Rows, *, joined: bool) -> None:
             ax: Axes = axes[0, 2 * half + k]
             for size, (colour, marker) in style.SIZES.items():
                 here = rows.where(split=split, tokens_post=size)
-                ax.plot(here["exposure"], here[when], marker=marker, color=colour, ls="-" if joined else "none")
-                if when == "loss_ret":
-                    best = here["published.starred"] == 1
+                best = (here["published.starred"] == 1) & (when == "loss_ret")
+                ax.plot(here["exposure"], here[when], color=colour, ls="-" if joined else "none")
+                ax.plot(here["exposure"][~best], here[when][~best], marker, color=colour)
+                if best.any():
                     ax.plot(here["exposure"][best], here[when][best], "*", color=colour, ms=9, mec="white", mew=0.5)
             title = SPLITS[split] if k == 0 else ""
             ax.set_title(f"{title}\n{text}", fontsize=7.5)
@@ -142,3 +143,7 @@ def _sizes() -> list[Line2D]:
         Line2D([], [], color=c, marker=m, label=f"$D_\\mathrm{{post}}$ {size // 10**6}M tokens")
         for size, (c, m) in style.SIZES.items()
     ]
+
+
+def _star() -> Line2D:
+    return Line2D([], [], color="0.3", marker="*", ms=8, ls="none", label="lowest retained loss")

@@ -57,7 +57,12 @@ def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", 
             raise WrongUse(
                 f"Figure {name} needs {path}. Make it with `python -m theory study {needed} --out {tables}`."
             )
-        read.append(results.read(path))
+        table = results.read(path)
+        if set(table["study"].unique().to_pylist()) != {needed}:
+            raise WrongUse(
+                f"{path} is not the table of the study {needed}. Make it with `python -m theory study {needed}`."
+            )
+        read.append(table)
     style.apply()
     module, function = picture.function.split(":")
     drawing: Callable[..., Any] = getattr(import_module(f"figures.{module}"), function)

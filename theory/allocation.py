@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, is_jax
+from theory.arrays import Array, Bool, Float, Number, is_jax, is_zero
 from theory.losses import Losses
 from theory.recipe import Recipe
 from theory.settings import Settings, WrongUse, setting
@@ -42,12 +42,12 @@ def allocate(exposure: Number, recipe: Recipe, budget: Mapping[str, Number] | Bu
 
     Args:
         exposure: lambda, one value or an array (it overrides `recipe.exposure`, so that a curve is one call).
-        recipe: mixing, split and replay.
+        recipe: mixing, split, replay, placement, dropout and rank.
         budget: `Budget`, or a mapping with its fields as arrays.
 
     Returns:
-        `alpha`, `t_pre`, `replay` and, for a compute-matched split, `t_post`. Raises `WrongUse` where stage 1 cannot
-        hold the exposure.
+        `alpha`, `t_pre`, `replay`; `t_post` for a compute-matched split; `placement` with its `window`, `dropout` and `rank`
+        where the recipe has them (models that lack one say so). Raises `WrongUse` where stage 1 cannot hold the exposure.
     """
     b = budget if isinstance(budget, Mapping) else {field.name: getattr(budget, field.name) for field in fields(budget)}
     seen = b["step_ratio"] * exposure * b["post_time"]
@@ -67,6 +67,12 @@ def allocate(exposure: Number, recipe: Recipe, budget: Mapping[str, Number] | Bu
                 f"exposure = {np.max(exposure):g} leaves stage 2 a negative share. A compute-matched split needs exposure <= 1."
             )
         stages["t_post"] = (1 - exposure) * b["post_time"]
+    if recipe.placement != "uniform":
+        stages |= {"placement": recipe.placement, "window": recipe.window}
+    if not is_zero(recipe.dropout):
+        stages["dropout"] = recipe.dropout
+    if recipe.rank is not None:
+        stages["rank"] = recipe.rank
     return stages
 
 
@@ -89,6 +95,13 @@ class Minimum(NamedTuple):
         return np.where(better > 0, (better - self.loss) / np.where(better > 0, better, 1.0), 0.0)
 
     @property
+    def interior(self) -> Bool[Array, "*settings"]:
+        """Whether the minimum lies inside (0, 1) and notably below both ends, in relative and in absolute terms."""
+        inside = (self.exposure > 0) & (self.exposure < 1)
+        gain = np.minimum(self.depth_below_zero, self.depth_below_one)
+        return inside & (self.depth >= NOTABLE_DEPTH) & (gain >= NOTABLE_GAIN)
+
+    @property
     def depth_below_zero(self) -> Float[Array, "*settings"]:
         """How far it lies below lambda = 0, in units of the loss."""
         return self.at_zero - self.loss
@@ -100,7 +113,9 @@ class Minimum(NamedTuple):
 
 
 NOTABLE_DEPTH = 0.01
-"""An interior minimum is called one where it lies at least this fraction below both ends (our choice: 1 %)."""
+"""An interior minimum is called one where it lies at least this fraction below both ends (our choice: 1 %) ..."""
+NOTABLE_GAIN = 1e-3
+"""... and at least this much of the loss itself below both: 80 % of nothing is not a finding."""
 
 
 def exposure_curve(

@@ -4,13 +4,17 @@ Exit codes: 0 done, 1 failed, 2 wrong use. With `--json` standard output holds e
 progress and remarks go to standard error.
 """
 
+import contextlib
 import dataclasses
 import io
 import json
 import math
 import os
+import re
+import signal
 import sys
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -91,16 +95,22 @@ def main(room: str, commands: Mapping[str, type[Command]], about: str) -> None:
 def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str]) -> int:
     """Run one command of a room and return its exit code (0, 1 or 2)."""
     as_json = "--json" in arguments
+    with contextlib.suppress(ValueError):  # not in the main thread: then somebody else handles signals
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         command = _parse(room, commands, about, arguments, as_json)
         if isinstance(command, int):
             return command
-        document = command.run(Output(command.json))
+        with warnings.catch_warnings():  # overflow is reported once, in the result, not line by line
+            warnings.simplefilter("ignore", RuntimeWarning)
+            document = command.run(Output(command.json))
         if command.json:
             print(json.dumps(plain(document), allow_nan=False))
         sys.stdout.flush()
     except WrongUse as error:
         return _fail(str(error), 2, as_json)
+    except OverflowError:
+        return _fail("These settings leave the range of floating-point numbers. Choose less extreme ones.", 2, as_json)
     except KeyboardInterrupt:
         return _fail("Interrupted. No file was left half-written.", 1, as_json)
     except BrokenPipeError:  # the reader went away, e.g. `| head`; give the interpreter a place to flush to
@@ -108,7 +118,19 @@ def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments:
         return 1
     except (OSError, MemoryError) as error:
         return _fail(f"{type(error).__name__}: {error or 'out of memory'}. Nothing was left half-written.", 1, as_json)
+    except Exception as error:
+        if "EARLY_EXPOSURE_DEBUG" in os.environ:
+            raise
+        return _fail(
+            f"{type(error).__name__}: {error}. This is a fault of the program; set EARLY_EXPOSURE_DEBUG=1 to see where it happened.",
+            1,
+            as_json,
+        )
     return 0
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _parse(
@@ -117,14 +139,14 @@ def _parse(
     heard = io.StringIO()
     try:
         if as_json:  # tyro explains wrong use at length; keep standard output for the document
-            with redirect_stdout(heard), redirect_stderr(sys.stderr):
+            with redirect_stdout(heard), redirect_stderr(heard):
                 return _cli(room, commands, about, arguments)
         return _cli(room, commands, about, arguments)
     except SystemExit as stop:
         code = int(stop.code or 0)
         if as_json and "--help" not in arguments and "-h" not in arguments:
-            sys.stderr.write(heard.getvalue())
-            print(json.dumps({"error": "The command line is not understood; standard error says why."}))
+            reason = re.sub(r"[\s│╭╮╰╯─]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", heard.getvalue())).strip()
+            print(json.dumps({"error": reason or "The command line is not understood."}))
         elif as_json:
             sys.stdout.write(heard.getvalue())
         return code

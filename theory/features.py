@@ -48,7 +48,7 @@ class Blocks(Settings):
     """Initial scale delta; every mode starts at strength delta squared, whatever the depth."""
     imbalance: float = setting(0.0)
     """Initial w1^2 - w2^2 of every mode; 0 is balanced. Depth 2 only."""
-    depth: int = setting(2, low=2)
+    depth: int = setting(2, low=2, high=64)
     """Number of layers."""
 
     def __post_init__(self) -> None:
@@ -104,13 +104,17 @@ def modes_from_blocks(values: Mapping[str, Any], ndim: int = 0) -> Modes:
     return Modes(variance, sigma, count, strength, v["imbalance"], v["depth"])
 
 
-def modes_from_json(document: Mapping[str, Any]) -> Modes:
+def modes_from_json(document: Any) -> Modes:
     """A per-mode problem from plain data, checked. Raises `WrongUse`.
 
     Args:
         document: `variance` and `sigma`, each a mapping from `pre`, `post`, `ft` to a list with one number a mode;
             optional lists `count` (default 1), `strength` (default 1e-6) and `imbalance` (default 0); optional `depth`.
     """
+    if not isinstance(document, Mapping):
+        raise WrongUse(
+            "modes must be a JSON object with variance and sigma. See `python -m theory solve --help` for the form."
+        )
     known = {"variance", "sigma", "count", "strength", "imbalance", "depth"}
     if unknown := sorted(set(document) - known):
         raise WrongUse(f"modes.{unknown[0]} is not a field of a per-mode problem. Use {', '.join(sorted(known))}.")
@@ -137,8 +141,10 @@ def modes_from_json(document: Mapping[str, Any]) -> Modes:
 
     imbalance: Number = optional("imbalance", 0.0, -np.inf)
     depth = document.get("depth", 2)
-    if not isinstance(depth, int) or isinstance(depth, bool) or depth < 2:
-        raise WrongUse(f"modes.depth = {depth!r} is not a number of layers. Choose a whole number from 2.")
+    if not isinstance(depth, int) or isinstance(depth, bool) or not 2 <= depth <= 64:
+        raise WrongUse(
+            f"modes.depth = {str(depth)[:40]} is not a number of layers. Choose a whole number from 2 to 64."
+        )
     return Modes(
         tables["variance"],
         tables["sigma"],
@@ -150,11 +156,12 @@ def modes_from_json(document: Mapping[str, Any]) -> Modes:
 
 
 def _numbers(name: str, row: Any, low: float) -> Float[np.ndarray, "modes"]:
-    try:
-        values = np.asarray(row, dtype=float)
-    except (TypeError, ValueError):
-        values = np.empty((0, 0))
-    if values.ndim != 1:
-        raise WrongUse(f"{name} = {row!r} is not a flat list of numbers. Give one number a mode, e.g. [3.0, 1.4, 0.9].")
-    check(name, values, {"low": low, "high": np.inf, "open_low": False})
-    return values
+    numbers = isinstance(row, list | tuple | np.ndarray) and all(
+        isinstance(entry, int | float) and not isinstance(entry, bool) for entry in row
+    )
+    if not numbers:
+        raise WrongUse(
+            f"{name} = {str(row)[:60]} is not a flat list of numbers. Give one number a mode, e.g. [3.0, 1.4, 0.9]."
+        )
+    check(name, row, {"low": low, "high": np.inf, "open_low": False})
+    return np.asarray(row, dtype=float)

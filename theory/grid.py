@@ -5,6 +5,7 @@ Inside a block every quantity is computed only along the axes it depends on: on 
 2 are solved once. Blocks go to threads, because numpy releases the interpreter while it computes.
 """
 
+import difflib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,10 @@ from theory.settings import WrongUse, check, ranges
 BLOCK = 1 << 15
 """Points a block: large enough to amortise Python, small enough that its arrays stay in cache (see `make bench`)."""
 
-WHOLE = ("n", "k", "depth")
+LONGEST = 100_000_000
+"""Most values of one axis: the axis itself is held in memory."""
+
+WHOLE = ("n", "k", "depth", "width")
 _ALLOCATED = ("alpha", "t_pre")
 
 
@@ -38,8 +42,9 @@ class Axis:
     def check(self, known: Mapping[str, Mapping[str, Any]], model: str) -> None:
         """Check name and values against the settings of a model. Raises `WrongUse`."""
         if self.name not in known:
-            close = [name for name in known if name.startswith(self.name[:2])] or list(known)
-            raise WrongUse(f"Axis {self.name!r} is no setting of the {model} model. Did you mean {', '.join(close)}?")
+            close = difflib.get_close_matches(self.name, known, n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"Choose from {', '.join(known)}."
+            raise WrongUse(f"Axis {self.name!r} is no setting of the {model} model. {hint}")
         if len(self.values) == 0:
             raise WrongUse(
                 f"Axis {self.name} is empty. Give it at least one value, e.g. {self.name}=0.1,0.2 or {self.name}=0:1:11."
@@ -66,6 +71,8 @@ def parse_axis(text: str) -> Axis:
         start, stop, count = float(parts[0]), float(parts[1]), int(parts[2])
     except ValueError as error:
         raise WrongUse(f"Axis {text!r} is not understood ({error}). {form}.") from error
+    if count > LONGEST:
+        raise WrongUse(f"Axis {text!r} has {count:,} points, more than {LONGEST:,}. Split the sweep.")
     if count < 1:
         raise WrongUse(f"Axis {text!r} has {count} points: the grid is empty. Ask for at least one.")
     if not (math.isfinite(start) and math.isfinite(stop)):

@@ -50,7 +50,11 @@ def sweep_counts(path: Path) -> dict[str, int]:
     Raises:
         WrongUse: the table is no sweep whose slowest axis is alpha, starting at 0.
     """
-    table = results.read(path, ["alpha", "loss_im", "loss_ret"])
+    table = results.read(path, ["model", "alpha", "loss_im", "loss_ret"])
+    if models := sorted(set(table["model"].unique().to_pylist()) - {"plain"}):
+        raise WrongUse(
+            f"{path} is a sweep of the {models[0]} model. The headline is about the plain one: sweep without --model."
+        )
     alpha, im, ret = (table[name].to_numpy() for name in ("alpha", "loss_im", "loss_ret"))
     count = len(np.unique(alpha))
     rows = alpha.reshape(count, -1) if len(alpha) % count == 0 else np.empty((0, 2))
@@ -59,7 +63,7 @@ def sweep_counts(path: Path) -> dict[str, int]:
             f"{path} is no sweep whose first axis is alpha, from 0. Make it with `python -m theory sweep alpha=0:0.5:20 ...`."
         )
     gains, hidden = latent(im.reshape(count, -1), ret.reshape(count, -1))
-    return {"settings": len(alpha), "gain": int(gains.sum()), "latent": int(hidden.sum())}
+    return {"settings": len(alpha), "mixed": int(gains.size), "gain": int(gains.sum()), "latent": int(hidden.sum())}
 
 
 def fit_summary(path: Path) -> dict[str, Any]:
@@ -107,8 +111,8 @@ class Headline(Command):
         lines = (
             f"1. The paper (Figure 3a, 135M, lambda 0 to 1, mean of {paper['sizes']} sizes): loss_im {paper['loss_im'].mean():+.3f}, "
             f"loss_ret {paper['loss_ret'].mean():+.3f} nats. The benefit is latent at {paper['latent']} of {paper['sizes']} sizes.",
-            f"2. The plain linear model, {counts['settings']:,} settings: early exposure helps notably in {counts['gain']:,}, "
-            f"latently in {counts['latent']:,}.",
+            f"2. The plain linear model, {counts['settings']:,} settings, {counts['mixed']:,} of them mixed: early exposure helps "
+            f"notably in {counts['gain']:,}, latently in {counts['latent']:,}.",
             f"3. Its best fit to Figure 3a (rms {fitted['rmse_3a']:.3f} nats) must let loss_im move {change['loss_im'].mean():+.3f} "
             f"for loss_ret {change['loss_ret'].mean():+.3f}; its best fit to 3b at equal step sizes (rms {fitted['rmse_3b']:.3f}) puts the "
             f"best lambda at {_list(fitted['argmin_3b'])}, the paper at {_list(stars)}.",

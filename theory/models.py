@@ -14,7 +14,7 @@ import numpy as np
 from theory.features import BLOCKS, Blocks, modes_from_blocks
 from theory.losses import Losses
 from theory.settings import Settings, WrongUse, ranges
-from theory.stages import Schedule, predict, solve
+from theory.stages import PlainSchedule, Schedule, predict, solve
 
 ModelName = Literal["plain", "rp", "rp-shared"]
 
@@ -24,6 +24,8 @@ class Model(NamedTuple):
 
     problem: Callable[[], type[Settings]]
     """The dataclass of its problem; a function, because the redundant-pathway models are imported when asked for."""
+    schedule: Callable[[], type[Schedule]]
+    """The dataclass of its schedule, with the interventions that the model knows."""
     predict: Callable[[Mapping[str, Any]], Losses]
     """Settings, as numbers or broadcastable arrays, to the four losses."""
     strengths: Callable[[Mapping[str, Any]], tuple[tuple[str, ...], list[list[float]], Losses]]
@@ -31,11 +33,11 @@ class Model(NamedTuple):
 
     def defaults(self) -> dict[str, Any]:
         """Every setting of the model with its default."""
-        return asdict(self.problem()()) | asdict(Schedule())
+        return asdict(self.problem()()) | asdict(self.schedule()())
 
     def ranges(self) -> dict[str, Mapping[str, Any]]:
         """The admissible range of every numeric setting: what can be the axis of a sweep."""
-        return ranges(self.problem()) | ranges(Schedule)
+        return ranges(self.problem()) | ranges(self.schedule())
 
 
 def _plain_strengths(values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[float]], Losses]:
@@ -47,6 +49,12 @@ def _pathways() -> type[Settings]:
     from theory.pathways import Pathways
 
     return Pathways
+
+
+def _pathway_schedule() -> type[Schedule]:
+    from theory.pathways import PathwaySchedule
+
+    return PathwaySchedule
 
 
 def _pathway_predict(variant: str) -> Callable[[Mapping[str, Any]], Losses]:
@@ -71,8 +79,11 @@ def _pathway_strengths(
 
 
 MODELS: dict[str, Model] = {
-    "plain": Model(lambda: Blocks, predict, _plain_strengths),
-    **{name: Model(_pathways, _pathway_predict(name), _pathway_strengths(name)) for name in ("rp", "rp-shared")},
+    "plain": Model(lambda: Blocks, lambda: PlainSchedule, predict, _plain_strengths),
+    **{
+        name: Model(_pathways, _pathway_schedule, _pathway_predict(name), _pathway_strengths(name))
+        for name in ("rp", "rp-shared")
+    },
 }
 
 

@@ -62,7 +62,12 @@ class PathwayStages(Settings):
     """Weight of the penalty |theta - theta at the start of stage 2|^2."""
 
 
-SETTINGS = (Pathways, Schedule, PathwayStages)
+@dataclass(frozen=True, kw_only=True)
+class PathwaySchedule(PathwayStages, Schedule):
+    """The schedule with the interventions of the redundant-pathway model, as one flat set of options."""
+
+
+SETTINGS = (Pathways, PathwaySchedule)
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for cls in SETTINGS for field in fields(cls)}
 """Every setting of the redundant-pathway model with its default, the same for both variants."""

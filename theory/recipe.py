@@ -2,11 +2,16 @@
 
 lambda = 0   unmixed:  D_pre | D_post | D_ft
 lambda > 0   mixed:    D_pre + lambda of D_post | D_post | D_ft        "early exposure"
+
+               stage 1: exposure, mixing, placement, window
+               stage 2: split, replay, dropout, rank
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+from theory.interventions import check_choice, check_rank
+from theory.placement import PLACEMENTS, Placement
 from theory.settings import Settings, WrongUse, setting
 
 
@@ -22,14 +27,22 @@ class Recipe(Settings):
     """Whether stage 2 is set by itself, or gets the remaining (1 - lambda) of one pass over D_post."""
     replay: float = setting(0.0, low=0, high=1)
     """Fraction of stage 2 drawn from D_pre."""
+    placement: Placement = "uniform"
+    """When in stage 1 the exposure happens: spread evenly, in the first or last window, or ramped up in the last."""
+    window: float = setting(0.5, low=0, high=1, open_low=True)
+    """Fraction of stage 1 that early, late and anneal use."""
+    dropout: float = setting(0.0, low=0, high=0.99)
+    """Dropout probability in stage 2."""
+    rank: int | None = None
+    """Rank of a low-rank stage 2; None trains all weights."""
 
     def __post_init__(self) -> None:
         """Check ranges and names. Raises `WrongUse`."""
         super().__post_init__()
-        for name, choices in (("mixing", ("add", "replace")), ("split", ("independent", "compute-matched"))):
-            value = getattr(self, name)
-            if value not in choices:
-                raise WrongUse(f"{name} = {value!r} is not known. Choose one of {', '.join(choices)}.")
+        check_choice("mixing", self.mixing, ("add", "replace"))
+        check_choice("split", self.split, ("independent", "compute-matched"))
+        check_choice("placement", self.placement, PLACEMENTS)
+        check_rank(self.rank)
         if self.split == "compute-matched" and self.exposure > 1:
             raise WrongUse(
                 f"exposure = {self.exposure:g} with split = compute-matched leaves stage 2 a negative share of D_post. "

@@ -148,6 +148,20 @@ def verify(made: Any) -> None:
         raise WrongUse("No row has a loss: fill at least one of " + ", ".join(LOSSES) + ".")
 
 
+def target(path: Path | str) -> Path:
+    """Where a file will go: links followed, folders made. Raises `WrongUse` where no ordinary file can be put there."""
+    try:
+        found = Path(path).resolve()
+        found.parent.mkdir(parents=True, exist_ok=True)
+        if not Path(path).name or (found.exists() and not found.is_file()):
+            raise OSError("it is not an ordinary file")
+        if not os.access(found.parent, os.W_OK):
+            raise PermissionError("no permission to write there")
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"'{path}' cannot be written ({error}). Choose a file in a folder you may write to.") from error
+    return found
+
+
 class Writer:
     """Writes batches to a parquet file that appears under its name only when all went well; see `open_writer`."""
 
@@ -155,23 +169,19 @@ class Writer:
         """Open the temporary file beside `path`. Raises `WrongUse` where that cannot be written."""
         import pyarrow.parquet as pq
 
-        self.path, self.extra, self.rows = path, extra, 0
-        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self.path, self.extra, self.rows = target(path), extra, 0
+        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         shape = schema(extra)
-        plain = [*LOSSES, *(name for name in (extra or {}) if (extra or {})[name] == _REAL)]
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(f"{path} is a folder")
             self._file = pq.ParquetWriter(
                 self.temporary,
                 shape,
                 compression="lz4",
-                use_dictionary=[name for name in shape.names if name not in plain[: len(LOSSES)]],
+                use_dictionary=[name for name in shape.names if name not in LOSSES],
             )
         except OSError as error:
             raise WrongUse(
-                f"--out {path} cannot be written ({error}). Choose a file in a folder you may write to."
+                f"{path} cannot be written ({error}). Choose a file in a folder you may write to."
             ) from error
 
     def write(self, columns: Mapping[str, Any]) -> None:
@@ -193,7 +203,7 @@ class Writer:
 @contextlib.contextmanager
 def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[Writer]:
     """A `Writer` whose file exists after the block only if the block did not raise."""
-    writer = Writer(Path(path), extra)
+    writer = Writer(path, extra)
     try:
         yield writer
     except BaseException:
@@ -204,22 +214,19 @@ def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[
 
 
 def write(made: Any, path: Path) -> Path:
-    """Write a checked table in one piece; the file appears only when complete."""
+    """Write a checked table in one piece; the file appears only when complete. Raises `WrongUse`."""
     import pyarrow.parquet as pq
 
     verify(made)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    final = target(path)
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(made, temporary, compression="lz4")
-        temporary.replace(path)
-    except OSError as error:
-        raise WrongUse(f"{path} cannot be written ({error}). Choose a file in a folder you may write to.") from error
+        temporary.replace(final)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def read(path: Path, columns: list[str] | None = None) -> Any:

@@ -47,10 +47,15 @@ def check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
     """
     if value is None or isinstance(value, str | bool) or is_jax(value):
         return
-    entries = np.asarray(value, dtype=float)
+    try:
+        entries = np.asarray(value, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise WrongUse(f"{name} = {str(value)[:40]} is not a number that fits ({error}). Give one number.") from error
+    if not np.isfinite(entries).all():
+        raise WrongUse(f"{name} = {entries[~np.isfinite(entries)].flat[0]:g} is not finite. Give finite numbers only.")
     low, high = bounds["low"], bounds["high"]
     too_low = entries <= low if bounds["open_low"] else entries < low
-    wrong = ~np.isfinite(entries) | too_low | (entries > high)
+    wrong = too_low | (entries > high)
     if wrong.any():
         bracket = "(" if bounds["open_low"] or math.isinf(low) else "["
         close = ")" if math.isinf(high) else "]"

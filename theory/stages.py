@@ -8,17 +8,23 @@ Source: arXiv 2605.12705 Sec. 5 and App. C; the mixture enters a mode only throu
 variance-weighted target, so stage 1 teaches a specialised mode its full target beta at speed alpha (not alpha beta).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, is_jax, is_zero, namespace
+from theory.arrays import Array, Float, is_jax, namespace
 from theory.features import Blocks, Modes, modes_from_blocks
+from theory.interventions import OFF, Interventions, refuse_impossible
 from theory.losses import Losses, weighted_squares
-from theory.modes import Drive, State, advance
+from theory.low_rank import Part, mean_strength
+from theory.modes import State, advance
+from theory.placement import Piece, check_pieces, placed
 from theory.settings import Settings, setting
+from theory.stage_maps import fine_tuning, is_one, mixture, post_training
+
+__all__ = ["DEFAULTS", "PlainSchedule", "Schedule", "Solution", "is_one", "mixture", "predict", "solve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,11 @@ class Schedule(Settings):
     """Weight decay mu in stage 3."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlainSchedule(Interventions, Schedule):
+    """The schedule of the plain model with all its interventions: what a recipe means there, as one flat set of options."""
+
+
 class Solution(NamedTuple):
     """Mode strengths at the start and after each stage, and the losses at the end points."""
 
@@ -52,98 +63,76 @@ class Solution(NamedTuple):
     losses: Losses
 
 
-def mixture(modes: Modes, weights: Mapping[int, Number], weight_decay: Number = 0.0) -> Drive:
-    """What a weighted mixture of tasks does to every mode.
-
-    Args:
-        modes: the problem.
-        weights: task index (0 pre, 1 post, 2 ft) -> mixture weight.
-        weight_decay: mu.
-
-    Returns:
-        `Drive(c, g, r)` with c = sum p c_t, g = sum p c_t s_t - mu, r = c s_post - g, summed so that r is exactly 0 where
-        the tasks agree with D_post.
-    """
-    variance: Any = 0.0
-    growth: Any = 0.0
-    pull: Any = 0.0
-    for task, weight in weights.items():
-        share = modes.variance[task] if is_one(weight) else weight * modes.variance[task]
-        variance = variance + share
-        growth = growth + share * modes.sigma[task]
-        if task != 1:
-            pull = pull + share * (modes.sigma[1] - modes.sigma[task])
-    if not is_zero(weight_decay):
-        growth, pull = growth - weight_decay, pull + weight_decay
-    return Drive(variance, growth, pull)
-
-
-def is_one(weight: Number) -> bool:
-    """Whether a mixture weight is the plain number one: that task alone."""
-    return isinstance(weight, int | float) and bool(weight == 1)
-
-
-def solve(modes: Modes, schedule: Mapping[str, Number]) -> Solution:
+def solve(modes: Modes, schedule: Mapping[str, Any], pieces: Sequence[Piece] | None = None) -> Solution:
     """Strengths and losses of the three-stage pipeline.
 
     Args:
         modes: the problem; arrays with the modes leading.
-        schedule: every field of `Schedule`, as numbers or arrays that broadcast against the settings' axes.
+        schedule: every field of `Schedule`, and any of `Interventions`, as numbers or arrays that broadcast against the
+            settings' axes.
+        pieces: stage 1 as pieces of constant mixture, in order, instead of `alpha` and `placement`.
 
     Returns:
-        Strengths of shape `(modes, *settings)` (unexpanded along axes they do not depend on) and losses of shape
-        `(*settings)`, likewise.
+        Strengths of shape `(modes, *settings)` (unexpanded along axes they do not depend on; of a row that an adapter
+        trains only in part, the mean) and losses of shape `(*settings)`, likewise. Raises `WrongUse` for combinations of
+        interventions without a solution.
     """
-    v = schedule
-    stages = (
-        ({0: 1 - v["alpha"], 1: v["alpha"]}, v["t_pre"], v["decay_pre"]),
-        ({1: 1.0} if is_zero(v["replay"]) else {0: v["replay"], 1: 1 - v["replay"]}, v["t_post"], v["decay_post"]),
-        ({2: 1.0}, v["t_ft"], v["decay_ft"]),
-    )
-    state = State(modes.strength, modes.sigma[1] - modes.strength)
-    states = [state]
-    for weights, time, weight_decay in stages:
-        drive = mixture(modes, weights, weight_decay)
+    v = {**OFF, **schedule}
+    refuse_impossible(v, modes)
+    if pieces is None:
+        pieces = placed(v["placement"], v["alpha"], v["window"])
+    else:
+        check_pieces(pieces)
+    start = state = State(modes.strength, modes.sigma[1] - modes.strength)
+    for fraction, alpha in pieces:
+        weights = {0: 1 - alpha, 1: alpha}
+        time = v["t_pre"] if is_one(fraction) else fraction * v["t_pre"]
+        weight_decay = v["decay_pre"]
         decaying = is_jax(weight_decay) or bool(np.any(weight_decay))
+        drive = mixture(modes, weights, weight_decay)
         state = advance(state, drive, time, depth=modes.depth, imbalance=modes.imbalance, decaying=decaying)
-        states.append(state)
-    weight_pre, weight_post, weight_ft = (modes.count * variance for variance in modes.variance)
-    final = states[3].strength
-    losses = Losses(
-        loss_im=weighted_squares(weight_post, states[2].shortfall),
-        loss_ret=weighted_squares(weight_post, states[3].shortfall),
-        loss_ft=weighted_squares(weight_ft, final - modes.sigma[2]),
-        loss_pre=weighted_squares(weight_pre, final - modes.sigma[0]),
-    )
-    first, second, third, fourth = (state.strength for state in states)
-    return Solution((first, second, third, fourth), losses)
+    second = post_training(modes, v, state)
+    third = [fine_tuning(modes, v, part) for part in second]
+
+    def loss(task: int, parts: list[Part]) -> Any:
+        gaps = (part.state.shortfall if task == 1 else part.state.strength - modes.sigma[task] for part in parts)
+        terms = [
+            weighted_squares(part.multiplicity * modes.variance[task], gap)
+            for part, gap in zip(parts, gaps, strict=True)
+        ]
+        return terms[0] if len(terms) == 1 else sum(terms)
+
+    losses = Losses(loss(1, second), loss(1, third), loss(2, third), loss(0, third))
+    after = [mean_strength(parts, modes.count) for parts in (second, third)]
+    return Solution((start.strength, state.strength, after[0], after[1]), losses)
 
 
-def predict(values: Mapping[str, Any]) -> Losses:
-    """The four losses for a flat mapping of settings: any fields of `Blocks` and `Schedule`, defaults for the rest.
+def predict(values: Mapping[str, Any], pieces: Sequence[Piece] | None = None) -> Losses:
+    """The four losses for a flat mapping of settings: fields of `Blocks`, `Schedule` and `Interventions`, defaults for the rest.
 
     Values may be numbers or arrays that broadcast against one another (numpy, or JAX to differentiate); `depth` may be an
-    array in numpy only. The losses have the full broadcast shape.
+    array in numpy only. The losses have the full broadcast shape. `pieces` is stage 1 as in `solve`.
     """
-    v = {**DEFAULTS, **values}
-    shape = np.broadcast_shapes(*(np.shape(value) for value in v.values()))
+    v = {**DEFAULTS, **OFF, **values}
+    own = [value for piece in pieces or () for value in piece]
+    shape = np.broadcast_shapes(*(np.shape(value) for value in (*v.values(), *own)))
     if np.ndim(v["depth"]) > 0:
-        return _by_depth(v, shape)
-    xp = namespace(*v.values())
-    losses = solve(modes_from_blocks(v, len(shape)), v).losses
+        return _by_depth(v, shape, pieces)
+    xp = namespace(*v.values(), *own)
+    losses = solve(modes_from_blocks(v, len(shape)), v, pieces).losses
     return Losses(*(xp.broadcast_to(loss, shape) for loss in losses))
 
 
-def _by_depth(values: Mapping[str, Any], shape: tuple[int, ...]) -> Losses:
+def _by_depth(values: Mapping[str, Any], shape: tuple[int, ...], pieces: Sequence[Piece] | None) -> Losses:
     """Solve once a depth, which selects the closed form and so cannot be an array inside it."""
     depth = np.broadcast_to(values["depth"], shape)
     out = Losses(*(np.empty(shape) for _ in Losses._fields))
     for value in np.unique(depth):
         here = depth == value
-        for whole, part in zip(out, predict({**values, "depth": int(value)}), strict=True):
+        for whole, part in zip(out, predict({**values, "depth": int(value)}, pieces), strict=True):
             whole[here] = np.broadcast_to(part, shape)[here]
     return out
 
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for cls in (Blocks, Schedule) for field in fields(cls)}
-"""Every setting of the linear model with its default."""
+"""Every setting of the plain model with its default; interventions are off (`theory.interventions.OFF`)."""

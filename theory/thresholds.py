@@ -82,7 +82,8 @@ def assumptions(v: Mapping[str, Any]) -> list[Assumption]:
     ab = v["alpha"] * v["beta"]
     small = v["depth"] == 2 and v["imbalance"] == 0 and v["init_scale"] <= 0.1
     start = f"depth {v['depth']}, imbalance {v['imbalance']:g}, scale {v['init_scale']:g}"
-    window_text = f"t_pre {v['t_pre']:g}, window {window.specialised:.3g} to {window.inconsistent:.3g}"
+    empty = "empty window" if window.specialised >= window.inconsistent else "window"
+    window_text = f"t_pre {v['t_pre']:g}, {empty} {window.specialised:.3g} to {window.inconsistent:.3g}"
     rows = (
         ("C.3", "D_pre and D_ft ask less of inconsistent modes than D_post", gap > 0, f"smaller gap {gap:g}"),
         ("C.4", "specialised modes have no variance under D_ft", v["leakage"] == 0, f"leakage {v['leakage']:g}"),

@@ -75,6 +75,21 @@ def test_solve_reads_files_lists_and_standard_input(capsys, tmp_path, monkeypatc
         ('{"modes": {"variance": {"pre": [-1], "post": [1], "ft": [1]}, "sigma": {"pre": [1], "post": [1], "ft": [1]}}}', "variance.pre"),
         ('{"modes": {"variance": {"pre": [[1]], "post": [1], "ft": [1]}, "sigma": {"pre": [1], "post": [1], "ft": [1]}}}', "flat list"),
         ('{"modes": {"speed": 1}}', "speed"),
+        ('{"modes": null}', "modes must be"),
+        ('{"modes": true}', "modes must be"),
+        ('{"modes": {"variance": {"pre": ["1"], "post": [1], "ft": [1]}, "sigma": {"pre": [1], "post": [1], "ft": [1]}}}', "variance.pre"),
+        ('{"exposure": "x"}', "exposure"),
+        ('{"exposure": true}', "exposure"),
+        ('{"exposure": -1}', "exposure = -1"),
+        ('{"exposure": [0.1]}', "exposure"),
+        ('{"mixing": null}', "mixing"),
+        ('{"step_ratio": 0}', "step_ratio = 0"),
+        ('{"pre_time": NaN}', "pre_time"),
+        ('{"n": Infinity}', "n = inf"),
+        ('{"depth": 1000000}', "depth"),
+        ('{"alpha": 1' + "0" * 400 + "}", "alpha"),
+        ("[" * 100000, "JSON"),
+        ('{"rank": 1.5}', "whole"),
     ],
 )  # fmt: skip
 def test_wrong_documents_are_wrong_use(capsys, tmp_path, document, says):
@@ -86,6 +101,15 @@ def test_wrong_documents_are_wrong_use(capsys, tmp_path, document, says):
     assert err.startswith("error: ")
     assert says in err
     assert err.count("\n") == 1  # one paragraph
+
+
+@pytest.mark.parametrize("document", ['{"split": "both"}', '{"placement": "never"}', '{"dropout_basis": "odd"}'])
+def test_wrong_names_are_wrong_use(document):
+    # in a process of its own: here the run-time type check would speak first
+    command = [sys.executable, "-m", "theory", "solve", "--file", "-"]
+    done = subprocess.run(command, input=document, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Choose one of" in done.stderr
 
 
 def test_sweep_writes_the_table_it_promises(capsys, outside):
@@ -129,6 +153,12 @@ def test_sweep_over_exposure_records_what_the_recipe_means(capsys, outside):
         (("sweep", "alpha=0:1:0"), "empty"),
         (("sweep",), "at least one axis"),
         (("sweep", "alpha=0:1:100000", "beta=0:1:100000"), "memory"),
+        (("sweep", "alpha=0:1:10000000000"), "Split the sweep"),
+        (("sweep", "alpha=0:1:3", "--out", ""), "cannot be written"),
+        (("sweep", "alpha=0:1:3", "--out", "."), "cannot be written"),
+        (("solve", "--sigma-post", "1e308"), "floating-point"),
+        (("solve", "--init-scale", "1e200"), "floating-point"),
+        (("solve", "--model", "rp", "--correlation", "2"), "correlation = 2"),
         (("sweep", "alpha=0:1:1000000", "beta=0:1:1000000", "--stream"), "--limit"),
         (("sweep", "alpha=0:1:3", "--out", "/proc/nowhere/x.parquet"), "cannot be written"),
         (("sweep", "alpha=0:1:3", "--t-ft", "-2"), "t_ft = -2"),
@@ -231,3 +261,6 @@ def test_headline_on_a_small_sweep(capsys, outside):
     assert np.mean(got["fit"]["change_3a"]["loss_im"]) < np.mean(got["paper"]["loss_im"])
     assert call(capsys, "sweep", "t_ft=0.1,1", "--out", "wrong.parquet")[0] == 0
     assert call(capsys, "headline", "--sweep", "wrong.parquet", "--overlay", "o.parquet")[0] == 2
+    assert call(capsys, "sweep", "alpha=0,0.1", "t_ft=1,2", "--model", "rp", "--out", "rp.parquet")[0] == 0
+    code, _, err = call(capsys, "headline", "--sweep", "rp.parquet", "--overlay", "o.parquet")
+    assert (code, "rp model" in err) == (2, True)

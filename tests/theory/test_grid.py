@@ -35,7 +35,7 @@ def test_axis_forms():
         ("t_pre=-1,2", "outside its range"),
         ("t_ft=0:1:5:log", "positive"),
         ("t_ft=0:1:5:cubic", "not understood"),
-        ("t_ft=nan,1", "outside its range"),
+        ("t_ft=nan,1", "not finite"),
         ("t_ft=0:inf:5", "finite"),
         ("depth=2.5,3", "whole"),
     ],

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from tyro.conf import Positional
 
-from theory.allocation import NOTABLE_DEPTH, Budget, Minimum, optimum
+from theory.allocation import NOTABLE_DEPTH, NOTABLE_GAIN, Budget, Minimum, optimum
 from theory.commands.setting import Setting
 from theory.console import Output
 from theory.grid import Grid, parse_axis
@@ -20,7 +20,7 @@ class Optimum(Setting):
 
     The default is the compute-matched question of the paper's Figure 3b: one pass over D_post, a share lambda of it in
     stage 1. Axes (as in `sweep`) give one row a point. A minimum counts as interior only if it lies at least
-    1 % below both ends. Example: python -m theory optimum step_ratio=0.5,1,2,4,8 t_ft=0.1,1,10
+    1 %, and at least 0.001, below both ends. Example: python -m theory optimum step_ratio=0.5,1,2,4,8 t_ft=0.1,1,10
     """
 
     axes: Positional[tuple[str, ...]] = ()
@@ -67,7 +67,7 @@ class Optimum(Setting):
         )
         count = sum(row["loss_ret"]["interior"] for row in listed)
         out.show(
-            f"{count} of {size} have an interior minimum of loss_ret at least {NOTABLE_DEPTH:.0%} below both ends."
+            f"{count} of {size} have an interior minimum of loss_ret at least {NOTABLE_DEPTH:.0%} and {NOTABLE_GAIN:g} below both ends."
         )
         return listed
 
@@ -78,7 +78,7 @@ NUMBERS = ("exposure", "loss", "at_zero", "at_one", "depth", "depth_below_zero",
 def _entry(minimum: Minimum, i: int, size: int) -> dict[str, Any]:
     """The i-th minimum as plain numbers, with the verdict whether it is interior."""
     entry: dict[str, Any] = {name: float(np.broadcast_to(getattr(minimum, name), (size,))[i]) for name in NUMBERS}
-    return entry | {"interior": 0 < entry["exposure"] < 1 and entry["depth"] >= NOTABLE_DEPTH}
+    return entry | {"interior": bool(np.broadcast_to(minimum.interior, (size,))[i])}
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:

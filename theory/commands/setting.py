@@ -13,7 +13,7 @@ from theory.features import Blocks
 from theory.models import MODELS, ModelName
 from theory.recipe import Recipe
 from theory.settings import Settings
-from theory.stages import Schedule
+from theory.stages import PlainSchedule, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Setting(Command):
     """plain: independent modes; rp, rp-shared: redundant pathways, with separate units or a shared one.
     It decides which of the options below there are; see `--model rp --help`."""
     problem: Annotated[Settings, arg(name="")] = field(default_factory=Blocks)
-    schedule: Annotated[Schedule, arg(name="")] = field(default_factory=Schedule)
+    schedule: Annotated[Schedule, arg(name="")] = field(default_factory=PlainSchedule)
     budget: Annotated[Budget, arg(name="")] = field(default_factory=Budget)
     mixing: Literal["add", "replace"] = "add"
     """Whether exposure is added to D_pre or replaces part of it."""
@@ -45,8 +45,11 @@ def for_model(command: type[Setting], arguments: Sequence[str]) -> type[Command]
     """The command with the problem options of the model that the arguments name (plain, if none or an unknown one)."""
     named = [after for before, after in pairwise(arguments) if before == "--model"]
     named += [argument.removeprefix("--model=") for argument in arguments if argument.startswith("--model=")]
-    problem = MODELS[named[-1] if named and named[-1] in MODELS else "plain"].problem()
-    options: list[Any] = [("problem", Annotated[problem, arg(name="")], field(default_factory=problem))]
+    model = MODELS[named[-1] if named and named[-1] in MODELS else "plain"]
+    options: list[Any] = [
+        (name, Annotated[kind, arg(name="")], field(default_factory=kind))
+        for name, kind in (("problem", model.problem()), ("schedule", model.schedule()))
+    ]
     made = make_dataclass(command.__name__, options, bases=(command,), frozen=True, kw_only=True)
     made.__doc__ = command.__doc__
     return made

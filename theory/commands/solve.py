@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,11 @@ from theory.allocation import Budget, allocate
 from theory.commands.setting import Setting
 from theory.console import Output
 from theory.features import modes_from_json
-from theory.grid import WHOLE
 from theory.losses import LOSSES, Losses
 from theory.models import MODELS
 from theory.recipe import Recipe
 from theory.settings import WrongUse, check, ranges
-from theory.stages import Schedule, solve
+from theory.stages import solve
 from theory.thresholds import assumptions, exposure_time
 
 STAGES = ("start", "pre", "post", "ft")
@@ -56,20 +55,13 @@ class Solve(Setting):
                 f"{name} is not a JSON object with settings. See `python -m theory solve --help` for the form."
             )
         try:
-            if "modes" in document:
-                return self._solve_modes(document, out)
-            return self._solve_blocks(document, out)
+            return (self._solve_modes if "modes" in document else self._solve_blocks)(document, out)
         except WrongUse as error:
             raise WrongUse(f"In {name}: {error}") from error
 
     def _solve_blocks(self, given: Mapping[str, Any], out: Output) -> Any:
-        own = {"exposure", "mixing", "split", *ranges(Budget)}
-        chosen = {name: value for name, value in given.items() if name not in own}
         model = MODELS[self.model]
-        values = self.values() | _known(chosen, model.defaults())
-        type(self.problem)(**{name: values[name] for name in asdict(self.problem)})
-        Schedule(**{name: values[name] for name in asdict(self.schedule)})
-        values |= self._allocation(given)
+        values = self._settings(given, model.defaults(), self.values())
         document = _report(*model.strengths(values), values, out)
         if self.model != "plain":
             return document
@@ -88,54 +80,69 @@ class Solve(Setting):
 
     def _solve_modes(self, given: Mapping[str, Any], out: Output) -> Any:
         modes = modes_from_json(given["modes"])
-        own = {"modes", "exposure", "mixing", "split", *ranges(Budget)}
-        values = asdict(self.schedule) | _known({k: v for k, v in given.items() if k not in own}, asdict(self.schedule))
-        Schedule(**values)
-        values |= self._allocation(given)
+        others = {name: value for name, value in given.items() if name != "modes"}
+        values = self._settings(others, asdict(self.schedule), asdict(self.schedule))
         names = tuple(f"mode {i + 1}" for i in range(len(modes.count)))
         solution = solve(modes, values)
         strengths = [np.broadcast_to(stage, (len(names),)).tolist() for stage in solution.strengths]
         return _report(names, strengths, solution.losses, values, out)
 
-    def _allocation(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        if "exposure" not in given:
-            return {}
-        budget = Budget(**(asdict(self.budget) | {name: given[name] for name in ranges(Budget) if name in given}))
-        recipe = Recipe(
-            exposure=given["exposure"],
-            mixing=given.get("mixing", self.mixing),
-            split=given.get("split", self.split),
-            replay=given.get("replay", self.schedule.replay),
-        )
-        return allocate(recipe.exposure, recipe, budget)
+    def _settings(self, given: Mapping[str, Any], known: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        """Everything that decides the solution: options, overridden by the given ones, overridden by the recipe's exposure."""
+        recipe = {"exposure": self.exposure, "mixing": self.mixing, "split": self.split}
+        spending = recipe | asdict(self.budget)
+        checked = _checked(given, {**known, **spending})
+        values = values | {name: value for name, value in checked.items() if name in known}
+        for kind in (type(self.problem), type(self.schedule)):
+            names = [field.name for field in fields(kind)]
+            if set(names) <= set(values):
+                kind(**{name: values[name] for name in names})
+        spending |= {name: value for name, value in checked.items() if name in spending}
+        budget = Budget(**{name: spending[name] for name in ranges(Budget)})
+        exposure = 0.0 if spending["exposure"] is None else spending["exposure"]
+        chosen = Recipe(exposure=exposure, mixing=spending["mixing"], split=spending["split"], replay=values["replay"])
+        return values if spending["exposure"] is None else values | allocate(exposure, chosen, budget)
 
 
 def _read_json(name: str) -> Any:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text()
-        return json.loads(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
+    except (OSError, ValueError, RecursionError) as error:
         raise WrongUse(
             f"--file {name} cannot be read as JSON ({error}). Give a file with one JSON object or a list of them."
         ) from error
 
 
-def _known(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The given settings, each of the kind of its default: a number, a whole number, a name, or (default None) a number or null."""
+    checked: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
             raise WrongUse(f"{name!r} is no setting. Known settings: {', '.join(known)}.")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise WrongUse(f"{name} = {value!r} is not a number. Give one number.")
-        if name in WHOLE and value != int(value):
-            raise WrongUse(f"{name} = {value:g} counts something. Give a whole number.")
-        check(name, value, {"low": -np.inf, "high": np.inf, "open_low": False})
-    return {name: int(value) if name in WHOLE else value for name, value in given.items()}
+        default = known[name]
+        if isinstance(default, str):
+            if not isinstance(value, str):
+                raise WrongUse(f"{name} = {str(value)[:40]} is not a name. Give one of its names, in quotes.")
+        elif not (default is None and value is None):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise WrongUse(f"{name} = {str(value)[:40]} is not a number. Give one number.")
+            check(name, value, {"low": -np.inf, "high": np.inf, "open_low": False})
+            if isinstance(default, int) or name == "rank":
+                if value != int(value):
+                    raise WrongUse(f"{name} = {value:g} counts something. Give a whole number.")
+                value = int(value)
+        checked[name] = value
+    return checked
 
 
 def _report(
     names: Sequence[str], stages: list[list[float]], found: Losses, settings: Mapping[str, Any], out: Output
 ) -> dict[str, Any]:
     strengths = dict(zip(STAGES, stages, strict=True))
+    if not np.isfinite([float(loss) for loss in found]).all() or not np.isfinite(stages).all():
+        raise WrongUse(
+            "These settings leave the range of floating-point numbers. Choose less extreme targets, scales or times."
+        )
     out.table(
         "Strength of the modes, w1 w2, after each stage",
         ("", *STAGES),

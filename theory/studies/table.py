@@ -16,9 +16,6 @@ from theory.models import model_named
 from theory.settings import config_hash
 from theory.stages import DEFAULTS
 
-TEXTS = ("problem.boundary", "problem.stage", "problem.erratum", "problem.curve")
-"""The dotted columns that hold text."""
-
 
 def join(parts: list[dict[str, Any]], study: str, *science: Any) -> Any:
     """One table from parts of one study; missing columns are null."""
@@ -31,7 +28,7 @@ def join(parts: list[dict[str, Any]], study: str, *science: Any) -> Any:
         )
         for p in parts
     ]
-    kinds = {c: "text" if c in TEXTS else "real" for p in made for c in p if "." in c}
+    kinds = {name: "text" if isinstance(p[name], str) else "real" for p in made for name in p if "." in name}
     tables = []
     for part in made:
         sized = next(len(v) for v in part.values() if np.ndim(v))
