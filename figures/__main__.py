@@ -59,7 +59,10 @@ class List(Command):
 
     def run(self, out: Output) -> Any:
         """Print one line a figure."""
-        needs = {name: [*(f"published figure {n}" for n in p.published), *p.tables] for name, p in PICTURES.items()}
+        needs = {
+            name: [*(f"published figure {n}" for n in p.published), *p.tables, *p.measured]
+            for name, p in PICTURES.items()
+        }
         out.table("Figures", ("figure", "needs"), [[name, ", ".join(need)] for name, need in needs.items()])
         return needs
 

@@ -1,16 +1,18 @@
 """Which figures there are, the tables each one needs, and how to draw them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from theory import results
-from theory.published import FRONTIER_FIGURES, load
+from theory.published import FOLDER, FRONTIER_FIGURES, load
 from theory.settings import WrongUse
+
+MEASURED = FOLDER.parent / "results" / "theory"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Picture:
     """Names of tables in the folder of studies."""
     published: tuple[int, ...] = ()
     """Numbers of published figures; their tables come first."""
+    measured: Mapping[str, str] = field(default_factory=dict)
+    """Tables in `paper/results/theory`, which take longer to make: file name -> study. They come last."""
 
 
 PICTURES: dict[str, Picture] = {
@@ -38,6 +42,7 @@ PICTURES: dict[str, Picture] = {
     "optimum_time": Picture("comparisons:optimum_time", ("optimum_time",)),
     "optimum_map": Picture("comparisons:optimum_map", ("optimum_map",)),
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
+    "fits": Picture("fits:fits", published=(3,), measured={"fits": "fit"}),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),
     **{f"published_figure{number:02d}": Picture("frontiers:published", (), (number,)) for number in FRONTIER_FIGURES},
 }
@@ -51,22 +56,23 @@ def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", 
 
     picture = PICTURES[name]
     read = [load(number) for number in picture.published]
-    for needed in picture.tables:
-        path = tables / f"{needed}.parquet"
-        if not path.exists():
-            raise WrongUse(
-                f"Figure {name} needs {path}. Make it with `python -m theory study {needed} --out {tables}`."
-            )
-        table = results.read(path)
-        if set(table["study"].unique().to_pylist()) != {needed}:
-            raise WrongUse(
-                f"{path} is not the table of the study {needed}. Make it with `python -m theory study {needed}`."
-            )
-        read.append(table)
+    read += [_table(name, tables / f"{name}.parquet", f"python -m theory study {name}") for name in picture.tables]
+    for name, study in picture.measured.items():
+        path = MEASURED / f"{name}.parquet"
+        read.append(_table(study, path, f"python -m theory {study} --out {MEASURED}"))
     style.apply()
     module, function = picture.function.split(":")
     drawing: Callable[..., Any] = getattr(import_module(f"figures.{module}"), function)
     return style.save(drawing(*read), out, name, formats)
+
+
+def _table(study: str, path: Path, command: str) -> Any:
+    if not path.exists():
+        raise WrongUse(f"The table {path} is missing. Make it with `{command}`.")
+    table = results.read(path)
+    if set(table["study"].unique().to_pylist()) != {study}:
+        raise WrongUse(f"{path} is not the table {study}. Make it with `{command}`.")
+    return table
 
 
 def draw_all(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from theory.commands.fit import FitCommand
 from theory.commands.optimum import Optimum
 from theory.commands.proofs import Errata, Prove
 from theory.commands.setting import for_model
@@ -19,6 +20,7 @@ def commands(arguments: Sequence[str]) -> dict[str, type[Command]]:
         "sweep": for_model(Sweep, arguments),
         "optimum": for_model(Optimum, arguments),
         "study": Study,
+        "fit": FitCommand,
         "prove": Prove,
         "errata": Errata,
         "headline": Headline,

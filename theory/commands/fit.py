@@ -1,0 +1,132 @@
+"""`python -m theory fit`: the models fitted to a lambda study, and what the fits are worth."""
+
+import json as json_module
+import os
+import shlex
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from theory.console import Command, Json, Output, plain, seconds_since
+from theory.settings import WrongUse
+
+ALL = ("plain", "rp", "rp-shared")
+HALVES = {
+    "both": ("independent", "compute-matched"),
+    "independent": ("independent",),
+    "compute-matched": ("compute-matched",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitCommand(Command):
+    """Fit the linear models to a lambda study by least squares; report what each can explain and predict.
+
+    A results table of curves along lambda (column exposure), by default the published Figure 3. Writes fits.parquet (the fitted
+    curves) and fits.json (parameters, intervals, errors) below --out. About a minute and a half on two cores.
+    Example: python -m theory fit --model rp --spectrum with --bootstrap 100
+    """
+
+    table: Positional[tuple[Path, ...]] = ()
+    """Results table (parquet) of a lambda study; none for the published Figure 3."""
+    model: tuple[str, ...] = ("all",)
+    """Models to fit: plain, rp, rp-shared, or all."""
+    spectrum: Literal["both", "with", "without"] = "both"
+    """With a spectrum of specialised features (two more parameters), without, or both."""
+    halves: Literal["both", "independent", "compute-matched"] = "both"
+    """Which halves of the study to fit; predictions of one from the other need both."""
+    starts: int = 5
+    """Random starts of a fit (half as many for a spectrum, and for a half of the study)."""
+    seed: int = 0
+    """Of starts and bootstrap; the same seed gives the same fits."""
+    bootstrap: int = 20
+    """Replicates behind the 90 % intervals of the parameters; 0 for none."""
+    equal_steps: bool = False
+    """Hold the step-size ratio of stages 1 and 2 at 1 instead of fitting it."""
+    groups: int = 16
+    """Groups of ranks of a spectrum; 16 stand for 307 features."""
+    out: Path = Path("out/theory")
+    """Folder for fits.parquet and fits.json."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Fit, print, write, return what is in fits.json."""
+        began = time.perf_counter()
+        models = self._models()
+        points, source = self._points()
+        from theory import results
+        from theory.fitting.assessment import Options, assess, drops, floors_only, work
+
+        options = Options(
+            starts=self.starts, seed=self.seed, replicates=self.bootstrap,
+            groups=self.groups, equal_steps=self.equal_steps,
+        )  # fmt: skip
+        spectra = {"both": (False, True), "with": (True,), "without": (False,)}[self.spectrum]
+        import jax  # noqa: F401 (whole, before threads meet it)
+
+        with (
+            out.progress("fit", sum(work(points, model, spectra, options) for model in models), "refinements") as step,
+            ThreadPoolExecutor(max(1, min(len(models), os.cpu_count() or 1))) as pool,
+        ):  # models share nothing, so the number of threads does not change a fit; the slowest goes first
+            pending = {model: pool.submit(assess, points, model, spectra, options, step) for model in reversed(models)}
+            assessments = [found for model in models for found in pending[model].result()]
+        document = {
+            "command": self.spelled_out(),
+            "source": source,
+            "seed": self.seed,
+            "code_version": results.code_version(),
+            "observed_forgetting": drops(points, points.loss),
+            "fits": [floors_only(points), *(found.report for found in assessments)],
+            "seconds": seconds_since(began),
+        }
+        from theory.fitting.report import curves, show
+
+        show(document, out)
+        written = [results.write(curves(points, assessments, self.spelled_out()), self.out / "fits.parquet")]
+        written.append(write_json(document, self.out / "fits.json"))
+        out.show(f"{document['seconds']:.0f} s. Wrote {' and '.join(str(path) for path in written)}.")
+        return document | {"written": written}
+
+    def _models(self) -> tuple[str, ...]:
+        for name in self.model:
+            if name not in (*ALL, "all"):
+                raise WrongUse(f"--model {name} is not known. Choose from {', '.join(ALL)}, or all.")
+        for name, least in (("starts", 1), ("bootstrap", 0), ("groups", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise WrongUse(f"--{name} {getattr(self, name)} is too small. Choose at least {least}.")
+        if len(self.table) > 1:
+            raise WrongUse(f"{len(self.table)} tables were given. Fit one at a time.")
+        return ALL if "all" in self.model else tuple(name for name in ALL if name in self.model)
+
+    def _points(self) -> tuple[Any, str]:
+        from theory import published, results
+        from theory.fitting.points import points_from
+
+        if self.table:
+            return points_from(results.read(self.table[0]), HALVES[self.halves]), str(self.table[0])
+        return points_from(published.load(3), HALVES[self.halves]), "published Figure 3, arXiv 2605.12705v1"
+
+    def spelled_out(self) -> str:
+        """The command line that repeats this, defaults included; --out and --json, which decide nothing, left out."""
+        parts = ["python", "-m", "theory", "fit", *(str(path) for path in self.table), "--model", *self._models()]
+        for name in ("spectrum", "halves", "starts", "seed", "bootstrap", "groups"):
+            parts += [f"--{name}", str(getattr(self, name))]
+        return shlex.join([*parts, *(["--equal-steps"] if self.equal_steps else [])])
+
+
+def write_json(document: Any, path: Path) -> Path:
+    """Write plain data as JSON; the file appears only when complete. Raises `WrongUse` where it cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json_module.dumps(plain(document), allow_nan=False, indent=1) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise WrongUse(f"{path} cannot be written ({error}). Choose a folder you may write to.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
