@@ -40,7 +40,7 @@ def latent(table: Any) -> Figure:
 def optimum_time(table: Any) -> Figure:
     """The best exposure against fine-tuning length, and how deep its minimum is."""
     rows = Rows(table)
-    figure, axes = style.panels(1, 2, height=2.6)
+    figure, axes = style.panels(1, 2, height=3.1)
     handles = []
     for model in style.MODELS:
         for ratio in rows.where(model=model).distinct("problem.step_ratio"):

@@ -17,7 +17,7 @@ VIEWS = (
     ("compute-matched", "loss_ret", "\nafter fine-tuning"),
 )
 MODELS = {"plain": "plain", "rp": "redundant\npathways (rp)", "rp-shared": "redundant,\nshared unit (rp-shared)"}
-VARIANTS = {"": ("--", "one specialised feature"), "+spectrum": ("-", "a spectrum of them")}
+VARIANTS = {"": ("--", "one specialised feature"), "+spectrum": ("-", "a spectrum of features")}
 """Suffix of a method -> dash, name."""
 STROKES = {"--": "- -", "-": "—"}
 """The dashes as text."""
@@ -32,11 +32,14 @@ def fits(published_table: Any, fitted_table: Any) -> Figure:
     """
     points, curves = Rows(published_table), Rows(fitted_table)
     models = [name for name in MODELS if name in curves.distinct("model")]
-    figure, axes = style.panels(len(models), len(VIEWS), height=1.05 + 1.65 * len(models), sharex=True, sharey="col")
+    figure, axes = style.panels(len(models), len(VIEWS), height=1.05 + 1.65 * len(models), sharex=True)
+    for ax, half in ((axes[i, j], axes[0, j // 2 * 2]) for i in range(len(models)) for j in range(len(VIEWS))):
+        if ax is not half:
+            ax.sharey(half)  # one scale a half of the figure
     for i, model in enumerate(models):
         here = curves.where(model=model)
         for j, (split, loss, title) in enumerate(VIEWS):
-            ax: Axes = axes[i, j]
+            ax = axes[i, j]
             left = [
                 text
                 for suffix, (dash, _) in VARIANTS.items()
@@ -49,10 +52,10 @@ def fits(published_table: Any, fitted_table: Any) -> Figure:
                 ax.set_xlabel(style.AXES["exposure"])
             ax.text(0.97, 0.99, "rms  " + "   ".join(left), transform=ax.transAxes, ha="right", va="top", fontsize=6.5)
         axes[i, 0].set_ylabel(f"{MODELS[model]}\nloss (nats/token)")
-    for pair in (axes[0, 0:2], axes[0, 2:4]):  # one scale a half, with room for the text
-        low, high = min(ax.get_ylim()[0] for ax in pair), max(ax.get_ylim()[1] for ax in pair)
-        for ax in pair:
-            ax.set_ylim(low, high + 0.12 * (high - low))
+        axes[i, 2].set_ylabel("loss (nats/token)")
+    for half in (axes[0, 0], axes[0, 2]):
+        low, high = half.get_ylim()
+        half.set_ylim(low, high + 0.12 * (high - low))  # room for the text
     sizes = [
         Line2D([], [], color=c, marker=m, ls="none", label=f"$D_\\mathrm{{post}}$ {size // 10**6}M tokens")
         for size, (c, m) in style.SIZES.items()
