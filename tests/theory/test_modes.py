@@ -105,6 +105,25 @@ def test_shortfall_keeps_its_digits_near_convergence(depth):
         assert float(late.shortfall) == pytest.approx(float(logistic), rel=1e-12)
 
 
+def test_balanced_keeps_its_digits_against_forty():
+    # relative 3e-12 over growth and decay, rates from 1e-9 to 40; an integrator would add errors of its own
+    generator = np.random.default_rng(5)
+    for _ in range(300):
+        a0, c, g = (
+            10 ** generator.uniform(-9, 0.7),
+            generator.uniform(0, 3),
+            generator.normal() * 10 ** generator.uniform(-9, 0.5),
+        )
+        t = generator.exponential(3.0)
+        s, mu = (g / c, 0.0) if g > 0 else (0.0, -g)
+        got = evolve(a0, variance=c, sigma=s, time=t, weight_decay=mu)
+        with mpmath.workdps(40):
+            x = 4 * mpmath.mpf(g) * mpmath.mpf(t)
+            phi = -mpmath.expm1(-x) / x
+            exact = a0 / (mpmath.exp(-x) + 4 * mpmath.mpf(c) * t * a0 * phi)
+            assert abs(got / exact - 1) < 3e-12
+
+
 def test_time_formula_inverts_the_solution():
     t = learning_time(1e-6, 0.7, variance=0.6, sigma=0.9)
     assert evolve(1e-6, variance=0.6, sigma=0.9, time=t) == pytest.approx(0.7, rel=1e-12)
