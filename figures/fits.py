@@ -56,13 +56,18 @@ def fits(published_table: Any, fitted_table: Any) -> Figure:
     for half in (axes[0, 0], axes[0, 2]):
         low, high = half.get_ylim()
         half.set_ylim(low, high + 0.12 * (high - low))  # room for the text
+    style.legend_below(figure, _legend(), 3)
+    return figure
+
+
+def _legend() -> list[Line2D]:
+    """Sizes by colour and marker, models without and with a spectrum by dash."""
     sizes = [
         Line2D([], [], color=c, marker=m, ls="none", label=f"$D_\\mathrm{{post}}$ {size // 10**6}M tokens")
         for size, (c, m) in style.SIZES.items()
     ]
     dashes = [Line2D([], [], color="0.3", ls=dash, label=name) for dash, name in VARIANTS.values()]
-    style.legend_below(figure, [*sizes, *dashes], 3)
-    return figure
+    return [*sizes, *dashes]
 
 
 def _points(ax: Axes, points: Rows, split: str, loss: str) -> None:
@@ -81,3 +86,28 @@ def _curves(ax: Axes, curves: Rows, points: Rows, split: str, loss: str, dash: s
         ax.plot(line["exposure"], line[loss], color=colour, ls=dash, lw=1.1)
         residuals.append(seen[loss] - np.interp(seen["exposure"], line["exposure"], line[loss]))
     return f"{STROKES[dash]} {np.sqrt(np.mean(np.concatenate(residuals) ** 2)):.3f}"
+
+
+def residuals(published_table: Any, fitted_table: Any) -> Figure:
+    """Published minus fitted loss along lambda: a row a model, the columns of `fits`, one scale for all panels."""
+    points, curves = Rows(published_table), Rows(fitted_table)
+    models = [name for name in MODELS if name in curves.distinct("model")]
+    figure, axes = style.panels(len(models), len(VIEWS), height=1.05 + 1.4 * len(models), sharex=True, sharey=True)
+    for i, model in enumerate(models):
+        for j, (split, loss, title) in enumerate(VIEWS):
+            ax: Axes = axes[i, j]
+            ax.axhline(0, color="0.6", lw=0.8)
+            for suffix, (dash, _) in VARIANTS.items():
+                here = curves.where(model=model, method=model + suffix, split=split)
+                for size, (colour, marker) in style.SIZES.items():
+                    line, seen = here.where(tokens_post=size), points.where(split=split, tokens_post=size)
+                    if len(line):
+                        left = seen[loss] - np.interp(seen["exposure"], line["exposure"], line[loss])
+                        ax.plot(seen["exposure"], left, marker=marker, color=colour, ls=dash, lw=0.9, ms=2.5)
+            if i == 0:
+                ax.set_title(title, fontsize=7.5)
+        axes[i, 0].set_ylabel(f"{MODELS[model]}\npublished − fit (nats)", fontsize=7)
+    for ax in axes[-1]:
+        ax.set_xlabel(style.AXES["exposure"])
+    style.legend_below(figure, _legend(), 3)
+    return figure

@@ -43,6 +43,7 @@ PICTURES: dict[str, Picture] = {
     "optimum_map": Picture("comparisons:optimum_map", ("optimum_map",)),
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
     "fits": Picture("fits:fits", published=(3,), measured={"fits": "fit"}),
+    "fit_residuals": Picture("fits:residuals", published=(3,), measured={"fits": "fit"}),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),
     **{f"published_figure{number:02d}": Picture("frontiers:published", (), (number,)) for number in FRONTIER_FIGURES},
 }
@@ -57,8 +58,8 @@ def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", 
     picture = PICTURES[name]
     read = [load(number) for number in picture.published]
     read += [_table(name, tables / f"{name}.parquet", f"python -m theory study {name}") for name in picture.tables]
-    for name, study in picture.measured.items():
-        path = MEASURED / f"{name}.parquet"
+    for stored, study in picture.measured.items():
+        path = MEASURED / f"{stored}.parquet"
         read.append(_table(study, path, f"python -m theory {study} --out {MEASURED}"))
     style.apply()
     module, function = picture.function.split(":")
