@@ -1,0 +1,11 @@
+"""`python -m sims`: simulations of full networks, next to and beyond the closed forms."""
+
+from sims.commands import commands
+from theory.console import main
+
+if __name__ == "__main__":
+    main(
+        "sims",
+        commands(),
+        "Full networks trained through the three stages, where the theory holds and where it breaks.",
+    )

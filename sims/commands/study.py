@@ -1,0 +1,65 @@
+"""`python -m sims STUDY`: run a study, write its table and verdicts, say what they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sims.studies import STUDIES
+from sims.study import Done, Study, run_study
+from theory.console import Command, Json, Output
+from theory.settings import WrongUse, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(Command):
+    """Options of every study."""
+
+    out: Path = Path("out/sims")
+    """Folder for the table and the verdicts. An interrupted study goes on where it was."""
+    workers: int | None = setting(None, low=1, science=False)
+    """Threads; default one a core. Results do not depend on it."""
+    json: Json = False
+
+    def carry_out(self, study: Study, out: Output) -> Any:
+        """Run one study and show what it says."""
+        if self.workers is not None and self.workers < 1:
+            raise WrongUse(f"workers = {self.workers}: use at least one thread.")
+        cases = study.cases()
+        with out.progress(study.name, sum(case.size for case in cases), "runs") as step:
+            done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
+        show(study, done, out)
+        return {"study": study.name, "table": done.table, "rows": done.rows, "seconds": done.seconds,
+                "verdicts": [v._asdict() for v in done.verdicts], "diverged": done.diverged}  # fmt: skip
+
+
+def show(study: Study, done: Done, out: Output) -> None:
+    """Print the verdict lines, what did not converge, and where the table went."""
+    for v in done.verdicts:
+        bracket = "" if v.low is None else f" [{v.low:.3g}, {v.high:.3g}]"
+        out.show(f"{v.prediction:<4} {v.model:<10} {v.finding:<18} {v.effect}: {v.value:.3g}{bracket} ({v.criterion})")
+    for paragraph in done.diverged:
+        out.show(f"left out: {paragraph}")
+    out.show(
+        f"{study.name}: {done.rows:,} rows in {done.seconds:.1f} s. Wrote {done.table} and {done.table.with_suffix('.json')}."
+    )
+
+
+def study_command(study: Study) -> type[Command]:
+    """The command of one study."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Run(StudyOptions):
+        def run(self, out: Output) -> Any:
+            return self.carry_out(study, out)
+
+    Run.__doc__ = f"Study: {study.about}."
+    return Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class All(StudyOptions):
+    """Run every study, one after the other."""
+
+    def run(self, out: Output) -> Any:
+        """Run them and return what each says."""
+        return [self.carry_out(study, out) for study in STUDIES.values()]

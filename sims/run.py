@@ -1,0 +1,153 @@
+"""Many runs: settings broadcast as in `theory.predict`, cut into blocks of lanes, computed on all cores, put together again.
+
+A block is always full (the last one is padded with copies of its last run), always compiled the same, and no operation mixes lanes: so
+the result of a run depends on its settings and its seed alone, not on how the work was cut.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sims.lanes import LANES
+from sims.setup import SETUP_FIELDS, Setup, bounds, defaults
+from theory.arrays import Array, Bool, Float
+from theory.losses import LOSSES, Losses
+from theory.settings import WrongUse, check
+
+STAGES = ("t_pre", "t_post", "t_ft")
+
+
+class Simulation(NamedTuple):
+    """What the runs gave, in the shape of the settings; with several observations of stage 3, those lead."""
+
+    losses: Losses
+    """Of shape (*settings), or (observations, *settings). Not finite where a run diverged."""
+    converged: Bool[np.ndarray, "*settings"]
+    """Whether every learning rate stayed below its bound and every loss finite."""
+    rates: Float[np.ndarray, "3 *settings"]
+    """Learning rate of each stage."""
+    bounds: Float[np.ndarray, "3 *settings"]
+    """The learning rate above which each stage cannot converge: 1/(2 c s) for the largest c s."""
+    trajectory: Any
+    """`sims.trajectories.Snapshot` with the points leading and the settings last, or None."""
+
+
+def complete(setup: Setup, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of the runs, checked, with defaults for the missing ones. Raises `WrongUse`."""
+    known = defaults(setup.problem)
+    if unknown := sorted(set(values) - set(known)):
+        name = unknown[0]
+        where = f"It belongs to Setup({name}=...)." if name in SETUP_FIELDS else f"Use {', '.join(known)}."
+        raise WrongUse(f"{name} is no setting of a run of {setup.problem}. {where}")
+    limits = bounds(setup.problem)
+    for name, value in values.items():
+        check(name, value, limits[name])
+    merged = known | dict(values)
+    refuse_unused(setup, merged)
+    return merged
+
+
+def refuse_unused(setup: Setup, values: Mapping[str, Any]) -> None:
+    """Raise `WrongUse` where a setting is given that the setup would ignore."""
+    needs = {
+        "dropout": (setup.dropout_masks != "off", "dropout_masks = expected or sampled"),
+        "dropout_ft": (setup.dropout_masks != "off", "dropout_masks = expected or sampled"),
+        "stop_at": (setup.early_stopping, "early_stopping = True"),
+        "label_noise": (
+            bool(setup.batch or setup.samples),
+            "batch or samples, because whole distributions have no noise",
+        ),
+        "imbalance": (setup.init == "aligned" and setup.depth == 2, "init = aligned and depth = 2"),
+    }
+    for name, (used, remedy) in needs.items():
+        if not used and np.any(values[name]):
+            raise WrongUse(f"{name} = {np.max(values[name]):g} has no effect in this setup. It needs {remedy}.")
+
+
+def simulate(
+    setup: Setup,
+    values: Mapping[str, Any] | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Simulation:
+    """Run the three stages for every setting.
+
+    Args:
+        setup: what all runs share.
+        values: settings of the runs (`sims.setup.defaults` names them), numbers or arrays that broadcast against one another.
+        workers: threads, default one a core. The result does not depend on it.
+        progress: called with the number of runs each time a block is done.
+
+    Returns:
+        Losses and the rest in the broadcast shape. Diverged runs have `converged` False; `report_diverged` says why. Raises `WrongUse`.
+    """
+    v = complete(setup, values or {})
+    shape = np.broadcast_shapes(*(np.shape(value) for value in v.values()))
+    flat = {name: np.broadcast_to(np.asarray(value, dtype=float), shape).reshape(-1) for name, value in v.items()}
+    size = int(np.prod(shape))
+    parts = list(blocks(setup, flat, size, workers or os.cpu_count() or 1, progress))
+    joined = _join(parts, size)
+    losses = joined.losses.reshape(len(setup.observe), 4, *shape)
+    losses = losses[0] if len(setup.observe) == 1 else losses.swapaxes(0, 1)
+    rates, limits = (array.reshape(3, *shape) for array in (joined.rates, joined.bounds))
+    trajectory = joined.trajectory
+    if trajectory is not None:
+        trajectory = type(trajectory)(*(array.reshape(*array.shape[:-1], *shape) for array in trajectory))
+    finite = np.isfinite(joined.losses).all((0, 1)).reshape(shape)
+    return Simulation(Losses(*losses), finite & (rates < limits).all(0), rates, limits, trajectory)
+
+
+def blocks(
+    setup: Setup, flat: Mapping[str, Array], size: int, workers: int, progress: Callable[[int], None] | None
+) -> Iterator[Any]:
+    """The outcomes of consecutive blocks as numpy arrays, in order, a few ahead of the consumer."""
+    import jax
+
+    from sims.pipeline import run_block
+
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # losses below 1e-7 are results here, not noise
+
+    def run(first: int) -> Any:
+        index = np.minimum(np.arange(first, first + LANES), size - 1)
+        return run_block(setup, {name: array[index] for name, array in flat.items()})
+
+    with ThreadPoolExecutor(workers) as pool:
+        for first, outcome in zip(range(0, size, LANES), pool.map(run, range(0, size, LANES)), strict=True):
+            if progress:
+                progress(min(LANES, size - first))
+            yield outcome
+
+
+def _join(parts: list[Any], size: int) -> Any:
+    import jax
+
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays, axis=-1)[..., :size], *parts)
+
+
+def report_diverged(simulation: Simulation, setup: Setup) -> str | None:
+    """One paragraph about the runs that did not converge, with the bound that the first one broke; None if all did."""
+    bad = ~simulation.converged
+    if not bad.any():
+        return None
+    first = tuple(np.argwhere(bad)[0])
+    rates, limits = (array[(slice(None), *first)] for array in (simulation.rates, simulation.bounds))
+    broken = [i for i in range(3) if rates[i] >= limits[i]]
+    count = f"{int(bad.sum()):,} of {bad.size:,} runs did not converge"
+    if not broken:
+        losses = {
+            name: float(np.max(loss[..., first[-1]] if first else loss))
+            for name, loss in zip(LOSSES, simulation.losses, strict=True)
+        }
+        return (
+            f"{count}; the first gave {losses} below the bound of gradient descent. Use more steps (now {setup.steps})."
+        )
+    stage = broken[0]
+    needed = int(np.ceil(setup.steps[stage] * rates[stage] / limits[stage])) + 1
+    return (
+        f"{count}: {STAGES[stage]} in {setup.steps[stage]} steps is a learning rate of {rates[stage]:.3g}, and gradient "
+        f"descent is stable only below 1/(2 c s) = {limits[stage]:.3g}. Use at least {needed} steps, or a shorter stage."
+    )

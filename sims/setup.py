@@ -1,0 +1,206 @@
+"""What is simulated: the part that is compiled (`Setup`), and the numbers that differ from run to run.
+
+    problem     blocks: invariant, inconsistent and specialised modes, as in `theory.features.Blocks`
+                pathways: one output, two correlated features, as in `theory.pathways.Pathways`
+    network     linear of any depth and width, or one hidden layer of ReLU or tanh units
+    training    gradient descent, momentum or Adam; on the distribution, on fresh batches, or on a finite sample of D_post
+
+Flow times stay the currency: a stage of time t in N steps has learning rate t/N, so that one run can be laid beside the closed
+form, and refining N is refining the discretisation. (Adam's steps do not depend on the size of the gradient; there t/N is
+simply its learning rate.)
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from theory.features import Blocks, check_block_sizes
+from theory.interventions import check_choice, check_rank
+from theory.pathways import Pathways
+from theory.placement import PLACEMENTS, Piece, Placement, check_pieces
+from theory.settings import Settings, WrongUse, ranges, setting
+from theory.stages import Schedule
+
+PROBLEMS = ("blocks", "pathways")
+ACTIVATIONS = ("linear", "relu", "tanh")
+INITS = ("aligned", "identity", "random")
+OPTIMISERS = ("gd", "momentum", "adam")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Settings):
+    """What all runs of a batch share; changing any of it compiles anew."""
+
+    problem: Literal["blocks", "pathways"] = "blocks"
+    """Which family of tasks."""
+    n: int = setting(6, low=1, high=256)
+    """Modes: input and output dimension of `blocks` (`pathways` has 2 inputs and 1 output)."""
+    k: int = setting(1, low=0)
+    """Inconsistent modes, and as many specialised ones."""
+    width: int = setting(6, low=1, high=4096)
+    """Hidden units of every hidden layer."""
+    depth: int = setting(2, low=2, high=16)
+    """Layers of weights."""
+    activation: Literal["linear", "relu", "tanh"] = "linear"
+    """Nonlinearity of the hidden layer, in the student and, on the features, in the teacher."""
+    init: Literal["aligned", "identity", "random"] = "aligned"
+    """aligned: singular vectors of the task and a random hidden basis; identity: scaled unit matrices; random: Gaussian weights of
+    standard deviation init_scale."""
+    basis: Literal["random", "unit", "equal"] = "random"
+    """Where an aligned start puts the modes in the hidden layer: random directions, a unit each, or all units equally (Hadamard)."""
+    units: Literal["connected", "separate"] = "connected"
+    """separate: every hidden unit sees one input only (a diagonal first layer), the redundant pathways of their own."""
+    optimiser: Literal["gd", "momentum", "adam"] = "gd"
+    """Gradient descent is stochastic where `batch` is set. Momentum 0.9, Adam (0.9, 0.999)."""
+    steps: tuple[int, int, int] = (800, 800, 800)
+    """Steps of the three stages."""
+    batch: int = setting(0, low=0)
+    """Fresh examples a step; 0 trains on the whole distribution (or sample) at once."""
+    samples: int = setting(0, low=0)
+    """Unique D_post examples, drawn once and used in stages 1 and 2; 0 is unlimited."""
+    population: int = setting(256, low=8)
+    """Examples that stand for a whole distribution where no closed form does: in nonlinear networks."""
+    dropout_masks: Literal["off", "expected", "sampled"] = "off"
+    """Dropout not at all, as the expected loss (linear, depth 2), or with a mask of the hidden units drawn every step."""
+    early_stopping: bool = False
+    """Whether stage 2 watches loss_im and stops at `stop_at`."""
+    placement: Placement = "uniform"
+    """When in stage 1 the exposure happens."""
+    pieces: tuple[tuple[float, float], ...] = ()
+    """Stage 1 as (fraction, alpha) pieces, instead of `alpha` and `placement`: any alpha(t)."""
+    rank: int | None = None
+    """Rank of an additive adapter that stage 2 trains instead of the weights."""
+    observe: tuple[float, ...] = (1.0,)
+    """Fractions of the flow time of stage 3 at which the losses are taken; the steps are shared out evenly between them."""
+    record: int = setting(0, low=0, high=1000)
+    """Points of a trajectory recorded in stages 1 and 2 each; stage 3 is recorded where it is observed. 0 records nothing."""
+
+    def __post_init__(self) -> None:
+        """Check ranges, names and combinations. Raises `WrongUse`."""
+        super().__post_init__()
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        check_rank(self.rank)
+        check_block_sizes(self.n, self.k)
+        if self.pieces:
+            check_pieces([Piece(*piece) for piece in self.pieces])
+        if any(later <= earlier for earlier, later in zip((0.0, *self.observe), self.observe, strict=False)) or (
+            not self.observe or self.observe[-1] != 1.0
+        ):
+            raise WrongUse(f"observe = {self.observe} must rise from above 0 to 1, the end of stage 3.")
+        parts = (self.record or 1, self.record or 1, len(self.observe))
+        for name, steps, part in zip(("first", "second", "third"), self.steps, parts, strict=True):
+            if steps < part:
+                raise WrongUse(
+                    f"steps = {self.steps}: the {name} stage needs at least {part}, one for each observation."
+                )
+        self._refuse_impossible()
+
+    def _refuse_impossible(self) -> None:
+        linear, shallow = self.activation == "linear", self.depth == 2
+        uneven = self.basis == "equal" and self.width & (self.width - 1) != 0
+        narrow = self.init == "aligned" and self.width < self.modes
+        expected = self.dropout_masks == "expected" and not (linear and shallow)
+        adapting = self.rank is not None and not linear
+        separate = self.units == "separate" and not shallow
+        wrong = {
+            "depth": (not linear and not shallow, "a nonlinear network has one hidden layer", "Set depth to 2"),
+            "init": (not linear and self.init != "random", "a nonlinear network starts at random", "Use random"),
+            "rank": (adapting, "adapters are additive in linear networks", "Leave it out"),
+            "dropout_masks": (expected, "the expected loss is known for linear networks of depth 2", "Use sampled"),
+            "basis": (uneven, f"width = {self.width} has no Hadamard basis here", "Use a power of two as width"),
+            "units": (separate, "separate units need a single hidden layer", "Set depth to 2"),
+            "width": (narrow, f"{self.modes} aligned modes need a unit each", f"Use at least {self.modes}"),
+        }
+        for name, (is_wrong, reason, remedy) in wrong.items():
+            if is_wrong:
+                raise WrongUse(f"{name} = {getattr(self, name)} is not possible here: {reason}. {remedy}.")
+        if self.units == "separate" and self.width != self.inputs:
+            raise WrongUse(f"width = {self.width}: separate units need one for each of the {self.inputs} inputs.")
+
+    def kernel(self) -> "Setup":
+        """The setup without what the compiled steps do not depend on, so that setups differing in it share them."""
+        return replace(
+            self, steps=(1, 1, 1), observe=(1.0,), record=0, pieces=(), placement="uniform", samples=0, early_stopping=False,
+            init="random", basis="random", width=self.width, k=0,
+        )  # fmt: skip
+
+    def start(self) -> "Setup":
+        """The setup without what tasks, data and initial weights do not depend on."""
+        return replace(self, steps=(1, 1, 1), observe=(1.0,), record=0, early_stopping=False, dropout_masks="off")
+
+    @property
+    def inputs(self) -> int:
+        """Input dimension."""
+        return self.n if self.problem == "blocks" else 2
+
+    @property
+    def outputs(self) -> int:
+        """Output dimension."""
+        return self.n if self.problem == "blocks" else 1
+
+    @property
+    def modes(self) -> int:
+        """Modes that an aligned start has."""
+        return 2 if self.units == "separate" else min(self.inputs, self.outputs)
+
+
+_CHOICES = {
+    "problem": PROBLEMS,
+    "activation": ACTIVATIONS,
+    "init": INITS,
+    "basis": ("random", "unit", "equal"),
+    "units": ("connected", "separate"),
+    "optimiser": OPTIMISERS,
+    "dropout_masks": ("off", "expected", "sampled"),
+    "placement": PLACEMENTS,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxations(Settings):
+    """Where a run leaves the assumptions of the closed form, and the interventions that theory and simulation share."""
+
+    seed: int = setting(0, low=0)
+    """Decides singular vectors, hidden basis, random weights, samples, batches and masks of the run."""
+    rotation: float = setting(0.0, low=0)
+    """Misalignment: the outputs of every task are turned by exp(rotation K_t), K_t random, skew and of norm about 1."""
+    label_noise: float = setting(0.0, low=0)
+    """Standard deviation of the noise on the labels of sampled examples; losses are reported without it."""
+    correlation: float = setting(0.0, low=-1, high=1)
+    """Correlation under D_post of the inputs of inconsistent mode i and specialised mode i."""
+    dropout: float = setting(0.0, low=0, high=0.99)
+    """Probability with which a hidden unit is dropped in stage 2, with `dropout_masks`."""
+    dropout_ft: float = setting(0.0, low=0, high=0.99)
+    """The same in stage 3."""
+    l2_to_start: float = setting(0.0, low=0)
+    """Weight of |theta - theta at the start of stage 2|^2; of the weights themselves in a nonlinear network."""
+    adapter_scale: float = setting(0.1, low=0, open_low=True)
+    """Scale of the adapter's input factor at its start."""
+    window: float = setting(0.5, low=0, high=1, open_low=True)
+    """Fraction of stage 1 that early, late and anneal use."""
+    stop_at: float = setting(0.0, low=0)
+    """Loss_im at which stage 2 stops, with `early_stopping`."""
+
+
+SHAPES = ("n", "k", "depth")
+"""Fields of `Blocks` that decide shapes and so belong to `Setup`."""
+
+_FAMILIES: dict[str, type[Settings]] = {"blocks": Blocks, "pathways": Pathways}
+
+
+def defaults(problem: str) -> dict[str, Any]:
+    """Every setting that may differ from run to run, with its default."""
+    family = asdict(_FAMILIES[problem]())
+    merged = asdict(Relaxations()) | asdict(Schedule()) | {"imbalance": 0.0} | family
+    return {name: value for name, value in merged.items() if name not in SHAPES}
+
+
+def bounds(problem: str) -> dict[str, Mapping[str, Any]]:
+    """The admissible range of every such setting."""
+    merged = ranges(Relaxations) | ranges(Schedule) | ranges(Blocks) | ranges(_FAMILIES[problem])
+    return {name: merged[name] for name in defaults(problem)}
+
+
+SETUP_FIELDS = tuple(field.name for field in fields(Setup))
+"""Names that `Setup` takes."""

@@ -1,0 +1,222 @@
+"""A study: batches of runs, one results table, verdicts.
+
+    cases() -> [Case, ...]  --simulate-->  rows  --judge(table)-->  verdicts
+
+Every finished case is kept in a folder of parts until the table is complete: an interrupted study goes on where it was.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sims.run import Simulation, complete, report_diverged, simulate
+from sims.setup import Setup
+from sims.verdict import Verdict
+from theory import results, rows
+from theory.settings import config_hash
+
+
+class Case(NamedTuple):
+    """A batch of runs that share a setup."""
+
+    model: str
+    """plain, rp, rp-shared, relu, tanh, deep, ..."""
+    setup: Setup
+    values: Mapping[str, Any]
+    """Settings of the runs: numbers, or arrays of one length."""
+    columns: Mapping[str, Any] = {}
+    """Further columns of the table: numbers, text, or arrays of that length."""
+
+    @property
+    def size(self) -> int:
+        """Number of runs."""
+        return int(np.prod(np.broadcast_shapes(*(np.shape(value) for value in self.values.values()))))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named study."""
+
+    name: str
+    about: str
+    """One line, shown by --help."""
+    cases: Callable[[], Sequence[Case]]
+    judge: Callable[[Any], list[Verdict]]
+    """From the study's results table to its verdicts."""
+
+
+def product(**axes: Any) -> dict[str, Any]:
+    """Arrays of one length that run through all combinations of the given values, the last fastest."""
+    grids = np.meshgrid(*(np.atleast_1d(values) for values in axes.values()), indexing="ij")
+    return {name: grid.reshape(-1) for name, grid in zip(axes, grids, strict=True)}
+
+
+def rows_of(case: Case, study: str, simulation: Simulation, seconds: float) -> dict[str, Any]:
+    """The columns of a case: its settings, setup and losses; one row a run and observation of stage 3; diverged runs left out."""
+    count, observed = case.size, len(case.setup.observe)
+    settings = complete(case.setup, case.values)
+    keep = np.tile(np.broadcast_to(simulation.converged, count), observed)
+    own = {name: value for name, value in settings.items() if not isinstance(value, str)}
+    made = {
+        name: np.tile(np.broadcast_to(np.asarray(value, dtype=float), count), observed)[keep]
+        for name, value in own.items()
+    }
+    made["t_ft"] = made["t_ft"] * np.repeat(case.setup.observe, count)[keep]
+    losses = [np.asarray(loss).reshape(-1)[keep] for loss in simulation.losses]
+    further = {
+        name: value if isinstance(value, str) else np.tile(np.broadcast_to(value, count), observed)[keep]
+        for name, value in {**setup_columns(case.setup), **case.columns}.items()
+    }
+    further["seed"] = made.pop("seed").astype(int)
+    return rows.columns(
+        made, losses, study=study, config_hash=config_hash(study, case.model, case.setup), engine="sims", model=case.model,
+        wall_seconds=seconds / count, **further,
+    )  # fmt: skip
+
+
+def setup_columns(setup: Setup) -> dict[str, Any]:
+    """The fields of a setup that tell one simulation from another, as columns."""
+    own = {name: value for name, value in asdict(setup).items() if name in _SHOWN}
+    shown = {f"sims.{name}": value if isinstance(value, str) else float(value) for name, value in own.items()}
+    steps = {
+        f"sims.steps_{stage}": float(count) for stage, count in zip(("pre", "post", "ft"), setup.steps, strict=True)
+    }
+    return shown | steps | {"placement": setup.placement} | ({} if setup.rank is None else {"rank": setup.rank})
+
+
+_SHOWN = ("problem", "n", "k", "width", "depth", "activation", "init", "basis", "optimiser", "batch", "samples")
+
+
+class Done(NamedTuple):
+    """A finished study."""
+
+    table: Path
+    verdicts: list[Verdict]
+    rows: int
+    seconds: float
+    diverged: list[str]
+    """One paragraph a case in which runs did not converge; their rows are left out."""
+
+
+def run_study(
+    study: Study,
+    out: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    cases: Sequence[Case] | None = None,
+) -> Done:
+    """Run a study, or the rest of one that was interrupted, and write `<name>.parquet` and `<name>.json` into a folder.
+
+    Args:
+        study: which.
+        out: the folder.
+        workers: threads.
+        progress: called with the number of runs each time some are done.
+        cases: instead of the study's own.
+
+    Raises:
+        WrongUse: a setting of a case is impossible, or the folder cannot be written.
+    """
+    target = results.target(out / f"{study.name}.parquet")
+    parts = target.with_name(f".{study.name}.parts")
+    diverged, written, seconds = [], [], 0.0
+    for case in study.cases() if cases is None else cases:
+        name = config_hash(
+            study.name, case.model, case.setup, dict(case.values), dict(case.columns), results.code_version()
+        )
+        path, note = parts / f"{name}.parquet", parts / f"{name}.json"
+        if not note.exists():
+            start = time.perf_counter()
+            simulation = simulate(case.setup, case.values, workers=workers, progress=progress)
+            spent = time.perf_counter() - start
+            results.write(results.table(rows_of(case, study.name, simulation, spent)), path)
+            remark = {"seconds": spent, "diverged": report_diverged(simulation, case.setup)}
+            write_json(note, remark)
+        elif progress:
+            progress(case.size)
+        kept = json.loads(note.read_text())
+        seconds += kept["seconds"]
+        diverged += [kept["diverged"]] if kept["diverged"] else []
+        written.append(path)
+    table = join([results.read(path) for path in written])
+    verdicts = study.judge(table)
+    results.write(table, target)
+    done = Done(target, verdicts, table.num_rows, seconds, diverged)
+    summary = {
+        "study": study.name,
+        "about": study.about,
+        "command": f"python -m sims {study.name}",
+        "rows": done.rows,
+        "seconds": done.seconds,
+        "code_version": results.code_version(),
+        "verdicts": [v._asdict() for v in verdicts],
+        "diverged": diverged,
+    }
+    write_json(out / f"{study.name}.json", summary)
+    shutil.rmtree(parts, ignore_errors=True)
+    return done
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON file that appears only when complete."""
+    target = results.target(path)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def join(tables: Sequence[Any]) -> Any:
+    """Tables whose dotted columns may differ as one; missing columns are null."""
+    import pyarrow as pa
+
+    kinds = {field.name: field.type for table in tables for field in table.schema if "." in field.name}
+    extra = {name: "text" if pa.types.is_dictionary(kind) else "real" for name, kind in kinds.items()}
+    shape = results.schema(extra)
+    filled = [
+        pa.table(
+            [
+                table[f.name].combine_chunks() if f.name in table.column_names else pa.nulls(table.num_rows, f.type)
+                for f in shape
+            ],
+            schema=shape,
+        )
+        for table in tables
+    ]
+    whole = pa.concat_tables(filled).unify_dictionaries()
+    results.verify(whole)
+    return whole
+
+
+def column(table: Any, name: str) -> Any:
+    """A column as a numpy array: floats with nan for null, or strings."""
+    made = table[name].combine_chunks()
+    return (
+        np.asarray(made.to_pylist(), dtype=object)
+        if hasattr(made, "dictionary")
+        else made.to_numpy(zero_copy_only=False).astype(float)
+    )
+
+
+def by_seed(table: Any, keep: Any, axis: str, loss: str) -> tuple[Any, Any]:
+    """A loss of the kept rows as (values of the axis, array of shape (seeds, values)), seeds and values in rising order.
+
+    Args:
+        table: of a study.
+        keep: mask over its rows; must leave exactly one row for every seed and value.
+        axis: the column that varies.
+        loss: one of the four.
+    """
+    at, seed, value = (column(table, name)[keep] for name in (axis, "seed", loss))
+    order = np.lexsort((at, seed))
+    seeds, points = np.unique(seed), np.unique(at)
+    return points, value[order].reshape(len(seeds), len(points))

@@ -1,0 +1,119 @@
+"""Gaussian tasks of one run: what D_pre, D_post and D_ft ask for, in full matrices.
+
+    x = F z,  z ~ N(0, I),  C = F F'        y = R phi(V' x) (+ label noise)        linear: y = A x with A = R V'
+
+R has a column and V a row for every feature; phi is the identity, or the nonlinearity of a teacher that the student shares.
+Blocks have `R_t = exp(rotation K_t) U diag(s_t)` and `C_t = V diag(c_t) V'`, with a correlation between the inputs of inconsistent and
+specialised modes where asked for; pathways have two features and one output. Source: arXiv 2605.12705 Definitions C.2 to
+C.4, relaxed.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import expm
+
+from sims.lanes import per_lane
+from sims.setup import Setup
+from theory.arrays import Array, Float
+from theory.features import TASKS
+
+
+class Task(NamedTuple):
+    """One distribution. Of a single run the arrays are plain matrices; in a block the lanes are last."""
+
+    readout: Float[Array, "outputs features ..."]
+    """R: what each feature is worth."""
+    factor: Float[Array, "inputs latents ..."]
+    """F: a factor of the input covariance."""
+
+
+class Problem(NamedTuple):
+    """The three tasks of a run and the directions they are written in."""
+
+    tasks: tuple[Task, Task, Task]
+    """pre, post, ft."""
+    features: Float[Array, "inputs features ..."]
+    """V: the input direction of every feature."""
+    outputs: Float[Array, "outputs modes ..."]
+    """U: the output direction of every mode."""
+    post_only: Float[Array, "inputs inputs ..."]
+    """Projection onto the input directions that only D_post uses."""
+
+
+def problems(setup: Setup, values: Mapping[str, Float[Array, " lanes"]], keys: Array) -> Problem:
+    """The tasks of a block of runs.
+
+    Args:
+        setup: which family, and its size.
+        values: the settings of the runs.
+        keys: one random key a lane; it decides singular vectors and rotations.
+    """
+    if setup.problem == "pathways":
+        return cast(Problem, per_lane(_pathways)(values))
+    turns = jax.lax.cond(  # a matrix exponential a task costs more than everything else here, and most runs need none
+        jnp.any(values["rotation"] > 0),
+        jax.vmap(functools.partial(_rotations, setup.n)),
+        lambda angle, _: jnp.broadcast_to(jnp.eye(setup.n), (*angle.shape, 3, setup.n, setup.n)),
+        values["rotation"],
+        keys,
+    )
+    return cast(Problem, per_lane(functools.partial(_blocks, setup))(values, keys, turns))
+
+
+def _rotations(n: int, angle: Array, key: Array) -> Float[Array, "3 n n"]:
+    """exp(angle K_t) of the three tasks; K = (G - G')/2, G with entries of variance 1/n, so that |K| does not grow with n."""
+    noise = jax.random.normal(jax.random.fold_in(key, 2), (3, n, n)) / jnp.sqrt(n)
+    return jax.vmap(expm)(angle * (noise - noise.swapaxes(1, 2)) / 2)
+
+
+def orthogonal(key: Array, rows: int, columns: int) -> Float[Array, "rows columns"]:
+    """Orthonormal columns, uniformly distributed."""
+    return jnp.linalg.qr(jax.random.normal(key, (rows, columns)))[0]
+
+
+def _blocks(setup: Setup, v: Mapping[str, Any], key: Array, turns: Float[Array, "3 n n"]) -> Problem:
+    n, k = setup.n, setup.k
+    inv = n - 2 * k
+    inconsistent, specialised = inv + jnp.arange(k), inv + k + jnp.arange(k)
+    if setup.init == "identity":  # C.8 starts from multiples of the identity, aligned only with a task that is diagonal
+        u = w = jnp.eye(n)
+    else:
+        u, w = (orthogonal(jax.random.fold_in(key, i), n, n) for i in range(2))
+    sigma = {
+        "pre": (v["sigma_pre"], 0.0),
+        "post": (v["sigma_post"], v["beta"]),
+        "ft": (v["sigma_ft"], v["beta_ft"]),
+    }
+    variance = {"pre": 0.0, "post": 1.0, "ft": v["leakage"]}
+
+    def task(index: int, name: str) -> Task:
+        s = jnp.full(n, v["sigma_inv"]).at[inconsistent].set(sigma[name][0]).at[specialised].set(sigma[name][1])
+        scale = jnp.ones(n).at[specialised].set(jnp.sqrt(variance[name]))
+        factor = jnp.diag(scale)
+        if name == "post":
+            chi = v["correlation"]
+            factor = (
+                factor.at[specialised, inconsistent].set(chi).at[specialised, specialised].set(jnp.sqrt(1 - chi**2))
+            )
+        return Task(turns[index] @ u * s, w @ factor)
+
+    seen = jnp.zeros(n).at[specialised].set(1.0)
+    pre, post, ft = (task(index, name) for index, name in enumerate(TASKS))
+    return Problem((pre, post, ft), w, u, (w * seen) @ w.T)
+
+
+def _pathways(v: Mapping[str, Any]) -> Problem:
+    chi = v["correlation"]
+    only_first = jnp.array([[1.0, 0.0], [0.0, 0.0]])
+    correlated = jnp.array([[1.0, 0.0], [chi, jnp.sqrt(1 - chi**2)]])
+
+    def readout(inconsistent: Any, specialised: Any) -> Array:
+        return jnp.stack([jnp.asarray(inconsistent), jnp.asarray(specialised)])[None]
+
+    pre, ft = (Task(readout(v[name], 0.0), only_first) for name in ("sigma_pre", "sigma_ft"))
+    post = Task(readout(v["sigma_post"], v["beta"]), correlated)
+    return Problem((pre, post, ft), jnp.eye(2), jnp.ones((1, 1)), jnp.diag(jnp.array([0.0, 1.0])))

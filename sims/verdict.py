@@ -1,0 +1,60 @@
+"""A verdict on a prediction: supported, refuted, or not testable here, with its effect size, interval and criterion.
+
+The predictions are those of the theory, P1 to P16; where a prediction says different things about different models there is one
+verdict a model. Criteria are constants of the study that judges, fixed before it runs.
+"""
+
+from typing import Literal, NamedTuple
+
+from theory.seeds import Interval
+from theory.settings import WrongUse
+
+Finding = Literal["supported", "refuted", "not testable here"]
+
+PREDICTIONS: dict[str, str] = {
+    "P1": "plain: moving D_post exposure between stages leaves the specialised block unchanged",
+    "P2": "plain: no latent benefit; redundant pathways: loss_im flat, loss_ret falling",
+    "P3": "compute-matched: interior optimum only at step ratio > 1 (plain), at equal steps (redundant pathways)",
+    "P4": "redundant pathways: the best exposure rises with fine-tuning length",
+    "P5": "plain: replay, dropout, decay never lower loss_ret; redundant pathways: replay multiplies with exposure",
+    "P6": "forgetting of the shared block is exponential at rate 4 sigma_ft; leakage erodes as (1 + 2x)/(1 + x)^2",
+    "P7": "decay or dropout during fine-tuning, and misaligned weights, erode protected features",
+    "P8": "there is a mixing window; its price in L_pre is alpha^2 gap^2 (plain), 0 (redundant pathways)",
+    "P9": "exposure needed: sharp onset with separate units, linear onset with a shared one",
+    "P10": "D_pre damage after stage 2: g^2 unmixed and 0 mixed (redundant pathways), equal (plain)",
+    "P11": "at matched loss_im > 0 mixing loses for short and wins for long fine-tuning (plain)",
+    "P12": "low rank r in [k, 2k): unmixed loses (2k - r) beta^2 in loss_im; the gap closes at 2k",
+    "P13": "the gain is unchanged up to misalignment .3 and two thirds gone at 1",
+    "P14": "depth: same exposure law, sharper onset, escape time a0^-(1 - 2/L)",
+    "P15": "sweeping t_ft, loss_ft is nearly equal while loss_ret shifts by k [(beta - b2u)^2 - (beta - b2m)^2]",
+    "P16": "with N unique samples the benefit saturates at the noise floor n tau^2 k/(N - k - 1)",
+}
+
+
+class Verdict(NamedTuple):
+    """What the data say about a prediction."""
+
+    prediction: str
+    """P1 to P16."""
+    model: str
+    """plain, rp, rp-shared, relu, tanh, ..."""
+    finding: Finding
+    effect: str
+    """What `value` measures, with its unit."""
+    value: float
+    low: float | None
+    high: float | None
+    """95 % interval over seeds; none where nothing is random."""
+    criterion: str
+    """When it counts as supported."""
+
+
+def verdict(
+    prediction: str, model: str, supported: bool, effect: str, measured: Interval | float, criterion: str
+) -> Verdict:
+    """A verdict on a prediction that was tested. Raises `WrongUse` for one that is not in the list."""
+    if prediction not in PREDICTIONS:
+        raise WrongUse(f"{prediction} is no prediction. Use one of {', '.join(PREDICTIONS)}.")
+    found = measured if isinstance(measured, Interval) else Interval(value=measured)
+    finding: Finding = "supported" if supported else "refuted"
+    return Verdict(prediction, model, finding, effect, found.value, found.low, found.high, criterion)
