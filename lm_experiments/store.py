@@ -1,0 +1,226 @@
+"""Packed token stores: one flat, memory-mapped array of token ids a (corpus, tokenizer, split).
+
+    tokens.bin      the ids of all documents, each followed by the end-of-text token; little-endian uint16 or uint32
+    manifest.json   what they are, how many, and the SHA-256 of tokens.bin
+
+A store appears under its name only when it is complete. Its fingerprint comes from its content, so equal fingerprints mean
+equal data, wherever and however it was built. Window i of length n is tokens[i n : i n + n + 1]: n inputs, n labels.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from lm_experiments import paths
+from lm_experiments.corpora import Corpus, Documents, Report, hub, splits
+from lm_experiments.corpora import corpus as corpus_named
+from lm_experiments.corpora.packing import pack, worthwhile
+from lm_experiments.tokenizers import Tokenizer
+from theory.settings import WrongUse, config_hash
+
+SPLITS = tuple(splits.FRACTIONS)
+FORMAT = 1
+_DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+_LARGEST_MANIFEST = 1 << 20
+_ALWAYS_VERIFIED = 1 << 28
+_BYTES_A_TOKEN = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Store:
+    """An opened store. Reading it never copies more than the windows asked for."""
+
+    name: str
+    """Corpus and split, e.g. "music/train"."""
+    fingerprint: str
+    """Sixteen hex digits made from the tokens and the tokenizer."""
+    tokens: Shaped[np.ndarray, "size"]
+    """The ids, memory-mapped, unsigned."""
+    folder: Path
+    manifest: Mapping[str, Any]
+    """What manifest.json says: documents, duplicates, bytes, tokens, vocabulary, tokenizer, sha256, ..."""
+
+    def windows(self, length: int) -> int:
+        """How many whole windows of `length` predicted tokens there are."""
+        return max(0, (len(self.tokens) - 1) // length)
+
+    def window(self, index: int, length: int) -> Int64[np.ndarray, "positions"]:
+        """Window `index`: `length + 1` ids, inputs `[:-1]` and labels `[1:]`. Raises `IndexError` beyond the last."""
+        if not 0 <= index < self.windows(length):
+            raise IndexError(
+                f"{self.name} has {self.windows(length)} windows of {length} tokens; there is no window {index}."
+            )
+        return self.tokens[index * length : (index + 1) * length + 1].astype(np.int64)
+
+
+def write(
+    folder: Path, name: str, pieces: Iterable[Shaped[np.ndarray, "..."]], *, vocabulary: int, about: Mapping[str, Any]
+) -> Store:
+    """Write a store from pieces of token ids, in order, and open it. It appears only when complete.
+
+    Args:
+        folder: where it will be.
+        name: corpus and split.
+        pieces: 1-d arrays of ids below `vocabulary`.
+        vocabulary: size of the tokenizer's vocabulary; decides uint16 or uint32.
+        about: further entries of the manifest; `tokenizer` (its fingerprint) counts in the store's fingerprint.
+
+    Raises:
+        WrongUse: no token at all, or an id outside the vocabulary.
+        OSError: the disk is full.
+    """
+    kind = "uint16" if vocabulary <= 1 << 16 else "uint32"
+    digest, count = hashlib.sha256(), 0
+    with paths.publishing(folder) as temporary:
+        with (temporary / "tokens.bin").open("wb") as file:
+            for piece in pieces:
+                if piece.size and not 0 <= int(piece.min()) <= int(piece.max()) < vocabulary:
+                    raise WrongUse(
+                        f"{name} holds the token id {int(piece.max())}, outside its vocabulary of {vocabulary}. "
+                        "Build it with the tokenizer that made the ids."
+                    )
+                data = piece.astype(_DTYPES[kind]).tobytes()
+                digest.update(data)
+                count += piece.size
+                file.write(data)
+        if count == 0:
+            raise WrongUse(f"{name} would be empty: its corpus has no document in this split. Give more documents.")
+        manifest = {
+            "format": FORMAT, "name": name, "tokens": count, "dtype": kind, "vocabulary": vocabulary,
+            "sha256": digest.hexdigest(), **about,
+        }  # fmt: skip
+        (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return read(folder)
+
+
+def read(folder: Path, *, thorough: bool = False) -> Store:
+    """Open a store. Its size is always checked, its checksum below 256 MB or when `thorough`.
+
+    Raises:
+        Damaged: something is missing, altered or truncated.
+    """
+    try:
+        manifest = _manifest(folder)
+        data = folder / "tokens.bin"
+        kind = _DTYPES[manifest["dtype"]]
+        size = data.stat().st_size
+        if size != manifest["tokens"] * kind.itemsize:
+            raise ValueError(f"tokens.bin has {size:,} bytes in place of {manifest['tokens'] * kind.itemsize:,}")
+        if (thorough or size <= _ALWAYS_VERIFIED) and paths.sha256(data) != manifest["sha256"]:
+            raise ValueError("tokens.bin does not match its checksum")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise paths.Damaged(
+            f"The token store {folder} is damaged ({error}). Remove that folder and run the same command again; the store is built anew"
+        ) from error
+    return Store(
+        name=manifest["name"],
+        fingerprint=config_hash(manifest["sha256"], manifest["dtype"], manifest.get("tokenizer")),
+        tokens=np.memmap(data, dtype=kind, mode="r"),
+        folder=folder,
+        manifest=manifest,
+    )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if path.stat().st_size > _LARGEST_MANIFEST:
+        raise ValueError("manifest.json is far too large")
+    manifest = json.loads(path.read_text())
+    if not isinstance(manifest, dict) or manifest["format"] != FORMAT:
+        raise ValueError("manifest.json is not the manifest of a store of this version")
+    for name, kind in (("name", str), ("tokens", int), ("dtype", str), ("vocabulary", int), ("sha256", str)):
+        if not isinstance(manifest[name], kind):
+            raise ValueError(f"{name} in manifest.json is not of type {kind.__name__}")
+    return manifest
+
+
+def open_store(
+    corpus: str,
+    tokenizer: Tokenizer,
+    split: str,
+    *,
+    max_tokens: int | None = None,
+    workers: int | None = None,
+    progress: Report | None = None,
+) -> Store:
+    """Open the store of one split of a corpus, building it where the cache has none yet.
+
+    Args:
+        corpus: its name, see `lm_experiments.corpora`.
+        tokenizer: from `tokenizers.trained` or `tokenizers.load`.
+        split: train, stop or report.
+        max_tokens: keep only the first tokens; what is kept is a prefix of the larger store.
+        workers: processes that tokenise; default as many as the text is worth. Decides nothing about the result.
+        progress: called with what is being done and how much of it is.
+
+    Raises:
+        WrongUse: no such corpus or split, no document in it, or a hub corpus without `max_tokens`.
+        Damaged: the store, or a file it is made from, was altered.
+        OSError: the disk is full, or the hub or the package index cannot be reached.
+    """
+    if split not in SPLITS:
+        raise WrongUse(f"Split {split!r} is not known. Choose from {', '.join(SPLITS)}.")
+    if max_tokens is not None and max_tokens < 1:
+        raise WrongUse(f"max_tokens = {max_tokens} is too small. Choose at least 1, or None for all.")
+    if max_tokens is None and corpus.partition("@")[0] in hub.HUB:
+        raise WrongUse(f"{corpus} is too large to be packed whole without being asked for. Give max_tokens.")
+    chosen = corpus_named(corpus)
+    key = config_hash(
+        "store", FORMAT, corpus, chosen.identity(), split, splits.FRACTIONS, tokenizer.fingerprint, max_tokens
+    )
+    folder = paths.cache() / "stores" / key
+    if not folder.exists():
+        with paths.exclusive(folder):
+            if not folder.exists():
+                _build(folder, chosen, tokenizer, split, max_tokens, workers, progress)
+    return read(folder)
+
+
+def _build(
+    folder: Path,
+    chosen: Corpus,
+    tokenizer: Tokenizer,
+    split: str,
+    max_tokens: int | None,
+    workers: int | None,
+    progress: Report | None,
+) -> None:
+    found = Documents(name=chosen.name, texts=chosen.read())
+    name, size, shards = f"{chosen.name}/{split}", chosen.size(), folder.with_name(f".{folder.name}.shards")
+    about: dict[str, Any] = {"corpus": chosen.name, "split": split, "tokenizer": tokenizer.fingerprint}
+    lengths: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for place, text in found:
+            if place == split:
+                lengths.append(len(text.encode()))
+                yield text
+
+    def pieces() -> Iterator[Shaped[np.ndarray, "..."]]:
+        kept = documents = 0
+        worth = min((size or math.inf), (max_tokens or math.inf) * _BYTES_A_TOKEN)
+        processes = workers or worthwhile(None if worth == math.inf else int(worth))
+        for piece in pack(texts(), tokenizer, shards, workers=processes):
+            piece = piece[: None if max_tokens is None else max_tokens - kept]
+            kept += piece.size
+            documents += int(np.count_nonzero(piece == tokenizer.end_of_text))
+            yield piece
+            if progress:
+                parts = [found.size / size if size else 0.0, kept / max_tokens if max_tokens else 0.0]
+                progress(f"pack {name}", min(1.0, max(parts)) or None)
+            if kept == max_tokens:
+                break
+        complete = kept != max_tokens  # otherwise the reader has run ahead of what is kept, and its counts mean nothing
+        about.update(documents=documents, text_bytes=sum(lengths[:documents]), complete=complete)
+        about.update(duplicates=found.duplicates if complete else None)
+
+    write(folder, name, pieces(), vocabulary=tokenizer.vocabulary, about=about)
+    shutil.rmtree(shards, ignore_errors=True)
