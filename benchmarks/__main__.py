@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import closed_form, pathways
+from benchmarks import closed_form, pathways, simulation
 from theory.console import Output
 
 
@@ -53,6 +53,7 @@ def main() -> None:
     rates = pathways.measure()
     for title, pair in (("separate units", rates[:2]), ("shared unit", rates[2:])):
         show(out, f"Redundant pathways, {title}, all interventions, integrated to 1e-9", pair)
+    show(out, f"Gradient descent on matrices, 3 x {simulation.STAGE} steps, float64", simulation.measure())
     out.show(f"A million points swept and saved, start-up included: {seconds:.2f} s, {memory:.2f} GB at most.")
 
 

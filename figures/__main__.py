@@ -35,7 +35,8 @@ class Make(Command):
         """Draw and list what was written."""
         if self.workers < 1 or not self.formats:
             raise WrongUse(f"workers = {self.workers} and formats = {self.formats}: give at least one of each.")
-        wanted = [name for given in self.names or PICTURES for name in (THEORY if given == "theory" else [given])]
+        everything = [name for name, picture in PICTURES.items() if picture.drawable]
+        wanted = [name for given in self.names or everything for name in (THEORY if given == "theory" else [given])]
         if unknown := [name for name in wanted if name not in PICTURES]:
             raise WrongUse(f"Figure {unknown[0]!r} is not known. Choose from theory, {', '.join(PICTURES)}.")
         written: dict[str, list[Path]] = {}
@@ -48,6 +49,9 @@ class Make(Command):
             draw_all(wanted, self.tables, self.out, self.formats, self.workers, done)
         for name, paths in written.items():
             out.show(f"{name:<20} " + "  ".join(str(path) for path in paths))
+        for name in () if self.names else sorted(set(PICTURES) - set(wanted)):
+            missing = next(measured for measured in PICTURES[name].measured if not measured.file.exists())
+            out.errors.print(f"{name} is left out: its table is not measured yet. Make it with `{missing.command}`.")
         return written
 
 
@@ -60,7 +64,11 @@ class List(Command):
     def run(self, out: Output) -> Any:
         """Print one line a figure."""
         needs = {
-            name: [*(f"published figure {n}" for n in p.published), *p.tables, *p.measured]
+            name: [
+                *(f"published figure {n}" for n in p.published),
+                *p.tables,
+                *(measured.path for measured in p.measured),
+            ]
             for name, p in PICTURES.items()
         }
         out.table("Figures", ("figure", "needs"), [[name, ", ".join(need)] for name, need in needs.items()])

@@ -23,11 +23,11 @@ def linear_frontiers(table: Any) -> Figure:
         for ax, (x, y) in zip(line, VIEWS, strict=True):
             for method in rows.distinct("method"):
                 points = rows.where(model=model, method=method)
-                _series(ax, method, points[x], points[y])
+                series(ax, method, points[x], points[y])
             style.label(ax, x, y)
         alpha = rows.where(model=model, method="mixed")["alpha"][0]
         line[0].set_title(f"{style.MODELS[model]}; mixed: α = {alpha:g}")
-    style.legend_below(figure, _handles(rows.distinct("method")), 2)
+    style.legend_below(figure, handles(rows.distinct("method")), 2)
     return figure
 
 
@@ -48,18 +48,18 @@ def published(table: Any) -> Figure:
         x, y = panel["published.x"][0], panel["published.y"][0]
         shown = panel["published.in_axes"] == 1
         for method in panel.distinct("method"):
-            series = panel.where(method=method)
-            _series(ax, method, series[x], series[y], vertices=series["published.on_drawn_frontier"] == 1)
-        _limits(ax, panel[x][shown], panel[y][shown])
+            points = panel.where(method=method)
+            series(ax, method, points[x], points[y], vertices=points["published.on_drawn_frontier"] == 1)
+        limits(ax, panel[x][shown], panel[y][shown])
         ax.set_title(pipelines[name].replace(">", " → "), fontsize=6.5)
         style.label(ax, x, y)
         ax.xaxis.label.set_size(7)
         ax.yaxis.label.set_size(7)
-    handles = [
-        *_handles(rows.distinct("method")),
+    shown_below = [
+        *handles(rows.distinct("method")),
         Line2D([], [], color="0.4", marker="o", mfc="none", ls="none", ms=6, label="vertex in the paper"),
     ]
-    style.legend_below(figure, handles, min(5, len(handles)))
+    style.legend_below(figure, shown_below, min(5, len(shown_below)))
     source = rows["study"][0].replace("figure", "Figure ")
     figure.suptitle(
         f"{source} of arXiv 2605.12705, {rows['scale'][0]} model; losses in nats/token", fontsize=8, x=0.01, ha="left"
@@ -67,14 +67,14 @@ def published(table: Any) -> Figure:
     return figure
 
 
-def _limits(ax: Axes, x: Any, y: Any) -> None:
+def limits(ax: Axes, x: Any, y: Any) -> None:
     """Show what the printed axes showed: the range of the points inside them, with a margin."""
     for low, high, put in ((x.min(), x.max(), ax.set_xlim), (y.min(), y.max(), ax.set_ylim)):
         margin = 0.05 * (high - low)
         put(low - margin, high + margin)
 
 
-def _series(ax: Axes, method: str, x: Any, y: Any, vertices: Any = None) -> None:
+def series(ax: Axes, method: str, x: Any, y: Any, vertices: Any = None) -> None:
     """Points of one method, its hull, and (published) circles around the vertices that the paper drew."""
     colour, marker, dash = style.METHODS[method]
     ax.scatter(x, y, s=9, color=colour, marker=marker, alpha=0.35, linewidths=0)
@@ -84,7 +84,8 @@ def _series(ax: Axes, method: str, x: Any, y: Any, vertices: Any = None) -> None
         ax.scatter(x[vertices], y[vertices], s=30, facecolors="none", edgecolors=colour, linewidths=0.6)
 
 
-def _handles(methods: list[str]) -> list[Line2D]:
+def handles(methods: list[str]) -> list[Line2D]:
+    """Legend entries of methods."""
     made = []
     for method in methods:
         colour, marker, dash = style.METHODS[method]

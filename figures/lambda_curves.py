@@ -19,7 +19,7 @@ def alpha_curves(table: Any) -> Figure:
     rows = Rows(table)
     times = rows.distinct("t_ft")
     figure, axes = style.panels(1, 4, height=2.5)
-    colours = _ramp(len(times))
+    colours = ramp(len(times))
     for ax, name in zip(axes[0], ("loss_im", "loss_ret", "loss_ft", "loss_pre"), strict=True):
         for time, colour in zip(times, colours, strict=True):
             here = rows.where(t_ft=time)
@@ -41,7 +41,7 @@ def compute_matched(table: Any) -> Figure:
     rows = Rows(table)
     ratios, times = rows.distinct("problem.step_ratio"), rows.distinct("t_ft")
     figure, axes = style.panels(1, 1 + len(times), height=2.5, sharey=True)
-    colours = _ramp(len(ratios))
+    colours = ramp(len(ratios))
     curves, minima = rows.where(problem__depth_of_minimum=None), np.isfinite(rows["problem.depth_of_minimum"])
     for ratio, colour in zip(ratios, colours, strict=True):
         for j, time in enumerate([times[0], *times]):
@@ -72,7 +72,7 @@ def compute_matched(table: Any) -> Figure:
     return figure
 
 
-def _ramp(count: int) -> list[Any]:
+def ramp(count: int) -> list[Any]:
     """An ordered, colour-blind safe set of colours for an ordered quantity."""
     import matplotlib as mpl
 

@@ -1,18 +1,52 @@
 """Which figures there are, the tables each one needs, and how to draw them all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from theory import results
+from theory import results, verdicts
 from theory.published import FOLDER, FRONTIER_FIGURES, load
 from theory.settings import WrongUse
 
-MEASURED = FOLDER.parent / "results" / "theory"
+RESULTS = FOLDER.parent / "results"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A table in `paper/results`, which takes longer to make than to draw."""
+
+    path: str
+    """Below `paper/results`, without its suffix."""
+    study: str
+    command: str
+    """What makes it, run from the checkout."""
+
+    @property
+    def file(self) -> Path:
+        """Where it is."""
+        return RESULTS / f"{self.path}.parquet"
+
+
+FITS = Measured("theory/fits", "fit", "python -m theory fit --out paper/results/theory")
+NANO = tuple(
+    Measured(f"lm/nano/{study}", study, f"python -m lm_experiments run {study} --out paper/results/lm/nano")
+    for study in ("fig3a", "fig3b")
+)
+FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier --out paper/results/sims")
+VERIFY = Measured("sims/verify", "verify", "python -m sims verify --out paper/results/sims")
+RELAXATIONS = {
+    study: Measured(f"sims/{study}", study, f"python -m sims {study} --out paper/results/sims")
+    for study in ("misalignment", "noise", "finite-samples", "width-and-init", "depth", "leakage")
+}
+OPTIMUM = {
+    study: Measured(f"sims/{study}", study, f"python -m sims {study} --out paper/results/sims")
+    for study in ("compute-matched", "latent", "placement")
+}
+VERDICTS = Measured("sims/verdicts", "verdicts", "python -m sims verdicts")
 
 
 @dataclass(frozen=True)
@@ -25,8 +59,13 @@ class Picture:
     """Names of tables in the folder of studies."""
     published: tuple[int, ...] = ()
     """Numbers of published figures; their tables come first."""
-    measured: Mapping[str, str] = field(default_factory=dict)
-    """Tables in `paper/results/theory`, which take longer to make: file name -> study. They come last."""
+    measured: tuple[Measured, ...] = ()
+    """They come last."""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether its measured tables are there; the others are quickly made."""
+        return all(measured.file.exists() for measured in self.measured)
 
 
 PICTURES: dict[str, Picture] = {
@@ -42,8 +81,26 @@ PICTURES: dict[str, Picture] = {
     "optimum_time": Picture("comparisons:optimum_time", ("optimum_time",)),
     "optimum_map": Picture("comparisons:optimum_map", ("optimum_map",)),
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
-    "fits": Picture("fits:fits", published=(3,), measured={"fits": "fit"}),
-    "fit_residuals": Picture("fits:residuals", published=(3,), measured={"fits": "fit"}),
+    "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
+    "fit_residuals": Picture("fits:residuals", published=(3,), measured=(FITS,)),
+    "language_models": Picture("language_models:language_models", published=(3,), measured=NANO),
+    **{
+        f"simulated_figure{number:02d}": Picture("simulated_frontiers:beside", (), (number,), (FRONTIER,))
+        for number in (2, 4, 6, 7)
+    },
+    "verify": Picture("simulation_checks:verified", measured=(VERIFY,)),
+    "simulated_hypervolume": Picture("simulated_frontiers:hypervolumes", measured=(FRONTIER,)),
+    **{
+        f"simulated_{study.replace('-', '_')}": Picture(f"simulations:{function}", measured=(RELAXATIONS[study],))
+        for study, function in zip(
+            RELAXATIONS, ("misaligned", "noisy", "sampled", "started", "layered", "leaked"), strict=True
+        )
+    },
+    "simulated_optimum": Picture("simulated_optimum:compute_matched", measured=(OPTIMUM["compute-matched"],)),
+    "simulated_curves": Picture("simulated_optimum:curves", measured=(OPTIMUM["compute-matched"],)),
+    "simulated_latent": Picture("simulated_optimum:latent", measured=(OPTIMUM["latent"],)),
+    "simulated_placement": Picture("simulated_optimum:placement", measured=(OPTIMUM["placement"],)),
+    "verdicts": Picture("verdicts:verdicts", measured=(VERDICTS,)),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),
     **{f"published_figure{number:02d}": Picture("frontiers:published", (), (number,)) for number in FRONTIER_FIGURES},
 }
@@ -58,9 +115,7 @@ def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", 
     picture = PICTURES[name]
     read = [load(number) for number in picture.published]
     read += [_table(name, tables / f"{name}.parquet", f"python -m theory study {name}") for name in picture.tables]
-    for stored, study in picture.measured.items():
-        path = MEASURED / f"{stored}.parquet"
-        read.append(_table(study, path, f"python -m theory {study} --out {MEASURED}"))
+    read += [_table(measured.study, measured.file, measured.command) for measured in picture.measured]
     style.apply()
     module, function = picture.function.split(":")
     drawing: Callable[..., Any] = getattr(import_module(f"figures.{module}"), function)
@@ -70,6 +125,8 @@ def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", 
 def _table(study: str, path: Path, command: str) -> Any:
     if not path.exists():
         raise WrongUse(f"The table {path} is missing. Make it with `{command}`.")
+    if study == "verdicts":
+        return verdicts.read(path)
     table = results.read(path)
     if set(table["study"].unique().to_pylist()) != {study}:
         raise WrongUse(f"{path} is not the table {study}. Make it with `{command}`.")

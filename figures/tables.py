@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from theory import results
+
 
 class Rows:
     """A results table as numpy columns, selected by conditions."""
@@ -21,11 +23,13 @@ class Rows:
         """A column of the selected rows: floats with nan for null, or strings."""
         return self._column(name)[self._keep]
 
+    @property
+    def mask(self) -> Any:
+        """Which rows of the table are selected."""
+        return self._keep.copy()
+
     def _column(self, name: str) -> Any:
-        column = self._table[name].combine_chunks()
-        if hasattr(column, "dictionary"):
-            return np.asarray(column.to_pylist(), dtype=object)
-        return column.to_numpy(zero_copy_only=False).astype(float)
+        return results.column(self._table, name)
 
     def where(self, **values: Any) -> "Rows":
         """The rows whose columns have these values; write dots as double underscores. None keeps the nulls."""
@@ -38,6 +42,11 @@ class Rows:
                 keep &= column == value
         return Rows(self._table, keep)
 
+    def near(self, name: str, value: float) -> "Rows":
+        """The rows in which a column has its value nearest to this one: computed numbers are rarely equal to typed ones."""
+        nearest = min(self.distinct(name), key=lambda other: abs(other - value))
+        return self.where(**{name.replace(".", "__"): nearest})
+
     def distinct(self, name: str) -> list[Any]:
         """The values of a column among the selected rows, in order of appearance, without nulls."""
         return [value for value in dict.fromkeys(self[name].tolist()) if value is not None and value == value]
@@ -45,3 +54,10 @@ class Rows:
     def sorted_by(self, name: str) -> Any:
         """Order of the selected rows by a column."""
         return np.argsort(self[name], kind="stable")
+
+
+def by_seed(rows: Rows, axis: str, name: str) -> tuple[Any, Any]:
+    """Values of an axis, and a column as an array (seeds, values), both in rising order; one row for every seed and value."""
+    points, seeds = np.unique(rows[axis]), np.unique(rows["seed"])
+    order = np.lexsort((rows[axis], rows["seed"]))
+    return points, rows[name][order].reshape(len(seeds), len(points))

@@ -5,8 +5,9 @@ the residual `2 (theta C - M)`; on examples it is f(X) and `2 (f(X) - Y) / count
 stage `2 lam (theta - theta_0)`, expected dropout the gradient of its penalty; sampled dropout multiplies masks onto hidden units.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,33 +47,50 @@ class Objective(NamedTuple):
     """p, for hidden units and inverted scaling."""
     pull: Float[Array, " lanes"]
     """lam, for lam |theta - theta_0|^2; on the weights themselves in a nonlinear network."""
-    start: Weights
-    """The weights that theta_0 belongs to."""
+    start: Any
+    """theta_0, of shape (outputs, inputs, lanes); the weights themselves of a nonlinear network."""
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def anchor(setup: Setup, weights: Weights) -> Any:
+    """What a pull to these weights pulls to."""
+    return product(setup, weights) if setup.activation == "linear" else weights
 
 
 def gradient(setup: Setup, objective: Objective, weights: Weights, keys: Array, passed: Array) -> Weights:
     """The gradient when a fraction of the stage has passed; random parts draw with one key a lane."""
     masks = _masks(setup, objective.dropout, keys) if setup.dropout_masks == "sampled" else ()
-    made, second = _data_gradient(setup, objective.mixture, weights, masks, keys, passed)
+    made, second = _data_gradient(setup, objective, weights, masks, keys, passed)
     if setup.dropout_masks == "expected":
         odds = objective.dropout / (1 - objective.dropout)
         extra = jax.grad(lambda w: jnp.sum(odds * dropout_penalty(w, second)))(weights)
         made = jax.tree.map(jnp.add, made, extra)
-    none = jax.tree.map(jnp.zeros_like, weights)
-    pulled = jax.lax.cond(jnp.any(objective.pull > 0), lambda w: _pull(setup, objective, w), lambda _: none, weights)
-    total: Weights = jax.tree.map(lambda g, p, w: g + p + 2 * objective.decay * w, made, pulled, weights)
+    if masks or not isinstance(objective.mixture.first, Moments):
+        none = jax.tree.map(jnp.zeros_like, weights)
+        pulls = jnp.any(objective.pull > 0)
+        pulled = jax.lax.cond(pulls, lambda w: _pull(setup, objective, w), lambda _: none, weights)
+        made = jax.tree.map(jnp.add, made, pulled)
+    total: Weights = jax.tree.map(lambda g, w: g + 2 * objective.decay * w, made, weights)
     return total
 
 
 def _data_gradient(
-    setup: Setup, mixture: Mixture, weights: Weights, masks: Sequence[Array], keys: Array, passed: Array
+    setup: Setup, objective: Objective, weights: Weights, masks: Sequence[Array], keys: Array, passed: Array
 ) -> tuple[Weights, Array]:
-    """The gradient of the squared error, and the inputs' second moment that it was taken on."""
+    """The gradient of the squared error, and the inputs' second moment that it was taken on.
+
+    On moments, without masks, the pull to the start acts like more data, C + lam I and M + lam theta_0, and costs nothing.
+    """
+    mixture = objective.mixture
     weight = mixture.weight(passed)
     if isinstance(mixture.first, Moments) and isinstance(mixture.second, Moments):
         moments = mix(mixture.first, mixture.second, weight)
         theta, pull_back = jax.vjp(lambda w: product(setup, w, masks), weights)
-        (made,) = pull_back(2 * (multiply(theta, moments.second) - moments.cross))
+        second, cross = moments
+        if not masks:
+            second = second + objective.pull * jnp.eye(setup.inputs)[:, :, None]
+            cross = cross + objective.pull * objective.start
+        (made,) = pull_back(2 * (multiply(theta, second) - cross))
         return made, moments.second
     examples, shares = _examples(setup, mixture, weight, keys)
     answers, pull_back = jax.vjp(lambda w: forward(setup, w, examples.inputs, masks), weights)
@@ -115,7 +133,7 @@ def dropout_penalty(weights: Weights, second: Float[Array, "inputs inputs lanes"
 def _pull(setup: Setup, objective: Objective, weights: Weights) -> Weights:
     if setup.activation == "linear":
         theta, pull_back = jax.vjp(lambda w: product(setup, w), weights)
-        made: Weights = pull_back(2 * objective.pull * (theta - product(setup, objective.start)))[0]
+        made: Weights = pull_back(2 * objective.pull * (theta - objective.start))[0]
     else:
         made = jax.tree.map(lambda w, w0: 2 * objective.pull * (w - w0), weights, objective.start)
     return made

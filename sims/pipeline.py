@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sims.bounds import step_bounds
+from sims.bounds import adapter_bound, step_bounds
 from sims.data import (
     Data,
     Evaluation,
@@ -29,11 +29,11 @@ from sims.data import (
 )
 from sims.lanes import multiply, per_lane
 from sims.networks import Weights, initial, product, start_adapter
-from sims.objectives import Mixture, Objective
+from sims.objectives import Mixture, Objective, anchor
 from sims.setup import Setup
 from sims.tasks import Problem, problems
 from sims.training import Stage, begin, train
-from sims.trajectories import Snapshot, snapshot
+from sims.trajectories import Snapshot, edges, snapshot
 from theory.arrays import Array, Float
 from theory.placement import Piece, placed
 
@@ -48,7 +48,7 @@ class Block(NamedTuple):
     weights: Weights
     evaluation: Evaluation
     stages: tuple[Stage, Stage, Stage]
-    """Their penalties on leaving the start refer to the initial weights until a stage begins."""
+    """The pull of stage 2 is to the initial weights until it begins; the others have none."""
     bounds: Float[Array, "3 lanes"]
     """The learning rate above which each stage cannot converge."""
     adapter_keys: Array
@@ -70,19 +70,22 @@ class Outcome(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("setup",))
 def prepare(
-    setup: Setup, values: Mapping[str, Float[Array, " lanes"]], rates: Sequence[Float[Array, " lanes"]]
+    setup: Setup,
+    values: Mapping[str, Float[Array, " lanes"]],
+    problem: Problem,
+    rates: Sequence[Float[Array, " lanes"]],
 ) -> Block:
-    """Tasks, weights and data of a block; the seeds decide everything random in them."""
+    """Weights and data of a block; the seeds decide everything random in them."""
     keys = jax.vmap(jax.random.key)(values["seed"].astype(jnp.uint32))
-    problem = problems(setup, values, fold(keys, 0))
     lanes_first = jax.tree.map(lambda array: jnp.moveaxis(array, -1, 0), problem)
     weights: Weights = per_lane(functools.partial(initial, setup))(values, lanes_first, fold(keys, 1))
     on = evaluation(setup, problem, fold(keys, 2))
     pre, post, ft = _all_data(setup, values, problem, keys)
-    nothing = jnp.zeros_like(rates[0])
+    nothing, start = jnp.zeros_like(rates[0]), anchor(setup, weights)
     always = jnp.ones_like(nothing)[None]
+    ends, weight = _stage_one(setup, values)
     kinds = (
-        (Mixture(pre, post, *_stage_one(setup, values)), "decay_pre", nothing, nothing),
+        (Mixture(pre, post, ends, weight), "decay_pre", nothing, nothing),
         (
             Mixture(pre, post, always, 1 - values["replay"][None]),
             "decay_post",
@@ -92,10 +95,10 @@ def prepare(
         (Mixture(ft, ft, always, nothing[None]), "decay_ft", values["dropout_ft"], nothing),
     )
     first, second, third = (
-        Stage(Objective(mixture, values[decay], dropout, pull, weights), rate, fold(keys, 8 + i), values["stop_at"], on)
+        Stage(Objective(mixture, values[decay], dropout, pull, start), rate, fold(keys, 8 + i), values["stop_at"], on)
         for i, (rate, (mixture, decay, dropout, pull)) in enumerate(zip(rates, kinds, strict=True))
     )
-    bounds = step_bounds(setup, problem, values)
+    bounds = step_bounds(setup, problem, values, (pre, post, ft), weight)
     return Block(problem, weights, on, (first, second, third), bounds, fold(keys, 6))
 
 
@@ -124,28 +127,32 @@ def _data(setup: Setup, source: Fresh, keys: Array, *, samples: int) -> Data:
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def adapted(setup: Setup, values: Mapping[str, Array], problem: Problem, weights: Weights, keys: Array) -> Weights:
-    """The weights with the adapter of stage 2 at its start."""
+def adapted(
+    setup: Setup, values: Mapping[str, Array], problem: Problem, weights: Weights, keys: Array
+) -> tuple[Weights, Float[Array, " lanes"]]:
+    """The weights with the adapter of stage 2 at its start, and the learning rate above which that cannot converge."""
     task = problem.tasks[1]
     residual = multiply(linear_target(task, problem.features) - product(setup, weights), task.factor)
     turned = [jnp.moveaxis(array, -1, 0) for array in (residual, task.factor)]
     adapter = per_lane(functools.partial(start_adapter, setup))(values, *turned, keys)
-    return Weights(weights.layers, adapter)
+    return Weights(weights.layers, adapter), adapter_bound(setup, residual, task.factor)
 
 
 def run_block(setup: Setup, values: Mapping[str, Float[np.ndarray, " lanes"]]) -> Outcome:
     """All three stages of a block. Source: arXiv 2605.12705 Sec. 5, with its assumptions as settings."""
     rates = [values[name] / steps for name, steps in zip(TIMES, setup.steps, strict=True)]
-    block = prepare(setup.start(), values, rates)
-    kernel, weights = setup.kernel(), block.weights
+    block = prepare(setup.start, values, problems(setup, values), rates)
+    kernel, weights = setup.kernel, block.weights
     points: list[Snapshot] = []
     for index, stage in enumerate(block.stages[:2]):
         total, second = setup.steps[index], index == 1
         if second and setup.rank is not None:
-            weights = adapted(setup.start(), values, block.problem, weights, block.adapter_keys)
-        stage = stage._replace(objective=stage.objective._replace(start=weights))
+            weights, bound = adapted(setup.start, values, block.problem, weights, block.adapter_keys)
+            block = block._replace(bounds=np.stack([block.bounds[0], bound, block.bounds[2]]))
+        if second:
+            stage = stage._replace(objective=stage.objective._replace(start=anchor(kernel, weights)))
         progress = begin(kernel, weights)
-        for first, last in pairwise(_edges(total, setup.record or 1)):
+        for first, last in pairwise(edges(total, setup.record or 1)):
             if setup.record:
                 points.append(snapshot(kernel, block.problem, block.evaluation, stage, progress.weights, first, total))
             progress = train(
@@ -158,8 +165,7 @@ def run_block(setup: Setup, values: Mapping[str, Float[np.ndarray, " lanes"]]) -
 
 def _fine_tune(setup: Setup, block: Block, rates: list[Array], weights: Weights, points: list[Snapshot]) -> Outcome:
     """Stage 3, and the losses wherever it is observed; every part between observations takes equally many steps."""
-    total, kernel, stage = setup.steps[2], setup.kernel(), block.stages[2]
-    stage = stage._replace(objective=stage.objective._replace(start=weights))
+    total, kernel, stage = setup.steps[2], setup.kernel, block.stages[2]
     rows, largest = [measure(kernel, block.evaluation, weights)], 0.0
 
     def look(step: int) -> None:
@@ -169,7 +175,7 @@ def _fine_tune(setup: Setup, block: Block, rates: list[Array], weights: Weights,
     progress = begin(kernel, weights)
     look(0)
     for (since, until), (first, last) in zip(
-        pairwise((0.0, *setup.observe)), pairwise(_edges(total, len(setup.observe))), strict=True
+        pairwise((0.0, *setup.observe)), pairwise(edges(total, len(setup.observe))), strict=True
     ):
         share = (until - since) * total / (last - first)
         largest = max(largest, share)
@@ -181,10 +187,6 @@ def _fine_tune(setup: Setup, block: Block, rates: list[Array], weights: Weights,
     losses = np.stack([np.broadcast_to(after[1], measured[:, 1].shape), *(measured[:, i] for i in (1, 2, 0))], axis=1)
     recorded = jax.tree.map(lambda *parts: np.stack(parts), *points) if setup.record else None
     return Outcome(losses, np.stack([rates[0], rates[1], rates[2] * largest]), np.asarray(block.bounds), recorded)
-
-
-def _edges(steps: int, parts: int) -> list[int]:
-    return [round(i * steps / parts) for i in range(parts + 1)]
 
 
 def _stage_one(setup: Setup, values: Mapping[str, Array]) -> tuple[Array, Array]:

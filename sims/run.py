@@ -5,8 +5,10 @@ the result of a run depends on its settings and its seed alone, not on how the w
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +17,14 @@ from sims.lanes import LANES
 from sims.setup import SETUP_FIELDS, Setup, bounds, defaults
 from theory.arrays import Array, Bool, Float
 from theory.losses import LOSSES, Losses
+from theory.placement import placed
 from theory.settings import WrongUse, check
 
 STAGES = ("t_pre", "t_post", "t_ft")
+AHEAD = 4
+"""Blocks a thread that are computed before they are asked for: few enough that an interrupted call ends at once."""
+LARGEST = 5e8
+"""Bytes of results that one call may hold (our choice: with the copy that puts blocks together, half of the 2 GB for everything)."""
 
 
 class Simulation(NamedTuple):
@@ -47,6 +54,8 @@ def complete(setup: Setup, values: Mapping[str, Any]) -> dict[str, Any]:
         check(name, value, limits[name])
     merged = known | dict(values)
     refuse_unused(setup, merged)
+    if not setup.pieces:
+        placed(setup.placement, *(np.asarray(merged[name], dtype=float) for name in ("alpha", "window")))
     return merged
 
 
@@ -65,6 +74,17 @@ def refuse_unused(setup: Setup, values: Mapping[str, Any]) -> None:
     for name, (used, remedy) in needs.items():
         if not used and np.any(values[name]):
             raise WrongUse(f"{name} = {np.max(values[name]):g} has no effect in this setup. It needs {remedy}.")
+
+
+def refuse_too_large(setup: Setup, runs: int) -> None:
+    """Raise `WrongUse` where the results of all runs together would not fit into memory."""
+    points = 2 * setup.record + len(setup.observe) + 1 if setup.record else 0
+    numbers = 4 * len(setup.observe) + 6 + points * (5 + setup.modes)
+    if 8 * numbers * runs > LARGEST:
+        raise WrongUse(
+            f"{runs:,} runs with record = {setup.record} and {len(setup.observe)} observations give {8 * numbers * runs / 1e9:.1f} GB, "
+            f"more than {LARGEST / 1e9:.1f} GB at once. Simulate fewer runs at a time, or record and observe less."
+        )
 
 
 def simulate(
@@ -89,6 +109,9 @@ def simulate(
     shape = np.broadcast_shapes(*(np.shape(value) for value in v.values()))
     flat = {name: np.broadcast_to(np.asarray(value, dtype=float), shape).reshape(-1) for name, value in v.items()}
     size = int(np.prod(shape))
+    if size == 0:
+        raise WrongUse("There is no run to simulate: a setting is an empty array. Give each at least one value.")
+    refuse_too_large(setup, size)
     parts = list(blocks(setup, flat, size, workers or os.cpu_count() or 1, progress))
     joined = _join(parts, size)
     losses = joined.losses.reshape(len(setup.observe), 4, *shape)
@@ -115,11 +138,26 @@ def blocks(
         index = np.minimum(np.arange(first, first + LANES), size - 1)
         return run_block(setup, {name: array[index] for name, array in flat.items()})
 
+    firsts = range(0, size, LANES)
+    outcomes = chain(
+        [run(0)], ahead(run, firsts[1:], workers)
+    )  # the first alone: what it compiles the others find compiled
+    for first, outcome in zip(firsts, outcomes, strict=True):
+        if progress:
+            progress(min(LANES, size - first))
+        yield outcome
+
+
+def ahead(call: Callable[[int], Any], items: Iterable[int], workers: int) -> Iterator[Any]:
+    """The calls' results in order, computed on threads, `AHEAD` a thread before they are asked for."""
+    pending: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for first, outcome in zip(range(0, size, LANES), pool.map(run, range(0, size, LANES)), strict=True):
-            if progress:
-                progress(min(LANES, size - first))
-            yield outcome
+        for item in items:
+            pending.append(pool.submit(call, item))
+            if len(pending) > AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _join(parts: list[Any], size: int) -> Any:
@@ -133,21 +171,24 @@ def report_diverged(simulation: Simulation, setup: Setup) -> str | None:
     bad = ~simulation.converged
     if not bad.any():
         return None
-    first = tuple(np.argwhere(bad)[0])
+    return f"{int(bad.sum()):,} of {bad.size:,} runs did not converge; the first: {why_diverged(simulation, setup)}"
+
+
+def why_diverged(simulation: Simulation, setup: Setup) -> str:
+    """What the first run that did not converge broke, and what to do about it."""
+    first = tuple(np.argwhere(~simulation.converged)[0])
     rates, limits = (array[(slice(None), *first)] for array in (simulation.rates, simulation.bounds))
     broken = [i for i in range(3) if rates[i] >= limits[i]]
-    count = f"{int(bad.sum()):,} of {bad.size:,} runs did not converge"
     if not broken:
-        losses = {
-            name: float(np.max(loss[..., first[-1]] if first else loss))
+        losses = ", ".join(
+            f"{name} = {float(loss[(..., *first)].reshape(-1)[-1]):g}"
             for name, loss in zip(LOSSES, simulation.losses, strict=True)
-        }
-        return (
-            f"{count}; the first gave {losses} below the bound of gradient descent. Use more steps (now {setup.steps})."
         )
+        return f"{losses} with learning rates below every bound known here. Use more steps than {setup.steps}."
     stage = broken[0]
-    needed = int(np.ceil(setup.steps[stage] * rates[stage] / limits[stage])) + 1
+    needed = int(setup.steps[stage] * rates[stage] / limits[stage] * (1 + 1e-9)) + 1
+    exact = "1/(2 c s)" if setup.depth == 2 else f"1/({setup.depth} c s^(2 - 2/{setup.depth}))"
     return (
-        f"{count}: {STAGES[stage]} in {setup.steps[stage]} steps is a learning rate of {rates[stage]:.3g}, and gradient "
-        f"descent is stable only below 1/(2 c s) = {limits[stage]:.3g}. Use at least {needed} steps, or a shorter stage."
+        f"{STAGES[stage]} in {setup.steps[stage]} steps is a learning rate of {rates[stage]:.3g}, and gradient descent is "
+        f"stable only below {exact} = {limits[stage]:.3g}. Use at least {needed} steps, or a shorter stage."
     )

@@ -12,6 +12,7 @@ simply its learning rate.)
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from theory.features import Blocks, check_block_sizes
@@ -118,6 +119,7 @@ class Setup(Settings):
         if self.units == "separate" and self.width != self.inputs:
             raise WrongUse(f"width = {self.width}: separate units need one for each of the {self.inputs} inputs.")
 
+    @cached_property
     def kernel(self) -> "Setup":
         """The setup without what the compiled steps do not depend on, so that setups differing in it share them."""
         return replace(
@@ -125,9 +127,15 @@ class Setup(Settings):
             init="random", basis="random", width=self.width, k=0,
         )  # fmt: skip
 
+    @cached_property
     def start(self) -> "Setup":
-        """The setup without what tasks, data and initial weights do not depend on."""
+        """The setup without what data and initial weights do not depend on."""
         return replace(self, steps=(1, 1, 1), observe=(1.0,), record=0, early_stopping=False, dropout_masks="off")
+
+    @cached_property
+    def tasks(self) -> "Setup":
+        """The setup with only what the tasks depend on."""
+        return Setup(problem=self.problem, n=self.n, k=self.k, init="identity" if self.init == "identity" else "random")
 
     @property
     def inputs(self) -> int:

@@ -17,9 +17,9 @@ import numpy as np
 
 from sims.run import Simulation, complete, report_diverged, simulate
 from sims.setup import Setup
-from sims.verdict import Verdict
+from sims.verdict import Report, Verdict
 from theory import results, rows
-from theory.settings import config_hash
+from theory.settings import WrongUse, config_hash
 
 
 class Case(NamedTuple):
@@ -49,6 +49,10 @@ class Study:
     cases: Callable[[], Sequence[Case]]
     judge: Callable[[Any], list[Verdict]]
     """From the study's results table to its verdicts."""
+    report: Callable[[Any], Report] | None = None
+    """From the same table to checks and a table for people."""
+    closed_form: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    """Rows of the closed form that belong beside the simulated ones, as columns; their engine is theory."""
 
 
 def product(**axes: Any) -> dict[str, Any]:
@@ -73,11 +77,32 @@ def rows_of(case: Case, study: str, simulation: Simulation, seconds: float) -> d
         name: value if isinstance(value, str) else np.tile(np.broadcast_to(value, count), observed)[keep]
         for name, value in {**setup_columns(case.setup), **case.columns}.items()
     }
+    further |= {name: value[keep] for name, value in strength_columns(case, simulation).items()}
     further["seed"] = made.pop("seed").astype(int)
     return rows.columns(
         made, losses, study=study, config_hash=config_hash(study, case.model, case.setup), engine="sims", model=case.model,
         wall_seconds=seconds / count, **further,
     )  # fmt: skip
+
+
+def closed_columns(study: str, model: str, settings: Mapping[str, Any], losses: Any) -> dict[str, Any]:
+    """Columns of the closed form at some settings, for the table of a study."""
+    own = {name: value for name, value in settings.items() if not isinstance(value, str)}
+    name = config_hash(study, model, "closed form", own)
+    return rows.columns(own, losses, study=study, config_hash=name, model=model) | {"sims.question": "closed form"}
+
+
+def strength_columns(case: Case, simulation: Simulation) -> dict[str, Any]:
+    """Mean strength of the specialised modes after stage 2 and at the row's own end, where a trajectory was recorded."""
+    setup = case.setup
+    if simulation.trajectory is None or setup.problem != "blocks" or setup.k == 0:
+        return {}
+    specialised = simulation.trajectory.strengths[2 * setup.record :, setup.n - setup.k : setup.n].mean(1)
+    ends = specialised.reshape(1 + len(setup.observe), case.size)
+    return {
+        "sims.specialised_im": np.tile(ends[0], len(setup.observe)),
+        "sims.specialised": ends[1:].reshape(-1),
+    }
 
 
 def setup_columns(setup: Setup) -> dict[str, Any]:
@@ -102,6 +127,7 @@ class Done(NamedTuple):
     seconds: float
     diverged: list[str]
     """One paragraph a case in which runs did not converge; their rows are left out."""
+    report: Report | None = None
 
 
 def run_study(
@@ -122,7 +148,7 @@ def run_study(
         cases: instead of the study's own.
 
     Raises:
-        WrongUse: a setting of a case is impossible, or the folder cannot be written.
+        WrongUse: a setting of a case is impossible, no run at all converged, or the folder cannot be written.
     """
     target = results.target(out / f"{study.name}.parquet")
     parts = target.with_name(f".{study.name}.parts")
@@ -136,7 +162,8 @@ def run_study(
             start = time.perf_counter()
             simulation = simulate(case.setup, case.values, workers=workers, progress=progress)
             spent = time.perf_counter() - start
-            results.write(results.table(rows_of(case, study.name, simulation, spent)), path)
+            if simulation.converged.any():
+                results.write(results.table(rows_of(case, study.name, simulation, spent)), path)
             remark = {"seconds": spent, "diverged": report_diverged(simulation, case.setup)}
             write_json(note, remark)
         elif progress:
@@ -144,11 +171,15 @@ def run_study(
         kept = json.loads(note.read_text())
         seconds += kept["seconds"]
         diverged += [kept["diverged"]] if kept["diverged"] else []
-        written.append(path)
-    table = join([results.read(path) for path in written])
+        written += [path] if path.exists() else []
+    if not written:
+        raise WrongUse(f"No run of {study.name} is left. {' '.join(diverged)}")
+    closed = [results.table(columns) for columns in (study.closed_form() if study.closed_form else ())]
+    table = join([results.read(path) for path in written] + closed)
     verdicts = study.judge(table)
+    report = study.report(table) if study.report else None
     results.write(table, target)
-    done = Done(target, verdicts, table.num_rows, seconds, diverged)
+    done = Done(target, verdicts, table.num_rows, seconds, diverged, report)
     summary = {
         "study": study.name,
         "about": study.about,
@@ -158,7 +189,7 @@ def run_study(
         "code_version": results.code_version(),
         "verdicts": [v._asdict() for v in verdicts],
         "diverged": diverged,
-    }
+    } | ({"checks": [check._asdict() for check in report.checks]} if report else {})
     write_json(out / f"{study.name}.json", summary)
     shutil.rmtree(parts, ignore_errors=True)
     return done
@@ -197,16 +228,6 @@ def join(tables: Sequence[Any]) -> Any:
     return whole
 
 
-def column(table: Any, name: str) -> Any:
-    """A column as a numpy array: floats with nan for null, or strings."""
-    made = table[name].combine_chunks()
-    return (
-        np.asarray(made.to_pylist(), dtype=object)
-        if hasattr(made, "dictionary")
-        else made.to_numpy(zero_copy_only=False).astype(float)
-    )
-
-
 def by_seed(table: Any, keep: Any, axis: str, loss: str) -> tuple[Any, Any]:
     """A loss of the kept rows as (values of the axis, array of shape (seeds, values)), seeds and values in rising order.
 
@@ -216,7 +237,7 @@ def by_seed(table: Any, keep: Any, axis: str, loss: str) -> tuple[Any, Any]:
         axis: the column that varies.
         loss: one of the four.
     """
-    at, seed, value = (column(table, name)[keep] for name in (axis, "seed", loss))
+    at, seed, value = (results.column(table, name)[keep] for name in (axis, "seed", loss))
     order = np.lexsort((at, seed))
     seeds, points = np.unique(seed), np.unique(at)
     return points, value[order].reshape(len(seeds), len(points))

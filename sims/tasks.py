@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import expm
 
 from sims.lanes import per_lane
@@ -44,24 +45,39 @@ class Problem(NamedTuple):
     """Projection onto the input directions that only D_post uses."""
 
 
-def problems(setup: Setup, values: Mapping[str, Float[Array, " lanes"]], keys: Array) -> Problem:
-    """The tasks of a block of runs.
+def problems(setup: Setup, values: Mapping[str, Float[Array, " lanes"]]) -> Problem:
+    """The tasks of a block of runs; their seeds decide singular vectors and rotations.
 
     Args:
         setup: which family, and its size.
         values: the settings of the runs.
-        keys: one random key a lane; it decides singular vectors and rotations.
     """
     if setup.problem == "pathways":
-        return cast(Problem, per_lane(_pathways)(values))
-    turns = jax.lax.cond(  # a matrix exponential a task costs more than everything else here, and most runs need none
-        jnp.any(values["rotation"] > 0),
-        jax.vmap(functools.partial(_rotations, setup.n)),
-        lambda angle, _: jnp.broadcast_to(jnp.eye(setup.n), (*angle.shape, 3, setup.n, setup.n)),
-        values["rotation"],
-        keys,
-    )
-    return cast(Problem, per_lane(functools.partial(_blocks, setup))(values, keys, turns))
+        return cast(Problem, _all_pathways(values))
+    turns = np.broadcast_to(np.eye(setup.n), (values["seed"].shape[0], 3, setup.n, setup.n))
+    if np.any(values["rotation"]):  # a matrix exponential a task costs more than all the rest, and most runs need none
+        turns = _all_rotations(setup.n, values["rotation"], values["seed"])
+    return cast(Problem, _all_blocks(setup.tasks, values, turns))
+
+
+def run_keys(seeds: Float[Array, " lanes"], number: int) -> Array:
+    """One random key a lane, for one of the purposes that a run draws for."""
+    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed.astype(jnp.uint32)), number))(seeds)
+
+
+@functools.partial(jax.jit, static_argnames=("n",))
+def _all_rotations(n: int, angle: Array, seeds: Array) -> Array:
+    return jax.vmap(functools.partial(_rotations, n))(angle, run_keys(seeds, 0))
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _all_blocks(setup: Setup, values: Mapping[str, Array], turns: Array) -> Any:
+    return per_lane(functools.partial(_blocks, setup))(values, run_keys(values["seed"], 0), turns)
+
+
+@jax.jit
+def _all_pathways(values: Mapping[str, Array]) -> Any:
+    return per_lane(_pathways)(values)
 
 
 def _rotations(n: int, angle: Array, key: Array) -> Float[Array, "3 n n"]:

@@ -4,7 +4,7 @@ The predictions are those of the theory, P1 to P16; where a prediction says diff
 verdict a model. Criteria are constants of the study that judges, fixed before it runs.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from theory.seeds import Interval
 from theory.settings import WrongUse
@@ -58,3 +58,25 @@ def verdict(
     found = measured if isinstance(measured, Interval) else Interval(value=measured)
     finding: Finding = "supported" if supported else "refuted"
     return Verdict(prediction, model, finding, effect, found.value, found.low, found.high, criterion)
+
+
+class Check(NamedTuple):
+    """Something that must hold whatever the predictions say: that the simulation is what it claims to be."""
+
+    name: str
+    passed: bool
+    effect: str
+    """What `value` measures, with its unit."""
+    value: float
+    criterion: str
+    """When it counts as passed."""
+
+
+class Report(NamedTuple):
+    """What a study shows beside its verdicts: checks, and a small table."""
+
+    checks: list[Check]
+    title: str
+    heads: list[str]
+    rows: list[list[Any]]
+    """Text or numbers."""

@@ -4,6 +4,8 @@ The paper's text describes the Pareto set, its figures draw the lower-left conve
 name. Dominance, hypervolume and attainment are moocore's; the hull is ours.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -54,7 +56,20 @@ def hypervolume(points: Float[np.ndarray, "points 2"], reference: tuple[float, f
     return float(moocore.hypervolume(_points(points), ref=list(reference)))
 
 
-def attainment(sets: list[Float[np.ndarray, "points 2"]], percentile: float = 50.0) -> Float[np.ndarray, "vertices 2"]:
+def box_shares(sets: Sequence[Float[np.ndarray, "_ 2"]]) -> list[float]:
+    """Hypervolume of each set as a share of the box that holds all of them, so that losses of any unit compare.
+
+    The reference point, common to all sets, is the upper right corner of that box.
+    """
+    everything = np.concatenate([_points(points) for points in sets])
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    area = float(np.prod(high - low))
+    if area == 0:
+        raise WrongUse("The points of all sets lie on a line parallel to an axis: there is no area to compare.")
+    return [hypervolume(points, (float(high[0]), float(high[1]))) / area for points in sets]
+
+
+def attainment(sets: list[Float[np.ndarray, "_ 2"]], percentile: float = 50.0) -> Float[np.ndarray, "vertices 2"]:
     """The frontier that at least `percentile` per cent of the sets (e.g. seeds) attain; 50 is the median frontier."""
     if not sets or not 0 < percentile <= 100:
         raise WrongUse(

@@ -92,13 +92,13 @@ def table(columns: Mapping[str, Any], extra: Mapping[str, str] | None = None) ->
         raise WrongUse(f"Columns of lengths {sorted(lengths)} do not make one table.")
     size = lengths.pop() if lengths else 1
     shape = schema(kinds)
-    arrays = [column(columns.get(field.name), field.type, size) for field in shape]
+    arrays = [filled(columns.get(field.name), field.type, size) for field in shape]
     made = pa.Table.from_arrays(arrays, schema=shape)
     verify(made)
     return made
 
 
-def column(value: Any, kind: Any, size: int) -> Any:
+def filled(value: Any, kind: Any, size: int) -> Any:
     """One column of `size` rows: an array or list as it is, a single value repeated, None as nulls."""
     import pyarrow as pa
 
@@ -247,6 +247,15 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
     if columns is None:
         verify(made)
     return made
+
+
+def column(made: Any, name: str) -> Any:
+    """A column as a numpy array: floats with nan for null, or strings with None."""
+    found = made[name].combine_chunks()
+    if hasattr(found, "dictionary"):  # decoded as a whole: studies and figures read such columns hundreds of times
+        words = np.array([*found.dictionary.to_pylist(), None], dtype=object)
+        return words[found.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
+    return found.to_numpy(zero_copy_only=False).astype(float)
 
 
 @functools.cache

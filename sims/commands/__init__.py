@@ -1,10 +1,17 @@
 """The commands of `python -m sims`: one a study, and a few about all of them."""
 
 from sims.commands.study import All, study_command
+from sims.commands.sweep import Run, Sweep
+from sims.commands.verdicts import Verdicts
 from sims.studies import STUDIES
 from theory.console import Command
 
 
 def commands() -> dict[str, type[Command]]:
     """The commands by name."""
-    return {name: study_command(study) for name, study in STUDIES.items()} | {"all": All}
+    return {name: study_command(study) for name, study in STUDIES.items()} | {
+        "all": All,
+        "sweep": Sweep,
+        "run": Run,
+        "verdicts": Verdicts,
+    }

@@ -28,8 +28,12 @@ class StudyOptions(Command):
         with out.progress(study.name, sum(case.size for case in cases), "runs") as step:
             done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
         show(study, done, out)
+        checks = done.report.checks if done.report else []
+        if failed := [check.name for check in checks if not check.passed]:
+            raise OSError(f"{study.name}: {len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
         return {"study": study.name, "table": done.table, "rows": done.rows, "seconds": done.seconds,
-                "verdicts": [v._asdict() for v in done.verdicts], "diverged": done.diverged}  # fmt: skip
+                "verdicts": [v._asdict() for v in done.verdicts], "checks": [check._asdict() for check in checks],
+                "diverged": done.diverged}  # fmt: skip
 
 
 def show(study: Study, done: Done, out: Output) -> None:
@@ -37,6 +41,11 @@ def show(study: Study, done: Done, out: Output) -> None:
     for v in done.verdicts:
         bracket = "" if v.low is None else f" [{v.low:.3g}, {v.high:.3g}]"
         out.show(f"{v.prediction:<4} {v.model:<10} {v.finding:<18} {v.effect}: {v.value:.3g}{bracket} ({v.criterion})")
+    if done.report:
+        out.table(done.report.title, done.report.heads, done.report.rows)
+        for check in done.report.checks:
+            passed = "passed" if check.passed else "FAILED"
+            out.show(f"{check.name:<26} {passed}  {check.effect}: {check.value:.3g} ({check.criterion})")
     for paragraph in done.diverged:
         out.show(f"left out: {paragraph}")
     out.show(

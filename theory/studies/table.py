@@ -39,7 +39,7 @@ def join(parts: list[dict[str, Any]], study: str, *science: Any) -> Any:
 
 
 def _filled(part: dict[str, Any], kinds: dict[str, str], size: int) -> dict[str, Any]:
-    return {field.name: results.column(part.get(field.name), field.type, size) for field in results.schema(kinds)}
+    return {field.name: results.filled(part.get(field.name), field.type, size) for field in results.schema(kinds)}
 
 
 def solved(values: dict[str, Any], model: str = "plain") -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""Means over the seeds of a simulation with their intervals: read from a table, drawn as points with a band."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from figures.tables import Rows
+from theory.seeds import mean_interval
+
+LOOKS = (("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "v"), ("#CC79A7", "D"))
+"""Colour and marker of the series of a panel, in order; colour-blind safe."""
+REFERENCE: dict[str, Any] = {"color": "0.45", "ls": "--", "lw": 1.0}
+
+
+def by_seed(rows: Rows, axis: str, name: str) -> tuple[Any, Any]:
+    """Values of the axis, and a column as an array (seeds, values); one row for every seed and value."""
+    points, seeds = np.unique(rows[axis]), np.unique(rows["seed"])
+    order = np.lexsort((rows[axis], rows["seed"]))
+    return points, rows[name][order].reshape(len(seeds), len(points))
+
+
+def gain(rows: Rows, axis: str, loss: str = "loss_ret") -> tuple[Any, Any]:
+    """Values of the axis, and a loss unmixed minus mixed: (seeds, values)."""
+    mixed = max(rows.distinct("alpha"))
+    points, without = by_seed(rows.where(alpha=0.0), axis, loss)
+    return points, without - by_seed(rows.where(alpha=mixed), axis, loss)[1]
+
+
+def band(ax: Axes, x: Any, values: Any, look: int, name: str, **more: Any) -> None:
+    """Means over seeds with their intervals.
+
+    Args:
+        ax: where.
+        x: of every point.
+        values: shape (seeds, points).
+        look: index into `LOOKS`.
+        name: for the legend.
+        more: for the line.
+    """
+    colour, marker = LOOKS[look]
+    found = [mean_interval(values[:, i]) for i in range(values.shape[1])]
+    ax.plot(x, [point.value for point in found], color=colour, marker=marker, label=name, **more)
+    low, high = ([point.value if end is None else end for point, end in zip(found, ends, strict=True)]
+                 for ends in ([p.low for p in found], [p.high for p in found]))  # fmt: skip
+    ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)

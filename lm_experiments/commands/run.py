@@ -1,0 +1,131 @@
+"""`python -m lm_experiments run`: studies, from the corpora to the results table."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from theory.console import Command, Json, Output
+from theory.settings import WrongUse
+
+AXES = ("seeds", "exposures", "sizes", "rates")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Command):
+    """Run studies: train what is not there yet, write a results table a study, and remarks beside it.
+
+    smoke takes seconds; fig3a and fig3b are the lambda studies of the paper's Figure 3; search-nano is what was tried to find
+    their nano regime. Stop it whenever you like: the same command goes on where it was. Several studies together train once
+    what they share. Exit code 1 if a pipeline failed; the others are finished then.
+    Example: python -m lm_experiments run fig3a fig3b --workers 2
+    """
+
+    names: Positional[tuple[str, ...]]
+    """Studies: smoke, fig3a, fig3b, search-nano."""
+    scale: str = "nano"
+    """Size of the model: nano or micro."""
+    seeds: tuple[int, ...] | None = None
+    """Random seeds, in the place of the study's own."""
+    exposures: tuple[float, ...] | None = None
+    """Values of lambda, in the place of the study's own."""
+    sizes: tuple[int, ...] | None = None
+    """Sizes of D_post in tokens, in the place of the study's own."""
+    rates: tuple[float, ...] | None = None
+    """Stage-3 learning rates, in the place of the study's own."""
+    workers: int = os.cpu_count() or 1
+    """Processes, each of one thread. Decides nothing about the result."""
+    out: Path | None = None
+    """Folder for tables and remarks [default: out/lm/SCALE]."""
+    runs: Path = Path("out/lm/runs")
+    """Folder for the trained stages; it may be shared by all studies."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Run, write, print, return what is in the remarks. Raises `SystemExit(1)` if a pipeline failed."""
+        from lm_experiments.studies import named
+        from lm_experiments.studies.conduct import conduct, document
+        from lm_experiments.verdicts import verdicts
+        from lm_experiments.verdicts.report import show
+        from theory import results
+        from theory.commands.fit import write_json
+
+        if self.workers < 1:
+            raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")
+        if not self.names:
+            raise WrongUse("Name at least one study.")
+        axes = {name: getattr(self, name) for name in AXES}
+        studies = [study.narrowed(**axes) for name in dict.fromkeys(self.names) for study in named(name, self.scale)]
+        folder = self.out or Path("out/lm") / self.scale
+        for study in studies:
+            results.target(folder / f"{study.name}.parquet")
+        found = conduct(studies, self.runs, self.workers, out)
+        documents: dict[str, Any] = {}
+        failed: list[str] = []
+        for name, conducted in found.items():
+            judged: list[Any] = []
+            if conducted.table is not None:
+                if len(conducted.table["exposure"].unique()) > 1 and not any(conducted.table["lm.variant"].to_pylist()):
+                    judged = verdicts([conducted.table])
+                results.write(conducted.table, folder / f"{name}.parquet")
+                out.show(f"{name}: {conducted.table.num_rows} rows in {folder / name}.parquet, remarks in {name}.json.")
+                _losses(conducted.table, out)
+            documents[name] = document(conducted, judged, self.spelled_out(name))
+            write_json(documents[name], folder / f"{name}.json")
+            show(judged, out)
+            _endings(conducted.remarks["stage_2"], out)
+            failed += conducted.failed
+        if failed:
+            _fail(documents, failed, self.json)
+        return documents
+
+    def spelled_out(self, name: str) -> str:
+        """The command line that repeats one study; --workers, --runs, --out and --json, which decide nothing, left out."""
+        parts = ["python", "-m", "lm_experiments", "run", name, "--scale", self.scale]
+        for axis in AXES:
+            if (values := getattr(self, axis)) is not None:
+                parts += [f"--{axis}", *map(str, values)]
+        return shlex.join(parts)
+
+
+def _losses(table: Any, out: Output) -> None:
+    """Means over seeds, a row a curve point."""
+    keys = ("lm.variant", "split", "tokens_post", "lr_ft", "exposure")
+    losses = ("loss_im", "loss_ret", "loss_ft", "loss_pre")
+    grouped: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        grouped.setdefault(tuple(row[key] for key in keys), []).append(row)
+    shown = [
+        [
+            *key,
+            *(sum(row[loss] for row in rows) / len(rows) for loss in losses),
+            sum(row["lm.stopped_early"] for row in rows),
+            len(rows),
+        ]
+        for key, rows in grouped.items()
+    ]
+    out.table("Means over seeds", (*keys, *losses, "stopped early", "seeds"), shown)
+
+
+def _endings(endings: dict[str, Any], out: Output) -> None:
+    if endings["with_early_stopping"]:
+        out.show(f"Stage 2 stopped early in {endings['stopped_early']} of {endings['with_early_stopping']} stages.")
+    if capped := endings["step_cap_only"]:
+        out.show(f"NOT CONVERGED: only the step cap ended stage 2 in {len(capped)} of them: {'; '.join(capped)}.")
+
+
+def _fail(documents: Any, failed: list[str], as_json: bool) -> None:
+    import json
+    import sys
+
+    from theory.console import plain
+
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    print(f"error: {len(failed)} pipelines are not complete; the others are in the table.", file=sys.stderr)
+    if as_json:
+        print(json.dumps(plain(documents), allow_nan=False))
+    raise SystemExit(1)

@@ -1,0 +1,123 @@
+"""Cross-entropy of next tokens without the logits of all tokens at once.
+
+The head and the softmax are done for a few hundred tokens at a time. Where a gradient will be wanted, it is made on the
+way, while the probabilities of the chunk are at hand (`p - onehot` times the weights): nothing is computed twice, and neither
+the logits (tokens x vocabulary) nor their gradient ever exist as a whole. Value and gradient are those of
+`torch.nn.functional.cross_entropy` in float32.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from theory.arrays import Float, Int
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+ROWS = 256
+"""Tokens at a time on a CPU: for a vocabulary of 1,024 a chunk of logits then fits the second-level cache."""
+
+DEVICE_ROWS = 4096
+"""Tokens at a time on an accelerator, where small products leave it idle."""
+
+
+def rows_at_a_time(device: torch.device) -> int:
+    """How many tokens' logits exist at once."""
+    return ROWS if device.type == "cpu" else DEVICE_ROWS
+
+
+def softmax_in_place(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Turn float32 logits into unnormalised probabilities over their row's sum; return each row's loss.
+
+    The row sums are left out of place: `logits` becomes the softmax itself.
+    """
+    logits -= logits.amax(1, keepdim=True)
+    gold = logits.gather(1, labels[:, None])
+    sums = logits.exp_().sum(1, keepdim=True)
+    logits /= sums
+    return (sums.log() - gold)[:, 0]
+
+
+class _MeanLoss(torch.autograd.Function):
+    """Mean loss of all tokens, its gradients computed in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        count = len(labels)
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        hidden_gradient = torch.empty_like(hidden)
+        weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
+        head = weight.to(hidden.dtype)
+        for first in range(0, count, rows_at_a_time(hidden.device)):
+            here = slice(first, first + rows_at_a_time(hidden.device))
+            logits = (hidden[here] @ head.t()).float()
+            total += softmax_in_place(logits, labels[here]).sum()
+            logits.scatter_add_(1, labels[here, None], logits.new_full((len(logits), 1), -1.0))
+            logits /= count
+            slope = logits.to(hidden.dtype)
+            torch.mm(slope, head, out=hidden_gradient[here])
+            weight_gradient += slope.t() @ hidden[here]
+        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        return total / count
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        return hidden_gradient * upstream[0].to(hidden_gradient.dtype), weight_gradient * upstream[0], None
+
+
+def mean_loss(
+    hidden: Float[torch.Tensor, "tokens width"],
+    weight: Float[torch.Tensor, "vocabulary width"],
+    labels: Int[torch.Tensor, " tokens"],
+) -> Float[torch.Tensor, ""]:
+    """Mean cross-entropy in nats per token, to be differentiated.
+
+    Args:
+        hidden: last hidden states, float32 or bfloat16; the products are made in this precision, the softmax in float32.
+        weight: output head.
+        labels: the next tokens.
+    """
+    apply: Callable[..., Float[torch.Tensor, ""]] = _MeanLoss.apply
+    return apply(hidden, weight, labels)
+
+
+@torch.no_grad()
+def token_losses(
+    hidden: Float[torch.Tensor, "tokens width"],
+    weight: Float[torch.Tensor, "vocabulary width"],
+    labels: Int[torch.Tensor, " tokens"],
+) -> Float[torch.Tensor, " tokens"]:
+    """Cross-entropy of every token in nats, float32, without a gradient."""
+    head, rows = weight.to(hidden.dtype), rows_at_a_time(hidden.device)
+    return torch.cat(
+        [
+            softmax_in_place((hidden[first : first + rows] @ head.t()).float(), labels[first : first + rows])
+            for first in range(0, len(labels), rows)
+        ]
+    )
+
+
+class LossOf(torch.nn.Module):
+    """A language model that returns its loss: what is trained, measured, compiled and distributed.
+
+    Called with windows of `length + 1` token ids: in training mode the mean loss, a scalar to differentiate; else the
+    summed loss of every window in float64.
+    """
+
+    def __init__(self, model: "LlamaForCausalLM") -> None:
+        """Args: model: a decoder with a linear head."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, windows: Int[torch.Tensor, "rows positions"]) -> torch.Tensor:
+        """The mean (scalar, float32) in training mode, the sums (rows, float64) otherwise."""
+        hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
+        if torch.is_autocast_enabled(hidden.device.type):
+            hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+        labels = windows[:, 1:].flatten()
+        if self.training:
+            return mean_loss(hidden, self.model.lm_head.weight, labels)
+        return token_losses(hidden, self.model.lm_head.weight, labels).double().view(len(windows), -1).sum(1)

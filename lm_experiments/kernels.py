@@ -1,0 +1,108 @@
+"""Which matrix products and which attention a CPU uses for float32: the same numbers, sooner.
+
+PyTorch gives float32 products to MKL, which on AMD processors uses half of the vector width. oneDNN, also part of PyTorch, uses
+all of it, but is only asked when bfloat16 would be acceptable inside the product. Where the processor has no bfloat16 tiles
+oneDNN computes in float32 even then, and so the permission costs nothing; whether that is so is tried out before it is given.
+PyTorch's attention for CPUs makes very small products, at which oneDNN is slow. Short sequences get theirs in two products.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+SHORT = 512
+"""Longest sequence, tokens, whose attention probabilities are kept whole."""
+NAME = "two_products"
+
+
+@contextmanager
+def fast(model: "LlamaForCausalLM") -> Iterator[bool]:
+    """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether anything changed."""
+    with fast_products() as changed:
+        usual = model.config._attn_implementation
+        if changed and model.device.type == "cpu":
+            model.config._attn_implementation = NAME
+        try:
+            yield changed
+        finally:
+            model.config._attn_implementation = usual
+
+
+@contextmanager
+def fast_products() -> Iterator[bool]:
+    """A block in which float32 products on a CPU go through oneDNN, if it keeps float32 precision here; yields whether it does."""
+    onednn: Any = torch.backends.mkldnn
+    if not onednn.is_available():
+        yield False
+        return
+    matmul = onednn.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16"
+    kept = keeps_float32()
+    if not kept:
+        matmul.fp32_precision = before
+    try:
+        yield kept
+    finally:
+        matmul.fp32_precision = before
+
+
+def keeps_float32() -> bool:
+    """Whether products of float32 matrices are computed with float32 precision: bfloat16 cannot tell 1 + 2^-12 from 1."""
+    factor = torch.full((64, 64), 1 + 2.0**-12)
+    wanted = float(factor[0].double() @ factor[0].double())
+    several, none = factor[None], torch.zeros(1, 64, 64)
+    products = (factor @ factor, factor @ factor.t(), factor.t() @ factor, torch.bmm(several, several))
+    return all(
+        float((product - wanted).abs().max()) < 64 * 2.0**-18
+        for product in (*products, torch.baddbmm(none, several, several))
+    )
+
+
+def two_products(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float = 1.0,
+    **rest: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention, `softmax(q k^T scaling + mask) v`, as transformers calls it.
+
+    Args:
+        module: the attention layer.
+        query: (rows, heads, tokens, width).
+        key: (rows, kv heads, tokens, width), `value` alike; the heads of a group are stacked along the tokens, not copied.
+        attention_mask: none, unless somebody else than training calls; then PyTorch's attention is used.
+        dropout: of the probabilities.
+        scaling: of the scores.
+        rest: passed on.
+    """
+    rows, heads, tokens, width = query.shape
+    if tokens > SHORT or attention_mask is not None or key.shape[2] != tokens:
+        found: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
+        )
+        return found
+    groups = key.shape[1]
+    stacked = query.reshape(rows * groups, -1, width)
+    keys, values = (kept.reshape(rows * groups, tokens, width) for kept in (key, value))
+    future = torch.full((tokens, tokens), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
+    scores = torch.baddbmm(future.repeat(heads // groups, 1)[None], stacked, keys.transpose(1, 2), alpha=scaling)
+    shares = torch.nn.functional.dropout(scores.softmax(-1), dropout)
+    mixed = torch.bmm(shares, values).view(rows, heads, tokens, width)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, two_products)
+AttentionMaskInterface.register(NAME, sdpa_mask)

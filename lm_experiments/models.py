@@ -1,0 +1,127 @@
+"""The language models: Llama decoders of the SmolLM2 shape at any size, built by seed.
+
+    preset   hidden  layers  heads  KV  MLP    vocabulary  context
+    nano     64      3       2      1   176    1,024       128       the smallest that shows the effect on a laptop
+    micro    192     5       6      2   512    1,024       128       ten times the nano
+    135m     576     30      9      3   1,536  49,152      8,192     SmolLM2-135M (arXiv 2605.12705 gives no configuration)
+    1b       1,728   24      27     27  4,608  49,152      8,192     the paper's "1.03B parameters" (untied)
+
+RMSNorm, SwiGLU, rotary positions, no biases. The initial standard deviation is hidden^(-1/2) in all of them: it is the rule
+behind the one number that SmolLM2 publishes (0.041667 = 576^(-1/2)).
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lm_experiments.dropout import Dropout
+from theory.settings import Settings, WrongUse, setting
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+__all__ = ["PRESETS", "Dropout", "ModelSettings", "build", "configuration", "parameter_count", "shape"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Settings):
+    """The shape of a Llama decoder."""
+
+    hidden: int = setting(low=1)
+    layers: int = setting(low=1)
+    heads: int = setting(low=1)
+    kv_heads: int = setting(low=1)
+    """Heads of keys and values; fewer than `heads` is grouped-query attention."""
+    mlp: int = setting(low=1)
+    """Width of the gated MLP."""
+    vocabulary: int = setting(low=2)
+    context: int = setting(low=1)
+    """Longest sequence, tokens."""
+    tied: bool = True
+    """Whether input embedding and output head are one matrix."""
+    rope_theta: float = setting(1e5, low=1)
+    norm_eps: float = setting(1e-5, low=0)
+    init_std: float = setting(low=0, open_low=True)
+    """Standard deviation of the initial matrices."""
+
+    def __post_init__(self) -> None:
+        """Check ranges, and that heads divide what they must. Raises `WrongUse`."""
+        super().__post_init__()
+        for name, whole, part in (("hidden", self.hidden, self.heads), ("heads", self.heads, self.kv_heads)):
+            if whole % part:
+                raise WrongUse(f"{name} = {whole} is not a multiple of {part} heads. Choose numbers that divide.")
+        if self.hidden // self.heads % 2:
+            raise WrongUse(f"A head of {self.hidden // self.heads} is odd; rotary positions need an even one.")
+
+
+def shape(
+    hidden: int, layers: int, heads: int, kv_heads: int, mlp: int, vocabulary: int, context: int
+) -> ModelSettings:
+    """A tied model of a shape, with the initial standard deviation that goes with its width."""
+    return ModelSettings(
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        kv_heads=kv_heads,
+        mlp=mlp,
+        vocabulary=vocabulary,
+        context=context,
+        init_std=hidden**-0.5,
+    )
+
+
+PRESETS: dict[str, ModelSettings] = {
+    "nano": shape(64, 3, 2, 1, 176, 1_024, 128),
+    "micro": shape(192, 5, 6, 2, 512, 1_024, 128),
+    "135m": shape(576, 30, 9, 3, 1_536, 49_152, 8_192),
+    "1b": replace(shape(1_728, 24, 27, 27, 4_608, 49_152, 8_192), tied=False),
+}
+"""The models by name; `dataclasses.replace(PRESETS["135m"], tied=False)` is the untied one."""
+
+
+def configuration(settings: ModelSettings) -> "LlamaConfig":
+    """The transformers configuration, with everything that matters said explicitly (tying defaults to False there)."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        architectures=["LlamaForCausalLM"],
+        vocab_size=settings.vocabulary,
+        hidden_size=settings.hidden,
+        intermediate_size=settings.mlp,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.kv_heads,
+        max_position_embeddings=settings.context,
+        tie_word_embeddings=settings.tied,
+        rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
+        rms_norm_eps=settings.norm_eps,
+        initializer_range=settings.init_std,
+        bos_token_id=None,
+        eos_token_id=None,
+        dtype="float32",
+    )
+
+
+def build(settings: ModelSettings, seed: int) -> "LlamaForCausalLM":
+    """A freshly initialised float32 model on the CPU: a pure function of (settings, seed), whatever the global generator did.
+
+    Args:
+        settings: the shape.
+        seed: of the initialisation; equal seeds give equal bits.
+    """
+    import torch
+    from transformers import LlamaForCausalLM
+
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        return LlamaForCausalLM(configuration(settings))
+
+
+def parameter_count(settings: ModelSettings) -> int:
+    """Parameters, a tied matrix counted once; nothing is allocated."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    with torch.device("meta"):
+        model = LlamaForCausalLM(configuration(settings))
+    model.tie_weights()
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,193 @@
+"""A pipeline of a study: recipe and settings -> three stages -> four losses -> a row of the results table.
+
+    stage 1  D_pre (+ lambda of D_post)      first look at D_post         -> lm.loss_post_after_pre
+    stage 2  D_post, stopped on music/stop   best weights restored        -> loss_im
+    stage 3  D_ft                                                         -> loss_ret, loss_ft, loss_pre
+
+Reported losses come from the split `report`; early stopping looks at the split `stop` only, so the choice of the checkpoint does not
+flatter the number. Seeds are paired: a seed decides the initial weights and the order of every corpus, whatever lambda is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lm_experiments.ledger import Taken, check_ledger
+from lm_experiments.plan import Corpus, Kind, Plan, fine_tuning_plan, post_training_plan, pretraining_plan
+from lm_experiments.stages import Node
+from lm_experiments.studies.settings import Cell, Stage
+from theory import results
+from theory.settings import WrongUse
+
+if TYPE_CHECKING:
+    from lm_experiments.store import Store
+
+Outcomes = Mapping[str, Mapping[str, Any]]
+"""Fields of `training.Outcome` by the hash of the stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opener:
+    """Makes the function that opens the stores of a study; picklable, so that workers can make it too."""
+
+    corpora: tuple[str, ...]
+    vocabulary: int
+
+    def __call__(self) -> Callable[[str], "Store"]:
+        """`open(name)` with names such as music/train; every store is opened once."""
+        from lm_experiments.store import open_store
+        from lm_experiments.tokenizers import trained
+
+        tokenizer = trained(self.corpora, self.vocabulary)
+        opened: dict[str, Store] = {}
+
+        def open_named(name: str) -> "Store":
+            if name not in opened:
+                corpus, _, split = name.rpartition("/")
+                opened[name] = open_store(corpus, tokenizer, split)
+            return opened[name]
+
+        return open_named
+
+
+class Pipeline:
+    """One cell of a study as stages."""
+
+    def __init__(self, cell: Cell, stores: Callable[[str], "Store"]) -> None:
+        """Args: cell: what to run; stores: opens a store by name. Raises `WrongUse` where a corpus is too small."""
+        self.cell, self.study, self._stores = cell, cell.study, stores
+        if cell.recipe.rank is not None:
+            raise WrongUse(
+                f"rank = {cell.recipe.rank}: low-rank stages are not available in language models yet. Leave it out."
+            )
+
+    def _corpus(self, name: str, tokens: int, size: int | None = None) -> Corpus:
+        """A corpus of `size` tokens (as far as needed, if absent), of which a stage trains on `tokens`."""
+        length = self.study.length
+        held = self._stores(f"{name}/train").windows(length)
+        count = -(-tokens // length)
+        windows = min(count, held) if size is None else size // length
+        if windows > held:
+            raise WrongUse(
+                f"{name} holds {held * length:,} tokens for training; a D_post of {size:,} was asked for. Choose a smaller one."
+            )
+        return Corpus(store=f"{name}/train", windows=windows, count=count)
+
+    @cached_property
+    def corpora(self) -> dict[Kind, Corpus]:
+        """D_pre, D_post and D_ft."""
+        study = self.study
+        size = self.cell.size - self.cell.size % study.post_window
+        return {
+            "pre": self._corpus(study.pre, study.stage1.tokens),
+            "post": self._corpus(study.post, study.stage2.tokens, size),
+            "ft": self._corpus(study.ft, study.stage3.tokens),
+        }
+
+    @cached_property
+    def plans(self) -> dict[Kind, Plan]:
+        """The data of every stage; a compute-matched pipeline at lambda = 1 has no stage 2."""
+        study, seed, recipe, length = self.study, self.cell.seed, self.cell.recipe, self.study.length
+        pre, post, ft = (self.corpora[kind] for kind in ("pre", "post", "ft"))
+        found: dict[Kind, Plan | None] = {
+            "pre": pretraining_plan(
+                recipe, pre, post, length=length, batch=study.stage1.batch, post_batch=study.stage2.batch, seed=seed
+            ),
+            "post": post_training_plan(recipe, post, pre, length=length, batch=study.stage2.batch, seed=seed),
+            "ft": fine_tuning_plan(ft, length=length, batch=study.stage3.batch, seed=seed),
+        }
+        return {kind: plan for kind, plan in found.items() if plan is not None}
+
+    @cached_property
+    def nodes(self) -> dict[Kind, Node]:
+        """The stages, each continuing the one before."""
+        made: dict[Kind, Node] = {}
+        parent: Node | None = None
+        stages: dict[Kind, Stage] = {"pre": self.study.stage1, "post": self.study.stage2, "ft": self.study.stage3}
+        for kind, plan in self.plans.items():
+            made[kind] = parent = self._node(kind, plan, stages[kind], parent)
+        return made
+
+    def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
+        from lm_experiments import models
+
+        study = self.study
+        measured = tuple((f"{name}/report", study.report_windows) for name in (study.pre, study.post, study.ft))
+        stops = kind == "post" and stage.patience > 0 and self.cell.recipe.split == "independent"
+        stop_on = (f"{study.post}/stop", study.stop_windows) if stops else None
+        read = [part.store for part in plan.parts] + [name for name, _ in measured] + ([stop_on[0]] if stop_on else [])
+        return Node(
+            kind=kind, plan=plan, settings=self._settings(kind, plan, stage, stops), measured=measured, stop_on=stop_on,
+            data=tuple((name, self._stores(name).fingerprint) for name in dict.fromkeys(read)),
+            model=models.PRESETS[study.scale] if parent is None else None, parent=parent,
+        )  # fmt: skip
+
+    def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
+        from lm_experiments.dropout import everywhere
+        from lm_experiments.training import StageSettings
+
+        rate = self.cell.rate if kind == "ft" else stage.lr
+        return StageSettings(
+            lr=rate, min_lr=stage.floor * rate, warmup_steps=stage.warmup, max_steps=plan.steps, batch=plan.batch, length=plan.length,
+            weight_decay=stage.weight_decay, dropout=everywhere(self.cell.recipe.dropout if kind == "post" else 0.0), seed=self.cell.seed,
+            eval_every=stage.eval_every if stops else 0, patience=stage.patience if stops else 0,
+        )  # fmt: skip
+
+    @property
+    def last(self) -> Node:
+        """Stage 3."""
+        return self.nodes["ft"]
+
+    def done(self, outcomes: Outcomes) -> bool:
+        """Whether all its stages are done."""
+        return all(node.hash in outcomes for node in self.nodes.values())
+
+    def check(self, outcomes: Outcomes) -> None:
+        """Compare what the stages that are done were trained on with the recipe. Raises `ledger.Disagreement`."""
+        taken = {
+            kind: Taken(node.plan, outcome["steps"], outcome["tokens"])
+            for kind, node in self.nodes.items()
+            if (outcome := outcomes.get(node.hash)) is not None
+        }
+        check_ledger(self.cell.recipe, self.corpora["pre"], self.corpora["post"], self.study.stage2.batch, taken)
+
+    def row(self, outcomes: Outcomes) -> dict[str, Any]:
+        """Columns of the results table. Raises `ledger.Disagreement` where the stages did not see what the recipe says."""
+        self.check(outcomes)
+        study, recipe, nodes = self.study, self.cell.recipe, self.nodes
+        of = {kind: outcomes[node.hash] for kind, node in nodes.items()}
+        middle = of.get("post", of["pre"])
+        pre, post, ft = (f"{name}/report" for name in (study.pre, study.post, study.ft))
+        stage2 = of.get("post")
+        return {
+            "engine": "lm", "study": study.name, "model": "llama", "scale": study.scale, "pipeline": study.pipeline,
+            "method": "mixed" if recipe.exposure else "unmixed", "exposure": recipe.exposure, "mixing": recipe.mixing,
+            "split": recipe.split, "placement": recipe.placement, "replay": recipe.replay, "dropout": recipe.dropout,
+            "tokens_pre": nodes["pre"].plan.steps * study.stage1.batch * study.length,
+            "tokens_post": self.corpora["post"].windows * study.length,
+            "tokens_ft": nodes["ft"].plan.steps * study.stage3.batch * study.length,
+            "lr_pre": study.stage1.lr, "lr_post": study.stage2.lr, "lr_ft": self.cell.rate, "seed": self.cell.seed,
+            "loss_im": middle["losses"][post], "loss_ret": of["ft"]["losses"][post], "loss_ft": of["ft"]["losses"][ft],
+            "loss_pre": of["ft"]["losses"][pre], "wall_seconds": sum(one["seconds"] for one in of.values()),
+            "config_hash": nodes["ft"].hash, "code_version": results.code_version(),
+            "lm.variant": study.variant,
+            "lm.loss_post_after_pre": of["pre"]["losses"][post], "lm.loss_pre_after_pre": of["pre"]["losses"][pre],
+            "lm.loss_ft_after_pre": of["pre"]["losses"][ft], "lm.loss_pre_after_post": middle["losses"][pre],
+            "lm.loss_ft_after_post": middle["losses"][ft],
+            "lm.exposed_tokens": sum(part.count for part in nodes["pre"].plan.parts[1:]) * study.length,
+            "lm.tokens_seen_post": stage2["tokens"] if stage2 else 0, "lm.steps_post": stage2["steps"] if stage2 else 0,
+            "lm.best_step_post": stage2["best_step"] if stage2 else 0,
+            "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
+            "lm.seconds_pre": of["pre"]["seconds"], "lm.seconds_post": stage2["seconds"] if stage2 else 0.0,
+            "lm.seconds_ft": of["ft"]["seconds"], "lm.stage1": nodes["pre"].hash,
+        }  # fmt: skip
+
+
+EXTRA = {
+    "lm.variant": "text", "lm.loss_post_after_pre": "real", "lm.loss_pre_after_pre": "real", "lm.loss_ft_after_pre": "real",
+    "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
+    "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
+    "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text",
+}  # fmt: skip
+"""The columns of the language models' own; stage 2 stopped early (1), or took all its steps (0)."""

@@ -1,0 +1,89 @@
+"""What a stage of training is told (`StageSettings`), what it tells while it runs (`Progress`) and when it ends (`Outcome`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lm_experiments.dropout import Dropout
+from theory.settings import Settings, WrongUse, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings(Settings):
+    """How a stage is trained. What does not decide the result, up to rounding, is not hashed."""
+
+    lr: float = setting(low=0, open_low=True)
+    min_lr: float = setting(low=0)
+    warmup_steps: int = setting(0, low=0)
+    max_steps: int = setting(low=1)
+    batch: int = setting(low=1)
+    """Windows a step, over all processes."""
+    length: int = setting(low=1)
+    """Predicted tokens a window."""
+    weight_decay: float = setting(0.1, low=0)
+    """Of matrices, embeddings included; the gains of the norms do not decay."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = setting(1.0, low=0)
+    """Largest norm of the gradient; 0 does not clip."""
+    dropout: Dropout = field(default_factory=Dropout)
+    eval_every: int = setting(0, low=0)
+    """Steps between evaluations; 0 evaluates at the end only."""
+    patience: int = setting(0, low=0)
+    """Evaluations in a row without a new best after which the stage stops; 0 trains all steps."""
+    explode: float = setting(3.0, low=0, open_low=True)
+    """Diverged: a loss of so many nats above both the stage's first loss and that of guessing uniformly (ln V)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: matrix products in bfloat16, weights and moments in float32."""
+    seed: int = setting(0, low=0)
+    """Of dropout."""
+    micro_batch: int = setting(0, low=0, science=False)
+    """Windows at a time a process; 0 takes all at once."""
+    eval_batch: int = setting(16, low=1, science=False)
+    compile: bool = setting(False, science=False)
+    activation_checkpointing: bool = setting(False, science=False)
+    log_every: int = setting(10, low=1, science=False)
+    checkpoint_steps: int = setting(0, low=0, science=False)
+    """Steps between checkpoints; 0 leaves it to the clock."""
+    checkpoint_seconds: float = setting(60.0, low=0, science=False)
+    trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = field(default=(), metadata={"science": False})
+
+    def __post_init__(self) -> None:
+        """Check ranges, and what must fit together. Raises `WrongUse`; warns where the cosine rises."""
+        super().__post_init__()
+        if self.warmup_steps > self.max_steps:
+            raise WrongUse(f"warmup_steps = {self.warmup_steps} exceeds max_steps = {self.max_steps}. Choose fewer.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise WrongUse(f"betas = {self.betas} are outside [0, 1). Choose e.g. 0.9 and 0.95.")
+        if self.patience and not self.eval_every:
+            raise WrongUse(
+                f"patience = {self.patience} counts evaluations, and eval_every = 0 makes none. Set eval_every."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What is reported while a stage runs."""
+
+    step: int
+    steps: int
+    loss: float
+    """Mean training loss since the last report, nats per token."""
+    tokens_per_second: float
+    eta_seconds: float
+    """Until `steps`; early stopping may end sooner."""
+    evaluation: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a stage ended."""
+
+    steps: int
+    tokens: int
+    best_step: int
+    """The step whose weights the stage ends with."""
+    stopped_early: bool
+    losses: dict[str, float]
+    """Of the final weights, on every evaluation set, nats per token."""
+    seconds: float
+    """Wall time, interruptions not counted."""

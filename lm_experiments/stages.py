@@ -1,0 +1,237 @@
+"""The stage graph: a node is one trained stage, named by the hash of everything that decides it, its parent included.
+
+    pre --- post --- ft, lr 1e-4          pipelines that agree up to a stage share its node, and so its folder
+              \\----- ft, lr 3e-4
+
+    <root>/<hash>/   spec.json, what training writes, ledger.json, and done, which comes last and lists the SHA-256 of the rest
+
+A folder with `done` is read back after its checksums were compared; any other is trained, from its last checkpoint on. The folder is
+held by a lock of the operating system, which a process that dies gives back; `owner.json` only says whom to wait for.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from lm_experiments import checkpoints, paths
+from lm_experiments.ledger import ledger
+from lm_experiments.plan import Kind, Plan
+from theory import results
+from theory.settings import Settings, WrongUse, canonical, config_hash
+
+if TYPE_CHECKING:
+    from lm_experiments.models import ModelSettings
+    from lm_experiments.store import Store
+    from lm_experiments.training import Outcome, Progress, StageSettings
+
+FORMAT = 1
+"""Raised whenever the same settings would train another model, so that old folders are not taken for new ones."""
+KEPT = ("spec.json", "model.safetensors", "config.json", "outcome.json", "ledger.json", "metrics.jsonl")
+"""What a finished stage consists of, and `done` vouches for."""
+LONGEST_FOLDER = 10_000
+
+
+class Occupied(RuntimeError):
+    """Another process is at work on the folder: says which, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node(Settings):
+    """One stage of a pipeline, with all that decides its result."""
+
+    kind: Kind
+    plan: Plan
+    settings: "StageSettings"
+    measured: tuple[tuple[str, int], ...]
+    """Stores whose loss is measured when the stage ends, each with how many of its windows (0 for all)."""
+    stop_on: tuple[str, int] | None = None
+    """The store that decides early stopping; None trains all steps."""
+    data: tuple[tuple[str, str], ...]
+    """Every store that is read, with its fingerprint."""
+    model: "ModelSettings | None" = None
+    """Of the first stage; later ones continue their parent's."""
+    parent: "Node | None" = None
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hex digits, the name of the folder."""
+        before = self.parent.hash if self.parent else None
+        return config_hash(
+            FORMAT, self.kind, self.plan, self.settings, self.measured, self.stop_on, self.data, self.model, before
+        )
+
+    @property
+    def lineage(self) -> list["Node"]:
+        """The stages from the first to this one."""
+        return [*(self.parent.lineage if self.parent else []), self]
+
+
+def ensure(node: Node, root: Path, stores: Callable[[str], "Store"], report: Callable[["Progress"], None]) -> "Outcome":
+    """The outcome of a stage: read back where its folder is done, else trained, its parents first.
+
+    Args:
+        node: the stage.
+        root: folder of all runs.
+        stores: opens a token store by name.
+        report: hears of progress.
+
+    Raises:
+        Occupied: another process is training this stage.
+        WrongUse: the folder is not one of ours, or was altered.
+    """
+    folder = folder_of(node, root)
+    if (found := finished(node, root)) is not None:
+        return found
+    if node.parent is not None:
+        ensure(node.parent, root, stores, report)
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        if (found := finished(node, root)) is not None:  # somebody else was quicker
+            return found
+        inspect(folder, root)
+        _specify(node, folder)
+        outcome = _train(node, folder, root, stores, report)
+        checkpoints.write_json(folder / "ledger.json", asdict(ledger(node.plan, outcome.steps)))
+        _seal(node, folder)
+    return outcome
+
+
+def _train(
+    node: Node, folder: Path, root: Path, stores: Callable[[str], "Store"], report: Callable[["Progress"], None]
+) -> "Outcome":
+    from lm_experiments import models
+    from lm_experiments.evaluation import EvalSet
+    from lm_experiments.training import train
+
+    opened = {name: stores(name) for name, _ in node.data}
+    for name, fingerprint in node.data:
+        if opened[name].fingerprint != fingerprint:
+            raise WrongUse(
+                f"The token store {name} is not the one that this stage was planned with ({opened[name].fingerprint}, not {fingerprint}). "
+                "Run the study again; it plans with the stores as they are."
+            )
+    length = node.plan.length
+    sets = {}
+    for name, windows in [*node.measured, *([node.stop_on] if node.stop_on else [])]:
+        held_windows = opened[name].windows(length)
+        sets[name] = EvalSet(store=opened[name], windows=min(windows or held_windows, held_windows), length=length)
+    if node.parent is None:
+        assert node.model is not None
+        model = models.build(node.model, node.settings.seed)
+    else:
+        model = checkpoints.load_model(folder_of(node.parent, root))
+    stop_on = node.stop_on[0] if node.stop_on else None
+    return train(model, node.plan.open(opened), node.settings, sets, folder, stop_on=stop_on, report=report)
+
+
+def folder_of(node: Node, root: Path) -> Path:
+    """Where a stage is kept."""
+    return root / node.hash
+
+
+def finished(node: Node, root: Path) -> "Outcome | None":
+    """The outcome of a stage whose folder is complete and unaltered; None where it is not done.
+
+    Raises:
+        WrongUse: `done` is there, and the folder is not what it vouches for.
+    """
+    from lm_experiments.training import Outcome
+
+    folder = folder_of(node, root)
+    if not folder.exists() and not folder.is_symlink():
+        return None
+    inspect(folder, root)
+    if not (folder / "done").exists():
+        return None
+    try:
+        vouched = checkpoints.read_json(folder / "done")
+        if vouched["hash"] != node.hash or set(vouched["files"]) != set(KEPT):
+            raise ValueError("it belongs to another stage")
+        for name in KEPT:
+            if paths.sha256(folder / name) != vouched["files"][name]:
+                raise ValueError(f"{name} was altered")
+        return Outcome(**checkpoints.read_json(folder / "outcome.json"))
+    except (checkpoints.Damaged, OSError, ValueError, KeyError, TypeError) as error:
+        raise WrongUse(
+            f"The finished stage {folder} is damaged ({error}). Remove that folder and run the same command again."
+        ) from error
+
+
+def inspect(folder: Path, root: Path) -> None:
+    """Refuse a folder that leads elsewhere: outside `root`, or through symbolic links, devices and the like. Raises `WrongUse`."""
+
+    def refuse(what: str) -> None:
+        raise WrongUse(f"The run folder {folder} is refused: {what}. Remove it, or choose another --runs.")
+
+    if folder.resolve().parent != root.resolve() or folder.is_symlink():
+        refuse("it leads outside the folder of runs")
+    if not folder.is_dir():
+        refuse("it is no folder")
+    for count, path in enumerate(folder.rglob("*")):
+        try:
+            kind = path.lstat().st_mode
+        except FileNotFoundError:  # another process is at work here; it will be found to hold the folder
+            continue
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            refuse(f"{path.relative_to(folder)} is neither a file nor a folder")
+        if path.suffix == ".json" and path.stat().st_size > checkpoints.LARGEST_JSON:
+            refuse(f"{path.relative_to(folder)} is larger than {checkpoints.LARGEST_JSON:,} bytes")
+        if count > LONGEST_FOLDER:
+            refuse(f"it holds more than {LONGEST_FOLDER:,} files")
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The only process that writes into the folder. Raises `Occupied` with the pid and host of the one that does."""
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+    owner = folder / "owner.json"
+    try:
+        lock.acquire()
+    except Timeout as error:
+        told: Mapping[str, Any] = {}
+        with contextlib.suppress(checkpoints.Damaged):
+            told = checkpoints.read_json(owner)
+        raise Occupied(
+            f"The stage {folder} is being trained by process {told.get('pid', 'unknown')} on {told.get('host', 'an unknown host')}. "
+            "Wait for it, or stop it, and run the same command again"
+        ) from error
+    try:
+        checkpoints.write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _specify(node: Node, folder: Path) -> None:
+    """Write spec.json, or compare the folder's with what is asked for."""
+    science = {
+        "format": FORMAT, "kind": node.kind, "parent": node.parent.hash if node.parent else None,
+        "model": canonical(node.model), "plan": canonical(node.plan), "settings": canonical(node.settings),
+        "measured": canonical(node.measured), "stop_on": canonical(node.stop_on), "data": canonical(node.data),
+    }  # fmt: skip
+    path = folder / "spec.json"
+    if path.exists():
+        try:
+            same = checkpoints.read_json(path)["science"] == json.loads(json.dumps(science))
+        except (checkpoints.Damaged, KeyError):
+            same = False
+        if not same:
+            raise WrongUse(f"{path} describes another stage. Remove {folder} and run the same command again.")
+        return
+    checkpoints.write_json(path, {"hash": node.hash, "science": science, "code_version": results.code_version()})
+
+
+def _seal(node: Node, folder: Path) -> None:
+    checkpoints.write_json(
+        folder / "done", {"hash": node.hash, "files": {name: paths.sha256(folder / name) for name in KEPT}}
+    )

@@ -1,0 +1,312 @@
+"""One stage of training, from a model and its batches to a folder: the whole loop, in one file.
+
+    for step:   learning rate -> micro-batches forward and backward -> clip -> AdamW
+                every log_every steps a line of metrics.jsonl;  every eval_every the stopping loss;  now and then a checkpoint
+
+What a step does depends on (weights, moments, step) alone: the order of the data and the learning rate are functions of the
+step, and dropout is seeded by it. A checkpoint is therefore weights, moments and a few numbers, and going on from one gives,
+on a CPU, the bits of a run that was never interrupted, whenever it was killed. Settings of the paper: spec of arXiv 2605.12705,
+App. B (AdamW with betas 0.9, 0.95, clipping at 1.0, bf16 mixed). One process, DDP and FSDP run the same lines through accelerate.
+"""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from lm_experiments import checkpoints, processes, resuming
+from lm_experiments.dropout import installed
+from lm_experiments.evaluation import EvalSet, measure
+from lm_experiments.kernels import fast
+from lm_experiments.resuming import State
+from lm_experiments.schedules import learning_rate, warn_if_rising
+from lm_experiments.stage_settings import Outcome, Progress, StageSettings
+from theory.arrays import Int
+from theory.settings import WrongUse
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+__all__ = ["Batches", "Diverged", "Outcome", "Progress", "StageSettings", "train"]
+
+
+class Batches(Protocol):
+    """Where the data comes from: a pure function of the step."""
+
+    steps: int
+
+    def batch(self, step: int) -> Int[np.ndarray, "batch positions"]:
+        """The windows of a step, over all processes."""
+
+
+class Diverged(WrongUse):
+    """The loss or its gradient is not finite, or the loss exploded: says what was tried and the last good step."""
+
+
+def train(
+    model: "LlamaForCausalLM",
+    batches: Batches,
+    settings: StageSettings,
+    evaluation: Mapping[str, EvalSet],
+    folder: Path,
+    *,
+    stop_on: str | None,
+    report: Callable[[Progress], None],
+) -> Outcome:
+    """Train one stage in `folder`, or go on with it, and leave the finished model there and in `model`.
+
+    Args:
+        model: what the stage starts from; changed in place. An interrupted stage must be given the same one again.
+        batches: the data.
+        settings: the stage.
+        evaluation: sets measured at the end, on the weights that the stage ends with.
+        folder: of this stage alone.
+        stop_on: the set whose loss is watched every `eval_every` steps: the best weights are restored, and `patience` may stop.
+        report: called about every `log_every` steps.
+
+    Raises:
+        Diverged: not finite, or exploded.
+        WrongUse: settings and data do not fit, or the folder holds what training cannot have written.
+        OSError: the disk is full; the last checkpoint is intact.
+    """
+    refuse_misfits(model, batches, settings, evaluation, stop_on)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        installed(model, settings.dropout),
+        fast(model),
+        torch.random.fork_rng(devices=[]),
+        contextlib.closing(processes.Spread(model, settings, folder)) as spread,
+    ):
+        if (outcome := resuming.finished(folder, spread)) is None:
+            state = resuming.resume(folder, spread, settings)
+            outcome = _Stage(spread, state, batches, settings, evaluation, folder, stop_on, report).run()
+        return outcome
+
+
+def refuse_misfits(
+    model: "LlamaForCausalLM",
+    batches: Batches,
+    settings: StageSettings,
+    evaluation: Mapping[str, EvalSet],
+    stop_on: str | None,
+) -> None:
+    """Raise `WrongUse` where model, data and settings do not fit; warn where the cosine rises."""
+    if settings.length > model.config.max_position_embeddings:
+        raise WrongUse(
+            f"length = {settings.length} exceeds the model's context of {model.config.max_position_embeddings}. Choose a shorter one."
+        )
+    if batches.steps < settings.max_steps:
+        raise WrongUse(
+            f"max_steps = {settings.max_steps}, but the data plan has {batches.steps} steps. Choose at most that."
+        )
+    if stop_on is not None and (stop_on not in evaluation or not settings.eval_every):
+        raise WrongUse(
+            f"stop_on = {stop_on} is not evaluated. Give an evaluation set of that name, and eval_every > 0."
+        )
+    if settings.patience and stop_on is None:
+        raise WrongUse(f"patience = {settings.patience} needs a loss to watch. Name an evaluation set in stop_on.")
+    warn_if_rising(settings.lr, settings.min_lr)
+
+
+class _Stage:
+    """The running stage: model and optimiser as accelerate prepared them, and the state."""
+
+    def __init__(
+        self,
+        spread: processes.Spread,
+        state: State,
+        batches: Batches,
+        settings: StageSettings,
+        evaluation: Mapping[str, EvalSet],
+        folder: Path,
+        stop_on: str | None,
+        report: Callable[[Progress], None],
+    ) -> None:
+        self.spread, self.state, self.batches, self.settings = spread, state, batches, settings
+        self.evaluation, self.folder, self.stop_on, self.report = evaluation, folder, stop_on, report
+        self.pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # not yet looked at, so that a GPU need not wait
+
+    def run(self) -> Outcome:
+        """The loop."""
+        settings, state = self.settings, self.state
+        self.began = self.saved = self.told = time.perf_counter()
+        stopped = False
+        with (self.folder / "metrics.jsonl").open("ab") as self.metrics:
+            while state.step < settings.max_steps and not stopped:
+                rate = self._step(state.step)
+                state.step += 1
+                last = state.step == settings.max_steps
+                watch = self.stop_on is not None and (last or state.step % settings.eval_every == 0)
+                if watch or last or state.step % settings.log_every == 0:
+                    losses = self._watch() if watch else {}
+                    stopped = bool(settings.patience) and state.worse >= settings.patience
+                    self._log(rate, losses)
+                if not (last or stopped) and self._checkpoint_due():
+                    self._checkpoint()
+            return self._finish(stopped)
+
+    def _step(self, step: int) -> float:
+        """One optimiser step; returns its learning rate."""
+        settings, spread = self.settings, self.spread
+        rate = learning_rate(
+            step,
+            peak=settings.lr,
+            minimum=settings.min_lr,
+            warmup_steps=settings.warmup_steps,
+            max_steps=settings.max_steps,
+        )
+        for group in spread.optimizer.param_groups:
+            group["lr"] = rate
+        if settings.dropout.active:
+            torch.manual_seed(hash((settings.seed, step, spread.rank)) % (1 << 63))
+        pieces = spread.share(self._windows(step))
+        total = torch.zeros((), device=spread.device)
+        for i, piece in enumerate(pieces):
+            weight = len(piece) / sum(map(len, pieces))
+            with spread.accumulating(i + 1 < len(pieces)):
+                loss = spread.module(piece) * weight if weight < 1 else spread.module(piece)
+                loss.backward()
+            total += loss.detach()
+        norm = spread.clip(settings.clip or math.inf)
+        spread.optimizer.step()
+        spread.optimizer.zero_grad()
+        self.pending.append((total, norm))
+        return rate
+
+    def _windows(self, step: int) -> torch.Tensor:
+        found = torch.from_numpy(self.batches.batch(step))
+        if found.shape != (self.settings.batch, self.settings.length + 1):
+            raise WrongUse(
+                f"batch = {self.settings.batch} and length = {self.settings.length} do not describe the data, whose step {step} "
+                f"has {found.shape[0]} windows of {found.shape[1] - 1} tokens. Take them from the data plan."
+            )
+        return found
+
+    def _settle(self) -> None:
+        """Bring the losses of the last steps to the host and judge them. Raises `Diverged`."""
+        state, settings = self.state, self.settings
+        if self.pending:
+            found = self.spread.mean(torch.stack([torch.stack([loss, norm.float()]) for loss, norm in self.pending]))
+            first = state.step - len(self.pending)
+            self.pending.clear()
+            for i, (loss, norm) in enumerate(found.tolist()):
+                if first + i == 0:
+                    state.ceiling = max(loss, math.log(self.spread.model.config.vocab_size)) + settings.explode
+                if not (math.isfinite(loss) and math.isfinite(norm) and loss <= state.ceiling):
+                    raise self._diverged(first + i, loss, norm)
+                state.pending.append([loss, norm])
+
+    def _diverged(self, step: int, loss: float, norm: float) -> Diverged:
+        settings = self.settings
+        kept = list(checkpoints.numbered(self.folder, "checkpoint"))
+        return Diverged(
+            f"Training diverged at step {step + 1} of {settings.max_steps}: loss {loss:.4g} (limit {self.state.ceiling:.4g}), "
+            f"gradient norm {norm:.4g}. Tried: lr = {settings.lr:g} (min_lr {settings.min_lr:g}, {settings.warmup_steps} warm-up steps), "
+            f"clip = {settings.clip:g}, precision {settings.precision}. Last good step: {step}; last checkpoint: "
+            f"{f'step {kept[-1]}' if kept else 'none'}, kept in {self.folder}. Lower lr or warm up for longer."
+        )
+
+    def _watch(self) -> dict[str, float]:
+        """Measure the stopping loss, and keep the weights where it is the best so far. Raises `Diverged`."""
+        state, watched = self.state, str(self.stop_on)
+        self._settle()
+        found = measure(
+            self.spread.module,
+            {watched: self.evaluation[watched]},
+            self.settings.eval_batch,
+            self.spread.accelerator,
+        )
+        if not math.isfinite(found[watched]):
+            raise self._diverged(state.step - 1, found[watched], math.nan)
+        if state.best_loss is None or found[watched] < state.best_loss:
+            state.best_loss, state.best_step, state.worse = found[watched], state.step, 0
+            held = self.spread.weights()
+            self.spread.alone(lambda: checkpoints.save_best(self.folder, state.step, held))
+        else:
+            state.worse += 1
+        return found
+
+    def _log(self, rate: float, losses: Mapping[str, float]) -> None:
+        """One line of metrics, one report."""
+        self._settle()
+        state, settings = self.state, self.settings
+        steps, tokens = len(state.pending), settings.batch * settings.length
+        loss, norm = (math.fsum(column) / steps for column in zip(*state.pending, strict=True))
+        state.pending.clear()
+        line = {"step": state.step, "tokens": state.step * tokens, "loss": loss, "lr": rate, "grad_norm": norm}
+        line |= {f"eval/{name}": value for name, value in losses.items()}
+        text = (json.dumps(line) + "\n").encode()
+        if self.spread.main:
+            self.metrics.write(text)
+            self.metrics.flush()
+        state.metrics += len(text)
+        now = time.perf_counter()
+        speed = steps * tokens / (now - self.told)
+        self.told = now
+        self.spread.track({**line, "tokens_per_second": speed}, state.step)
+        eta = (settings.max_steps - state.step) * tokens / speed
+        self.report(
+            Progress(
+                step=state.step,
+                steps=settings.max_steps,
+                loss=loss,
+                tokens_per_second=speed,
+                eta_seconds=eta,
+                evaluation=dict(losses),
+            )
+        )
+
+    def _checkpoint_due(self) -> bool:
+        settings, step = self.settings, self.state.step
+        if settings.checkpoint_steps:
+            return step % settings.checkpoint_steps == 0
+        if self.spread.count > 1 and step % settings.log_every:
+            return False
+        return self.spread.agreed(time.perf_counter() - self.saved >= settings.checkpoint_seconds)
+
+    def _checkpoint(self) -> None:
+        self._settle()
+        now = time.perf_counter()
+        self.state.seconds += now - self.began
+        self.began = now
+        held = {"model": self.spread.weights(), "optimizer": self.spread.moments()}
+        self.spread.alone(lambda: checkpoints.save(self.folder, self.state.step, held, asdict(self.state)))
+        self.saved = time.perf_counter()
+
+    def _finish(self, stopped: bool) -> Outcome:
+        """Restore the best weights, measure them, and leave the finished model."""
+        state, settings, spread = self.state, self.settings, self.spread
+        best = state.best_step or state.step
+        if best != state.step:
+            try:
+                spread.restore(checkpoints.read_best(self.folder, best, spread.weights()))
+            except checkpoints.Damaged as error:
+                raise checkpoints.refuse(self.folder / f"best-{best}", str(error)) from error
+        losses = measure(spread.module, self.evaluation, settings.eval_batch, spread.accelerator)
+        if not all(map(math.isfinite, losses.values())):
+            raise self._diverged(state.step - 1, math.nan, math.nan)
+        state.seconds += time.perf_counter() - self.began
+        outcome = Outcome(
+            steps=state.step,
+            tokens=state.step * settings.batch * settings.length,
+            best_step=best,
+            stopped_early=stopped,
+            losses=losses,
+            seconds=state.seconds,
+        )
+        held = spread.weights()
+
+        def leave() -> None:
+            checkpoints.save_model(self.folder, self.spread.model, held)
+            checkpoints.write_json(self.folder / "outcome.json", asdict(outcome))
+            checkpoints.clear(self.folder)
+
+        spread.alone(leave)
+        return outcome

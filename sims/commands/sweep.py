@@ -1,0 +1,233 @@
+"""`python -m sims sweep` and `python -m sims run`: any product of settings to a results table, and one run from inside.
+
+A sweep is cut into chunks of consecutive runs. A finished chunk is kept beside the table until that is complete, so a sweep
+of any size needs the memory of a chunk, and an interrupted one goes on where it was. The table is the same whatever the
+number of threads, and however often it was interrupted.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+import numpy as np
+from tyro.conf import Positional, arg
+
+from sims.run import Simulation, complete, simulate, why_diverged
+from sims.setup import SETUP_FIELDS, Setup, bounds
+from sims.study import Case, product, rows_of
+from sims.trajectories import moments
+from theory import results
+from theory.console import Command, Json, Output, seconds_since
+from theory.grid import Axis, parse_axis
+from theory.losses import LOSSES, Losses
+from theory.settings import WrongUse, config_hash, setting
+
+CHUNK = 4096
+"""Runs a chunk, and rows a parquet row group: about a second of work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Command):
+    """Simulate the whole product of some axes and write the results table.
+
+    An axis is NAME=START:STOP:COUNT (linear), NAME=START:STOP:COUNT:log or NAME=V1,V2,...; a single value, NAME=V, fixes a
+    setting. NAME is anything that may differ from run to run: alpha, t_pre, t_post, t_ft, replay, decay_post, sigma_post, beta,
+    init_scale, rotation, label_noise, dropout, seed, ... (a wrong name lists them all). What all runs share are the options below.
+
+    python -m sims sweep alpha=0:0.4:9 t_ft=0.1:10:7:log seed=0:19:20 --init random --width 24 --out out/sweep.parquet
+
+    Interrupt it as you like: the same command goes on where it was.
+    """
+
+    axes: Positional[tuple[str, ...]]
+    """Axes, slowest first."""
+    setup: Annotated[Setup, arg(name="")] = field(default_factory=Setup)
+    out: Path = Path("out/sims/sweep.parquet")
+    """Where the table goes."""
+    workers: int | None = setting(None, low=1, science=False)
+    """Threads; default one a core. Results do not depend on it."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Simulate, write, report runs, seconds, what diverged, and the path."""
+        if self.workers is not None and self.workers < 1:
+            raise WrongUse(f"workers = {self.workers}: use at least one thread.")
+        if self.setup.record:
+            raise WrongUse("record belongs to `python -m sims run`, which looks at one run from inside. Leave it out.")
+        if not self.axes:
+            raise WrongUse("A sweep needs at least one axis, e.g. alpha=0:0.4:9.")
+        axes = checked_axes(self.axes, self.setup)
+        start, size = perf_counter(), int(np.prod([len(axis.values) for axis in axes]))
+        parts = results.target(self.out).with_name(f".{self.out.name}.parts")
+        with out.progress("sweep", size, "runs") as step:
+            chunks = list(simulated(axes, self.setup, parts, self.workers, step))
+        done = assemble(axes, self.setup, chunks, self.out)
+        shutil.rmtree(parts)
+        seconds = seconds_since(start)
+        out.show(f"{size:,} runs in {seconds:.1f} s: {size / seconds:,.0f} runs/s.")
+        if done.left_out:
+            out.show(f"left out: {done.left_out}")
+        out.show(f"Wrote {self.out} ({done.rows:,} rows, {self.out.stat().st_size / 1e6:.1f} MB).")
+        return {"runs": size, "rows": done.rows, "seconds": seconds, "out": self.out, "diverged": done.left_out}
+
+
+def checked_axes(texts: Sequence[str], setup: Setup) -> list[Axis]:
+    """Axes from their texts, each a setting of such a run with admissible values. Raises `WrongUse`."""
+    axes = [parse_axis(text) for text in texts]
+    names = [axis.name for axis in axes]
+    known = bounds(setup.problem)
+    for axis in axes:
+        if names.count(axis.name) > 1:
+            raise WrongUse(f"Axis {axis.name} is given twice. Give each setting once, with all its values.")
+        if axis.name in SETUP_FIELDS:
+            option = axis.name.replace("_", "-")
+            raise WrongUse(
+                f"{axis.name} is the same for all runs: write it as the option --{option}, and sweep once a value."
+            )
+        axis.check(known, setup.problem)
+        if axis.name == "seed" and np.any(axis.values != np.round(axis.values)):
+            raise WrongUse("Axis seed counts something: use whole numbers, e.g. seed=0:19:20.")
+    complete(setup, product(**{axis.name: (axis.values.min(), axis.values.max()) for axis in axes}))
+    return axes
+
+
+def coordinates(axes: Sequence[Axis], first: int, last: int) -> dict[str, Any]:
+    """The settings of the runs first, ..., last - 1 of the product."""
+    where = np.unravel_index(np.arange(first, last), [len(axis.values) for axis in axes]) if axes else ()
+    return {axis.name: axis.values[index] for axis, index in zip(axes, where, strict=True)}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive runs that are done, and where their losses are."""
+
+    first: int
+    last: int
+    path: Path
+
+
+def simulated(
+    axes: Sequence[Axis], setup: Setup, parts: Path, workers: int | None, progress: Callable[[int], None]
+) -> Iterator[Chunk]:
+    """Every chunk in order, simulated or found finished in the folder of parts."""
+    size = int(np.prod([len(axis.values) for axis in axes]))
+    name = config_hash(setup, [(axis.name, axis.values) for axis in axes], results.code_version())
+    for first in range(0, size, CHUNK):
+        last = min(first + CHUNK, size)
+        path = parts / f"{name}.{first}.npz"
+        if path.exists():
+            progress(last - first)
+        else:
+            made = simulate(setup, coordinates(axes, first, last), workers=workers, progress=progress)
+            reason = "" if made.converged.all() else why_diverged(made, setup)
+            target = results.target(path)
+            partial = target.with_suffix(".partial")
+            with partial.open("wb") as file:
+                np.savez(file, losses=np.array(made.losses), converged=made.converged, reason=np.array(reason))
+            partial.replace(target)
+        yield Chunk(first, last, path)
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A finished table."""
+
+    rows: int
+    left_out: str | None
+    """One paragraph about runs that did not converge."""
+
+
+def assemble(axes: Sequence[Axis], setup: Setup, chunks: Sequence[Chunk], out: Path) -> Assembled:
+    """Put the chunks into one table, chunk by chunk. Raises `WrongUse` where no run converged."""
+    reasons, bad, extra = [], 0, None
+    size = chunks[-1].last
+    for chunk in chunks:
+        with np.load(chunk.path) as kept:
+            bad += int((~kept["converged"]).sum())
+            reasons += [str(kept["reason"])] if kept["reason"] else []
+    left_out = f"{bad:,} of {size:,} runs did not converge; the first: {reasons[0]}" if bad else None
+    if bad == size:
+        raise WrongUse(f"There is nothing to write: {left_out}")
+    case = Case(model_name(setup), setup, coordinates(axes, 0, 1))
+    with np.load(chunks[0].path) as kept:
+        sample = _columns(case, kept["losses"][..., :1], np.ones(1, dtype=bool))
+    extra = {name: "text" if isinstance(value, str) else "real" for name, value in sample.items() if "." in name}
+    with results.open_writer(out, extra) as writer:
+        for chunk in chunks:
+            with np.load(chunk.path) as kept:
+                here = case._replace(values=coordinates(axes, chunk.first, chunk.last))
+                if kept["converged"].any():
+                    writer.write(_columns(here, kept["losses"], kept["converged"]))
+    return Assembled(writer.rows, left_out)
+
+
+def _columns(case: Case, losses: Any, converged: Any) -> dict[str, Any]:
+    none = np.empty((3, 0))
+    made = rows_of(case, "sweep", Simulation(Losses(*losses), converged, none, none, None), 0.0)
+    return made | {"wall_seconds": None}  # the only thing that would differ from one sweep to the next
+
+
+def model_name(setup: Setup) -> str:
+    """The name under which the results table knows such networks."""
+    if setup.activation != "linear":
+        return setup.activation
+    if setup.problem == "pathways":
+        return "rp" if setup.units == "separate" else "rp-shared"
+    return "plain" if setup.depth == 2 else "deep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Command):
+    """Simulate one run and show it from inside: strengths, alignment, losses and gradient all through the three stages.
+
+    Settings are NAME=VALUE as in a sweep; --record is the number of points a stage; --json gives everything in full precision.
+
+    python -m sims run alpha=0.2 t_ft=2 rotation=0.3 --init random --width 24 --record 12
+    """
+
+    settings: Positional[tuple[str, ...]] = ()
+    """Settings of the run, NAME=VALUE."""
+    setup: Annotated[Setup, arg(name="")] = field(default_factory=lambda: Setup(record=8))
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Simulate, print the trajectory and the four losses, return both."""
+        axes = checked_axes(self.settings, self.setup)
+        if several := [axis.name for axis in axes if len(axis.values) > 1]:
+            raise WrongUse(
+                f"{several[0]} has several values, but this is one run. Use `python -m sims sweep` for many."
+            )
+        setup, record = self.setup, self.setup.record
+        if record and len(setup.observe) == 1:
+            setup = replace(setup, observe=tuple((np.arange(record) + 1) / record))
+        values = {axis.name: float(axis.values[0]) for axis in axes}
+        made = simulate(setup, values)
+        if not made.converged:
+            raise WrongUse(f"The run did not converge: {why_diverged(made, setup)}")
+        settings = complete(setup, values)
+        losses = {name: float(np.ravel(loss)[-1]) for name, loss in zip(LOSSES, made.losses, strict=True)}
+        points = trajectory(made, setup, [settings[name] for name in ("t_pre", "t_post", "t_ft")])
+        if points:
+            heads = ["stage", "time", *(name for name in points[0] if name not in ("stage", "time", "strengths"))]
+            strengths = [f"a{i + 1}" for i in range(len(points[0]["strengths"]))]
+            numbers = [[*(point[name] for name in heads[1:]), *point["strengths"]] for point in points]
+            rows = [[point["stage"], *(f"{n:.4g}" for n in row)] for point, row in zip(points, numbers, strict=True)]
+            out.table("Trajectory", [*heads, *strengths], rows)
+        out.table("Losses", list(LOSSES), [list(losses.values())])
+        return {"settings": settings, "setup": setup, "losses": losses, "trajectory": points}
+
+
+def trajectory(made: Simulation, setup: Setup, durations: Sequence[float]) -> list[dict[str, Any]]:
+    """The recorded points of one run."""
+    seen = made.trajectory
+    if seen is None:
+        return []
+    return [
+        {"stage": stage, "time": time, "on_pre": float(seen.losses[i, 0]), "on_post": float(seen.losses[i, 1]),
+         "on_ft": float(seen.losses[i, 2]), "alignment": float(seen.alignment[i]),
+         "post_only_energy": float(seen.post_only_energy[i]), "strengths": seen.strengths[i].tolist()}
+        for i, (stage, time) in enumerate(moments(setup, durations))
+    ]  # fmt: skip

@@ -1,0 +1,198 @@
+"""Depth: when the specialised modes are learned, how sharply, and whether the exposure law and the order theorem survive (P14, P1).
+
+onset     the specialised strength against exposure alpha t_pre, without a stage 2: aligned from several initial strengths, and random
+law       the same exposure shared out between stages 1 and 2, aligned and random
+decay     the same with equal weight decay in both stages, from a strength at which theory finds an interior optimum at depth 3
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sims.setup import Setup
+from sims.studies.gains import LAWFUL, SEEDS, best_shift, refutes_law
+from sims.study import Case, Study, by_seed, product
+from sims.verdict import Verdict, verdict
+from theory.arrays import Array
+from theory.modes import evolve
+from theory.results import column
+from theory.seeds import Interval, interval
+
+DEPTHS = (2, 3, 4)
+BETA = 0.9
+MIXED = 0.5
+STRENGTHS = (1e-2, 1e-3, 1e-4)
+"""Initial strengths of aligned starts."""
+ALIGNED = Setup(n=4, width=4, record=1, steps=(2000, 50, 50))
+RANDOM = Setup(n=4, width=8, record=1, steps=(1000, 50, 50), init="random")
+RANDOM_SIZE = 1e-3
+"""Entries of the product of random layers, about."""
+EXPOSURES = np.geomspace(0.4, 50.0, 24)
+"""Of random starts."""
+FINE_EXPOSURES = np.geomspace(0.5, 60.0, 97)
+"""Of aligned starts, the same at every depth: an exposure read off outside would be the same for all initial strengths."""
+SHARES = np.linspace(0.0, 1.0, 6)
+LAW_STRENGTH = 1e-2
+PRE_TIME = 20.0
+DECAY: dict[str, Any] = {"decay_pre": 0.02, "decay_post": 0.02, "init_scale": 0.05**0.5, "beta": 1.0, "t_ft": 0.0}
+DECAY_TIMES = (2.0, 1.5)
+"""D_pre and D_post flow time of `theory.proofs.deep_decay`."""
+EXPONENT = 0.05
+"""The exponent of the escape time counts as found if it is within this of -(1 - 2/L) ..."""
+SMALLEST = STRENGTHS[-2:]
+"""... between these strengths, because it holds for small ones."""
+
+
+def half_exposure(depth: int, strength: float) -> float:
+    """The exposure after which an aligned mode is half learned, from the closed form."""
+    grid = np.geomspace(0.1, 1e3, 20_001)
+    learned = evolve(strength, variance=1.0, sigma=BETA, time=grid, depth=depth)
+    return float(np.interp(BETA / 2, learned, grid))
+
+
+def _setup(base: Setup, depth: int, steps: tuple[int, int, int] | None = None) -> Setup:
+    return replace(base, depth=depth, steps=steps or base.steps)
+
+
+def _random_scale(depth: int) -> float:
+    return float(RANDOM_SIZE ** (1 / depth) / RANDOM.width ** ((depth - 1) / (2 * depth)))
+
+
+def _onset_cases(depth: int) -> list[Case]:
+    grid = product(start=STRENGTHS, where=FINE_EXPOSURES)
+    start, where = grid["start"], grid["where"]
+    shared = {"alpha": MIXED, "t_post": 0.0, "t_ft": 0.0, "sigma_inv": 1.5, "beta": BETA}
+    aligned = shared | {"t_pre": where / MIXED, "init_scale": np.sqrt(start), "seed": np.zeros(len(where))}
+    closed = evolve(start, variance=1.0, sigma=BETA, time=where, depth=depth)
+    runs = product(t_pre=EXPOSURES / MIXED, seed=np.arange(SEEDS))
+    drawn = shared | runs | {"init_scale": _random_scale(depth)}
+    return [
+        Case("plain", _setup(ALIGNED, depth), aligned, {"sims.part": "onset", "sims.exposure": where, "sims.closed": closed}),
+        Case("plain", _setup(RANDOM, depth), drawn,
+             {"sims.part": "onset", "sims.exposure": runs["t_pre"] * MIXED}),
+    ]  # fmt: skip
+
+
+def _shared_out(pre: float, budget: Any, share: Any) -> dict[str, Any]:
+    """Stage settings where a share of the D_post budget is added to stage 1."""
+    total = pre + share * budget
+    return {"alpha": share * budget / total, "t_pre": total, "t_post": (1 - share) * budget}
+
+
+def _law_cases(depth: int) -> list[Case]:
+    steps = (1500, 600, 100)
+    exposure = half_exposure(depth, LAW_STRENGTH)
+    aligned = _shared_out(PRE_TIME, exposure, SHARES) | {"init_scale": LAW_STRENGTH**0.5, "seed": np.zeros(len(SHARES))}
+    runs = product(share=SHARES, seed=np.arange(SEEDS))
+    share = runs.pop("share")
+    median = {2: 1.9, 3: 6.5, 4: 12.0}[depth]  # about half learned, at the median seed of the onset part
+    drawn = _shared_out(PRE_TIME, median, share) | runs | {"init_scale": _random_scale(depth)}
+    fixed = {"sigma_inv": 1.5, "beta": BETA, "t_ft": 1.0}
+    return [
+        Case("plain", _setup(ALIGNED, depth, steps), aligned | fixed, {"sims.part": "law", "sims.share": SHARES}),
+        Case("plain", _setup(RANDOM, depth, steps), drawn | fixed, {"sims.part": "law", "sims.share": share}),
+    ]
+
+
+def _decay_case(depth: int) -> Case:
+    shares = np.linspace(0.0, 1.0, 11)
+    values = _shared_out(*DECAY_TIMES, shares) | DECAY | {"seed": np.zeros(len(shares))}
+    return Case("plain", _setup(ALIGNED, depth, (2000, 1500, 50)), values, {"sims.part": "decay", "sims.share": shares})
+
+
+def cases() -> list[Case]:
+    """Onset, exposure law and weight decay, at every depth."""
+    return [case for depth in DEPTHS for case in (*_onset_cases(depth), *_law_cases(depth), _decay_case(depth))]
+
+
+def _chosen(table: Any, part: str, depth: int, init: str = "aligned") -> Any:
+    return (
+        (column(table, "sims.part") == part)
+        & (column(table, "sims.depth") == depth)
+        & (column(table, "sims.init") == init)
+    )
+
+
+def crossing(exposures: Array, strengths: Array, share: float) -> Array:
+    """The exposure from which on every seed's strength has reached a share of beta; a grid end where that lies outside.
+
+    From which on, because in deep random networks small modes rise and fall while the large ones settle.
+
+    Args:
+        exposures: rising.
+        strengths: shape (seeds, exposures).
+        share: of beta.
+    """
+    below = strengths < share * BETA
+    last = strengths.shape[1] - 1 - below[:, ::-1].argmax(1)  # the last exposure that leaves less than the share
+    last = np.clip(np.where(below.any(1), last, 0), 0, strengths.shape[1] - 2)
+    seeds = np.arange(len(strengths))
+    before, after = strengths[seeds, last], strengths[seeds, last + 1]
+    weight = np.clip((share * BETA - before) / np.where(after > before, after - before, np.inf), 0.0, 1.0)
+    return exposures[last] * (exposures[last + 1] / exposures[last]) ** weight
+
+
+def onset(table: Any, depth: int, init: str, strength: float | None = None) -> tuple[Any, Any]:
+    """Exposures, and the specialised strength of every seed after each: shape (seeds, exposures)."""
+    keep = _chosen(table, "onset", depth, init)
+    if strength is not None:
+        keep &= np.isclose(column(table, "problem.init_scale") ** 2, strength)
+    return by_seed(table, keep, "sims.exposure", "sims.specialised")
+
+
+def width_of_onset(table: Any, depth: int, init: str, strength: float | None = None) -> Any:
+    """Exposure from a tenth to nine tenths learned, over the exposure to half learned; one number a seed."""
+    points, learned = onset(table, depth, init, strength)
+    low, half, high = (crossing(points, learned, share) for share in (0.1, 0.5, 0.9))
+    return (high - low) / half
+
+
+def escape_exponent(table: Any, depth: int) -> float:
+    """`d ln(exposure to half learned) / d ln(initial strength)` between the two smallest strengths."""
+    times = [crossing(*onset(table, depth, "aligned", a0), 0.5)[0] for a0 in SMALLEST]
+    return float(np.log(times[1] / times[0]) / np.log(SMALLEST[1] / SMALLEST[0]))
+
+
+def decayed(table: Any, depth: int) -> tuple[Any, Any]:
+    """Shares of exposure in stage 1, and the specialised strength after stage 2 with weight decay."""
+    points, learned = by_seed(table, _chosen(table, "decay", depth), "sims.share", "sims.specialised_im")
+    return points, learned[0]
+
+
+def judge(table: Any) -> list[Verdict]:
+    """P14: escape time, sharpness, exposure law; P1 and P3: weight decay."""
+    made = []
+    for depth in DEPTHS[1:]:
+        expected = -(1 - 2 / depth)
+        found = escape_exponent(table, depth)
+        made.append(verdict("P14", f"depth {depth}", abs(found - expected) <= EXPONENT,
+                            f"exponent of the escape time in a0 (predicted {expected:.3g})", found,
+                            f"within {EXPONENT:g}"))  # fmt: skip
+    shallow = width_of_onset(table, 2, "random")
+    for depth in DEPTHS[1:]:
+        ratio = interval(
+            lambda sample: sample[..., 0].mean(1) / sample[..., 1].mean(1),
+            np.stack([width_of_onset(table, depth, "random"), shallow], axis=-1),
+        )
+        made.append(verdict("P14", f"depth {depth}", (ratio.high or ratio.value) < 1,
+                            "width of the onset over its exposure, relative to depth 2, random start", ratio,
+                            "interval below 1"))  # fmt: skip
+    for depth in DEPTHS:
+        for init in ("aligned", "random"):
+            shares, losses = by_seed(table, _chosen(table, "law", depth, init), "sims.share", "loss_ret")
+            share, fall = best_shift(shares, losses)
+            effect = f"fall of loss_ret by moving {share:g} of D_post into stage 1, {init} start"
+            made.append(verdict("P1", f"depth {depth}", not refutes_law(fall, losses), effect, fall, LAWFUL))
+    for depth in DEPTHS:
+        shares, strength = decayed(table, depth)
+        best = int(strength.argmax())
+        gap = (DECAY["beta"] - strength) ** 2
+        depth_of_minimum = Interval(value=float(1 - gap[best] / min(gap[0], gap[-1])))
+        made.append(verdict("P3", f"depth {depth}", best == 0,
+                            f"depth of the specialised loss's minimum over lambda, at {shares[best]:.1f}, with weight decay",
+                            depth_of_minimum, "minimum at 0"))  # fmt: skip
+    return made
+
+
+DEPTH = Study("depth", "onset, exposure law and weight decay at depth 2 to 4 (P14, P1, P3)", cases, judge)

@@ -1,0 +1,121 @@
+"""Whether gradient noise, momentum and Adam keep what the flow promises: the gain, frozen features, and the exposure law.
+
+SGD draws fresh examples, with noisy labels or without. Momentum 0.9 takes steps ten times as long, so it runs a tenth of the flow
+time. Adam divides every gradient by its size: small modes leave their saddle at once, and a zero gradient along a direction is no
+longer zero after the division. The exposure law (P1) is tested by moving D_post examples from stage 2 into stage 1 at equal step
+size; what it costs or gains is read off loss_ret.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from sims.setup import Setup
+from sims.studies.gains import LAWFUL, NOTICEABLE, SEEDS, best_shift, lost, mean_at, noticeable, refutes_law
+from sims.study import Case, Study, by_seed, product
+from sims.verdict import Verdict, verdict
+from theory.results import column
+
+MIXED = 0.2
+TIMES = {"t_pre": 20.0, "t_post": 1.0, "t_ft": 1.0}
+STEP_SIZES = {8: (0.01, 0.02), 32: (0.01, 0.02, 0.04)}
+"""Batch size -> learning rates."""
+LABEL_NOISE = (0.0, 1.0)
+MOMENTUM = 10.0
+"""1/(1 - 0.9): how much longer a step of momentum is."""
+ADAM_RATES = (0.002, 0.003, 0.005, 0.007, 0.01)
+ADAM_STEPS = (2000, 100, 100)
+SHARES = (0.0, 0.5, 1.0)
+"""Shares of the D_post budget that are moved into stage 1."""
+BUDGET = {"gd": 4.0, "momentum": 4.0, "adam": 0.6}
+"""D_post flow time; for Adam 120 steps. Each about what an unmixed network needs for the specialised mode."""
+LAWS = (("gd", 0.02, "SGD"), ("momentum", 0.02, "momentum"), ("momentum", 0.005, "momentum"), ("adam", 0.005, "Adam"))
+"""Optimiser, effective learning rate, name. The inertia of momentum is a matter of the step size, hence two."""
+
+
+def _steps(times: dict[str, float], rate: float) -> tuple[int, int, int]:
+    pre, post, ft = (max(1, round(time / rate)) for time in times.values())
+    return pre, post, ft
+
+
+def flow_gain() -> float:
+    """The gain in loss_ret under gradient flow, from the closed form."""
+    from theory import predict
+
+    unmixed, mixed = (float(predict({**TIMES, "alpha": alpha}).loss_ret) for alpha in (0.0, MIXED))
+    return unmixed - mixed
+
+
+def _gain_cases() -> list[Case]:
+    flow = flow_gain()
+    runs = product(label_noise=LABEL_NOISE, alpha=(0.0, MIXED), seed=np.arange(SEEDS))
+    made = []
+    for batch, rates in STEP_SIZES.items():
+        for rate in rates:
+            setup = Setup(steps=_steps(TIMES, rate), batch=batch, record=1)
+            made.append(
+                Case("plain", setup, runs | TIMES, {"sims.rate": rate, "sims.part": "gain", "sims.flow_gain": flow})
+            )
+    shorter = {name: time / MOMENTUM for name, time in TIMES.items()}
+    setup = Setup(steps=_steps(TIMES, 0.01), batch=8, optimiser="momentum", record=1)
+    made.append(Case("plain", setup, runs | shorter, {"sims.rate": 0.01, "sims.part": "gain", "sims.flow_gain": flow}))
+    rated = product(rate=ADAM_RATES, alpha=(0.0, MIXED), seed=np.arange(SEEDS))
+    rates = rated.pop("rate")
+    times = {name: rates * steps for name, steps in zip(TIMES, ADAM_STEPS, strict=True)}
+    setup = Setup(steps=ADAM_STEPS, batch=8, optimiser="adam", record=1)
+    made.append(Case("plain", setup, rated | times, {"sims.rate": rates, "sims.part": "gain", "sims.flow_gain": flow}))
+    return made
+
+
+def _law_cases() -> list[Case]:
+    made = []
+    for optimiser, rate, _ in LAWS:
+        budget, scale = BUDGET[optimiser], MOMENTUM if optimiser == "momentum" else 1.0
+        pre_time = 10.0 if optimiser == "adam" else 20.0
+        for share in SHARES:
+            times = {"t_pre": pre_time + share * budget, "t_post": (1 - share) * budget, "t_ft": 1.0}
+            setup = Setup(steps=_steps(times, rate), batch=8, optimiser=optimiser, record=1)  # type: ignore[arg-type]
+            values: dict[str, Any] = {name: time / scale for name, time in times.items()}
+            values |= {"alpha": share * budget / times["t_pre"], "seed": np.arange(SEEDS)}
+            made.append(Case("plain", setup, values, {"sims.rate": rate, "sims.part": "law", "sims.share": share}))
+    return made
+
+
+def cases() -> list[Case]:
+    """Gain and drift over batch sizes, step sizes, label noise and optimisers; then the exposure law for each optimiser."""
+    return _gain_cases() + _law_cases()
+
+
+def judge(table: Any) -> list[Verdict]:
+    """P1 for SGD, momentum and Adam; P7: label noise and Adam move features without variance, silent batches do not."""
+    part, kind, batch, noise, alpha = (
+        column(table, name) for name in ("sims.part", "sims.optimiser", "sims.batch", "problem.label_noise", "alpha")
+    )
+    made = []
+    rate = column(table, "sims.rate")
+    for optimiser, law_rate, name in LAWS:
+        chosen = (part == "law") & (kind == optimiser) & (rate == law_rate)
+        shares, losses = by_seed(table, chosen, "sims.share", "loss_ret")
+        share, fall = best_shift(shares, losses)
+        effect = f"fall of loss_ret by moving {share:g} of D_post into stage 1, step {law_rate:g}"
+        made.append(verdict("P1", name, not refutes_law(fall, losses), effect, fall, LAWFUL))
+    mixed = (part == "gain") & (alpha > 0)
+    for label in LABEL_NOISE:
+        chosen = mixed & (kind == "gd") & (batch == 8) & (noise == label)
+        points, share_lost = lost(table, chosen, "sims.rate")
+        found, expected = mean_at(share_lost, points, 0.01), label > 0
+        effect = f"share of a frozen strength lost in stage 3, batch 8, label noise {label:g}"
+        criterion = NOTICEABLE if expected else f"not ({NOTICEABLE})"
+        made.append(verdict("P7", "SGD", noticeable(found) == expected, effect, found, criterion))
+    points, before = by_seed(table, mixed & (kind == "adam"), "sims.rate", "sims.specialised_im")
+    _, after = by_seed(table, mixed & (kind == "adam"), "sims.rate", "sims.specialised")
+    moved = mean_at(np.abs(after - before) / before, points, 0.005)
+    made.append(
+        verdict("P7", "Adam", noticeable(moved),
+                "share by which a strength without variance moves in stage 3, Adam at 0.005", moved,
+                NOTICEABLE)
+    )  # fmt: skip
+    return made
+
+
+NOISE = Study("noise", "SGD, label noise, momentum and Adam against the flow (P1, P7)", cases, judge)

@@ -1,0 +1,99 @@
+"""The language-model figure: everything measured is on it, at its place; one seed has no band; it stays within its page."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from figures import style
+from figures.__main__ import Make
+from figures.language_models import language_models
+from figures.make import NANO, PICTURES
+from theory import results
+from theory.console import run
+from theory.published import load
+from theory.seeds import mean_interval
+
+LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SIZES, RATES = (32_768, 98_304), (1e-4, 3e-4, 1e-3)
+
+
+def made(study, split, seeds=5):
+    rng = np.random.default_rng(0)
+    rows = [
+        (size, seed, exposure, rate, 2.9 + 0.02 * rng.normal(), 3 + 500 * rate - 0.3 * exposure + 0.05 * rng.normal())
+        for size in SIZES
+        for seed in range(seeds)
+        for exposure in LAMBDAS
+        for rate in RATES
+    ]
+    names = ("tokens_post", "seed", "exposure", "lr_ft", "loss_im", "loss_ret")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    about = {"engine": "lm", "study": study, "scale": "nano", "split": split, "config_hash": "0", "code_version": "0"}
+    return results.table(columns | about)
+
+
+@pytest.fixture
+def tables():
+    return made("fig3a", "independent"), made("fig3b", "compute-matched")
+
+
+def test_means_and_seeds_are_where_the_table_says(tables):
+    style.apply()
+    figure = language_models(load(3), *tables)
+    assert len(figure.axes) == 4 * (1 + len(SIZES))
+    retained = figure.axes[4 + 1]  # first size, (a), after fine-tuning
+    rows = [row for row in tables[0].to_pylist() if row["tokens_post"] == SIZES[0] and row["lr_ft"] == RATES[1]]
+    seeds, mean = retained.lines[2], retained.lines[3]  # of the second learning rate
+    assert sorted(seeds.get_ydata()) == sorted(row["loss_ret"] for row in rows)
+    at_half = [row["loss_ret"] for row in rows if row["exposure"] == 0.5]
+    assert mean.get_ydata()[2] == pytest.approx(np.mean(at_half))
+    band = retained.collections[1].get_paths()[0].vertices
+    found = mean_interval(np.array(at_half))
+    assert sorted(band[band[:, 0] == 0.5, 1])[0] == pytest.approx(found.low)
+    assert len(figure.axes[4].lines) == 2  # loss_im does not depend on stage 3
+    plt.close(figure)
+
+
+def test_one_seed_has_no_band():
+    style.apply()
+    figure = language_models(load(3), made("fig3a", "independent", 1), made("fig3b", "compute-matched", 1))
+    assert not any(ax.collections for ax in figure.axes)
+    plt.close(figure)
+
+
+def test_the_two_panels_of_a_half_share_their_scale(tables):
+    style.apply()
+    figure = language_models(load(3), *tables)
+    for i in range(0, len(figure.axes), 2):
+        assert figure.axes[i].get_ylim() == figure.axes[i + 1].get_ylim()
+    figure.canvas.draw()
+    width, height = figure.canvas.get_width_height()
+    for text in [*(ax.title for ax in figure.axes), *(ax.yaxis.label for ax in figure.axes)]:
+        box = text.get_window_extent()
+        assert box.x0 >= -1
+        assert box.x1 <= width + 1
+        assert box.y1 <= height + 1
+    plt.close(figure)
+
+
+def test_it_is_drawn_by_default_only_where_it_was_measured(tables, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("figures.make.RESULTS", tmp_path)
+    assert not PICTURES["language_models"].drawable
+    commands = {"make": Make, "other": Make}
+    assert run("figures", commands, "test", ["make", "language_models", "--out", str(tmp_path)]) == 2
+    assert "python -m lm_experiments run fig3a" in capsys.readouterr().err
+    for measured, table in zip(NANO, tables, strict=True):
+        results.write(table, measured.file)
+    assert PICTURES["language_models"].drawable
+    arguments = ["make", "language_models", "--out", str(tmp_path), "--formats", "png"]
+    assert run("figures", commands, "test", arguments) == 0
+    assert (tmp_path / "language_models.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "lm/nano/fig3b.parquet").unlink()
+    arguments = ["make", "--out", str(tmp_path), "--tables", str(tmp_path)]
+    monkeypatch.setattr(
+        "figures.__main__.PICTURES", {name: PICTURES[name] for name in ("language_models", "published_figure12")}
+    )
+    assert run("figures", commands, "test", arguments) == 0
+    heard = capsys.readouterr()
+    assert "language_models is left out" in " ".join(heard.err.split())
+    assert "published_figure12" in heard.out

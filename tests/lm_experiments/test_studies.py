@@ -1,0 +1,204 @@
+"""Studies end to end: the smoke study down the whole path, failures that stay local, and settings that fit together."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lm_experiments import launch
+from lm_experiments.commands.run import Run
+from lm_experiments.pipeline import Opener, Pipeline
+from lm_experiments.stages import folder_of
+from lm_experiments.studies import NAMES, named
+from lm_experiments.studies.conduct import conduct
+from lm_experiments.studies.settings import SEARCH_SEEDS
+from lm_experiments.studies.smoke import SMOKE
+from tests.lm_experiments.test_stages import STORES, first, second
+from theory import results
+from theory.console import Output, run
+from theory.settings import WrongUse
+
+COMMANDS = {"run": Run, "other": Run}
+
+
+class Sized:
+    """A store of which only the size matters."""
+
+    fingerprint = "f"
+
+    def windows(self, length):
+        return 6_000
+
+
+def pipelines(study):
+    return [Pipeline(cell, lambda _: Sized()) for cell in study.cells()]
+
+
+def hashes(study, kind):
+    return {pipeline.nodes[kind].hash for pipeline in pipelines(study) if kind in pipeline.nodes}
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The smoke study, carried out through the command line."""
+    folder = tmp_path_factory.mktemp("smoke")
+    arguments = ["run", "smoke", "--workers", "1", "--out", str(folder), "--runs", str(folder / "runs"), "--json"]
+    assert run("lm_experiments", COMMANDS, "test", arguments) == 0
+    return folder
+
+
+def test_smoke_goes_down_the_whole_path(smoke):
+    rows = results.read(smoke / "smoke.parquet").to_pylist()
+    assert [row["exposure"] for row in rows] == [0.0, 1.0]
+    for row in rows:
+        assert all(0 < row[loss] < 8 for loss in ("loss_im", "loss_ret", "loss_ft", "loss_pre"))
+        assert row["engine"] == "lm"
+        assert row["pipeline"] == "general>music>chemistry"
+        assert row["code_version"] == results.code_version()
+    plain, mixed = rows
+    assert (plain["lm.exposed_tokens"], mixed["lm.exposed_tokens"]) == (0, 8192)
+    assert mixed["tokens_pre"] - plain["tokens_pre"] == 8192
+    assert mixed["lm.loss_post_after_pre"] < plain["lm.loss_post_after_pre"]  # it has seen music
+    remarks = json.loads((smoke / "smoke.json").read_text())
+    assert remarks["stages"] == {"pre": 2, "post": 2, "ft": 2}
+    assert remarks["command"].startswith("python -m lm_experiments run smoke")
+    assert remarks["stage_2"]["with_early_stopping"] == 2
+    ledgers = [json.loads(path.read_text()) for path in (smoke / "runs").glob("*/ledger.json")]
+    assert remarks["tokens_trained"] == sum(one["tokens"] for one in ledgers)
+
+
+def test_a_finished_study_is_only_read(smoke, monkeypatch, capsys):
+    def tables():
+        return results.read(smoke / "smoke.parquet").to_pylist()
+
+    before = tables()
+    stamps = {path: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*/*")}
+    arguments = ["run", "smoke", "--workers", "2", "--out", str(smoke), "--runs", str(smoke / "runs")]
+    assert run("lm_experiments", COMMANDS, "test", arguments) == 0
+    assert tables() == before
+    assert {path: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*/*")} == stamps
+    heard = capsys.readouterr()
+    assert "Means over seeds" in heard.out
+    assert "done at step" not in heard.err
+
+
+def test_models_share_what_they_can():
+    """One size, five lambda, two seeds, three rates: ten stage-1 models serve both splits, and stage 2 serves all rates."""
+    axes = {"seeds": (0, 1), "sizes": (65_536,)}
+    (added,), (matched,) = named("fig3a", "nano"), named("fig3b", "nano")
+    added, matched = added.narrowed(**axes), matched.narrowed(**axes)
+    assert hashes(added, "pre") == hashes(matched, "pre")
+    assert [len(hashes(added, kind)) for kind in ("pre", "post", "ft")] == [10, 10, 30]
+    assert len(hashes(matched, "post")) == 8  # nothing is left for stage 2 at lambda = 1
+    both = added.narrowed(sizes=named("fig3a", "nano")[0].sizes)
+    assert len(hashes(both, "pre")) == 2 * (1 + 4 * len(both.sizes))  # lambda = 0 does not know the size
+
+
+def test_seeds_are_paired_across_lambda():
+    (study,) = named("fig3a", "nano")
+    mine = pipelines(study.narrowed(seeds=(3,), sizes=study.sizes[:1], rates=study.rates[:1]))
+    assert len({one.nodes["pre"].settings.seed for one in mine}) == 1
+    assert len({one.plans["post"].fingerprint() for one in mine}) == 1
+    assert len({one.plans["pre"].fingerprint() for one in mine}) == len(mine)
+
+
+def test_reporting_and_stopping_never_share_text():
+    for name in ("fig3a", "fig3b"):
+        for pipeline in pipelines(named(name, "nano")[0].narrowed(seeds=(0,))):
+            for kind, node in pipeline.nodes.items():
+                assert all(measured.endswith("/report") for measured, _ in node.measured)
+                stops = name == "fig3a" and kind == "post"
+                assert (node.stop_on is not None) == stops
+                assert bool(node.settings.patience) == stops
+                if stops:
+                    assert node.stop_on[0] == "music/stop"
+
+
+def test_results_use_seeds_that_no_search_has_seen():
+    for name in NAMES:
+        for study in named(name, "nano"):
+            searching = name.startswith("search") or name == "smoke"
+            assert all((seed >= SEARCH_SEEDS) == searching for seed in study.seeds)
+
+
+def test_studies_refuse_what_makes_no_sense():
+    with pytest.raises(WrongUse, match="each only once"):
+        SMOKE.narrowed(seeds=(1, 1))
+    with pytest.raises(WrongUse, match="at least one batch"):
+        SMOKE.narrowed(sizes=(100,))
+    with pytest.raises(WrongUse, match="has no scale 'micro'"):
+        named("smoke", "micro")
+    with pytest.raises(WrongUse, match="'fig9' is not known"):
+        named("fig9", "nano")
+    with pytest.raises(WrongUse, match="music holds 768,000 tokens"):
+        _ = pipelines(SMOKE.narrowed(sizes=(1_000_000,)))[0].nodes
+    low_rank = dataclasses.replace(SMOKE, recipe=dataclasses.replace(SMOKE.recipe, rank=4))
+    with pytest.raises(WrongUse, match="rank = 4"):
+        pipelines(low_rank)
+
+
+def broken_stores():
+    """Stores of which one kills the process that opens it, and one raises."""
+
+    def open_named(name):
+        if name == "a/report":
+            os._exit(9)
+        if name == "b/report":
+            raise OSError("unreadable")
+        return STORES[name]
+
+    return open_named
+
+
+def test_a_failure_stays_with_its_descendants(tmp_path):
+    good = first(measured=(), data=(("a/train", "f"), ("b/train", "f")))
+    killed = first(measured=(), data=(*good.data, ("a/report", "f")))
+    raising = first(measured=(), data=(*good.data, ("b/report", "f")))
+    nodes = [second(killed), second(raising), raising, good]
+    heard = []
+    found = launch.run(nodes, tmp_path, broken_stores, 1, Output(True), {}, lambda node, _: heard.append(node.hash))
+    assert set(found.outcomes) == {good.hash} == set(heard)
+    assert set(found.failures) == {killed.hash, raising.hash}
+    assert "exit code 9" in found.failures[killed.hash].message
+    assert "unreadable" in found.failures[raising.hash].message
+    assert found.failures[killed.hash].folder == folder_of(killed, tmp_path)
+
+
+def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, capsys):
+    """A damaged stage 2 of one lambda: the other is tabled, and the message names the folder."""
+    pipeline = next(pipeline for pipeline in _smoke_pipelines() if pipeline.cell.recipe.exposure == 1)
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    for path in (smoke / "runs").iterdir():
+        if path.is_dir():
+            (runs / path.name).mkdir()
+            for file in path.iterdir():
+                os.link(file, runs / path.name / file.name)
+    outcome = folder_of(pipeline.nodes["post"], runs) / "outcome.json"
+    outcome.unlink()
+    outcome.write_text("{}")
+    arguments = ["run", "smoke", "--workers", "1", "--out", str(tmp_path), "--runs", str(runs)]
+    with pytest.raises(SystemExit) as stop:
+        run("lm_experiments", COMMANDS, "test", arguments)
+    assert stop.value.code == 1
+    heard = " ".join(capsys.readouterr().err.split())
+    assert pipeline.nodes["post"].hash in heard
+    assert "1 pipelines are not complete" in heard
+    assert results.read(tmp_path / "smoke.parquet")["exposure"].to_pylist() == [0.0]
+    assert len(json.loads((tmp_path / "smoke.json").read_text())["failed"]) == 1
+
+
+def _smoke_pipelines():
+    stores = Opener(corpora=SMOKE.tokenizer_corpora, vocabulary=SMOKE.vocabulary)()
+    return [Pipeline(cell, stores) for cell in SMOKE.cells()]
+
+
+def test_wrong_use_trains_nothing(tmp_path, capsys):
+    arguments = ["run", "smoke", "--out", str(tmp_path), "--runs", str(tmp_path / "runs"), "--workers", "0"]
+    assert run("lm_experiments", COMMANDS, "test", arguments) == 2
+    other = dataclasses.replace(SMOKE, vocabulary=2048)
+    with pytest.raises(WrongUse, match="different tokenizers"):
+        conduct([SMOKE, other], tmp_path / "runs", 1, Output(True))
+    assert not Path(tmp_path / "runs").exists()

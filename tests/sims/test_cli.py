@@ -1,0 +1,155 @@
+"""`python -m sims`: sweeps, single runs, studies; exit codes, one JSON document, nothing left behind."""
+
+import json
+
+import numpy as np
+import pytest
+
+import sims.commands.sweep as sweep
+from sims import Setup, simulate
+from sims.commands import commands
+from sims.commands.study import study_command
+from sims.study import Case, Study
+from sims.verdict import Check, Report, verdict
+from theory import results
+from theory.console import run
+
+SHORT = ("--steps", "60", "40", "30")
+FIXED = ("t_pre=4", "t_post=2", "init_scale=0.3")
+
+
+def call(capsys, *arguments, known=None):
+    code = run("sims", known or commands(), "test", list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def call_json(capsys, *arguments, known=None):
+    code, out, _ = call(capsys, *arguments, "--json", known=known)
+    return code, json.loads(out)
+
+
+def test_sweep_writes_the_library_numbers(capsys, outside):
+    code, got = call_json(capsys, "sweep", "alpha=0:0.4:3", "t_ft=0.5,1.5", "seed=4", *FIXED, *SHORT)
+    assert (code, got["runs"], got["rows"], got["diverged"]) == (0, 6, 6, None)
+    table = results.read(outside / "out/sims/sweep.parquet")
+    np.testing.assert_array_equal(table["alpha"], np.repeat([0, 0.2, 0.4], 2))
+    values = {"alpha": np.linspace(0, 0.4, 3)[:, None], "t_ft": [0.5, 1.5], "seed": 4, "t_pre": 4, "t_post": 2}
+    expected = simulate(Setup(steps=(60, 40, 30)), values | {"init_scale": 0.3}).losses.loss_ret
+    np.testing.assert_array_equal(table["loss_ret"], expected.ravel())
+    assert set(table["seed"].to_pylist()) == {4}
+    assert [path.name for path in (outside / "out/sims").iterdir()] == ["sweep.parquet"]
+
+
+def test_sweep_is_identical_whatever_the_threads_and_interruptions(capsys, tmp_path, monkeypatch):
+    """Chunks of 32 runs: the second try computes only what the first has left."""
+    monkeypatch.setattr(sweep, "CHUNK", 32)
+    axes = ("alpha=0:0.4:50", "t_ft=0.5,1.5", *FIXED, *SHORT)
+    paths = [str(tmp_path / name) for name in ("one.parquet", "two.parquet", "cut.parquet")]
+    assert call(capsys, "sweep", *axes, "--workers", "1", "--out", paths[0])[0] == 0
+    assert call(capsys, "sweep", *axes, "--workers", "3", "--out", paths[1])[0] == 0
+    done, original = [], sweep.simulate
+
+    def interrupted(*arguments, **more):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(1)
+        return original(*arguments, **more)
+
+    monkeypatch.setattr(sweep, "simulate", interrupted)
+    code, _, said = call(capsys, "sweep", *axes, "--out", paths[2])
+    assert (code, "Interrupted" in said) == (1, True)
+    done.clear()
+    assert call(capsys, "sweep", *axes, "--out", paths[2])[0] == 0
+    assert len(done) == 1
+    contents = {(tmp_path / name).read_bytes() for name in ("one.parquet", "two.parquet", "cut.parquet")}
+    assert len(contents) == 1
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_sweep_says_what_it_left_out(capsys, tmp_path):
+    """Results stand with the rest; where nothing is left it is wrong use."""
+    out = str(tmp_path / "sweep.parquet")
+    code, got = call_json(capsys, "sweep", "t_pre=4,60,4.5", "t_post=2", "init_scale=0.3", *SHORT, "--out", out)
+    assert (code, got["rows"]) == (0, 2)
+    assert "1 of 3" in got["diverged"]
+    assert "1/(2 c s) = 0.167" in got["diverged"]
+    np.testing.assert_array_equal(results.read(tmp_path / "sweep.parquet")["t_pre"], [4.0, 4.5])
+    lost = str(tmp_path / "lost.parquet")
+    code, _, said = call(capsys, "sweep", "t_pre=60,70", *SHORT, "--out", lost)
+    assert (code, "2 of 2" in said) == (2, True)
+    assert not (tmp_path / "lost.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "at least one axis"),
+        (("gamma=1",), "gamma"),
+        (("alpha=0:1",), "not understood"),
+        (("alpha=0,2",), "alpha = 2"),
+        (("alpha=0.1", "alpha=0.2"), "twice"),
+        (("width=8,16",), "--width"),
+        (("seed=0.5",), "whole"),
+        (("dropout=0.1",), "dropout_masks"),
+        (("alpha=0.1", "--record", "5"), "sims run"),
+        (("alpha=0.1", "--workers", "0"), "workers"),
+        (("alpha=0.6", "--placement", "late"), "window"),
+        (("alpha=0.1", "--depth", "3", "--activation", "relu"), "depth"),
+    ],
+)
+def test_wrong_sweeps_are_refused_in_one_paragraph(capsys, outside, arguments, says):
+    code, out, said = call(capsys, "sweep", *arguments)
+    assert code == 2
+    assert says in said + out
+    assert not (outside / "out").exists()
+
+
+def test_run_shows_one_run_from_inside(capsys):
+    code, got = call_json(capsys, "run", "alpha=0.3", *FIXED, *SHORT, "--record", "3")
+    assert code == 0
+    made = simulate(Setup(steps=(60, 40, 30)), {"alpha": 0.3, "t_pre": 4, "t_post": 2, "init_scale": 0.3})
+    assert got["losses"] == pytest.approx({name: float(loss) for name, loss in made.losses._asdict().items()}, rel=1e-9)
+    points = got["trajectory"]
+    assert [point["stage"] for point in points] == ["pre"] * 3 + ["post"] * 3 + ["ft"] * 4
+    np.testing.assert_allclose([p["time"] for p in points[:6]], [0, 4 / 3, 8 / 3, 0, 2 * 13 / 40, 2 * 27 / 40])
+    np.testing.assert_allclose([p["time"] for p in points[6:]], [0, 1 / 3, 2 / 3, 1])
+    assert points[0]["strengths"] == pytest.approx([0.09] * 6)
+    assert points[-1]["on_post"] == pytest.approx(got["losses"]["loss_ret"])
+    code, out, _ = call(capsys, "run", "alpha=0.3", *FIXED, *SHORT, "--record", "3")
+    assert code == 0
+    for word in ("Trajectory", "alignment", "a6", "loss_ret"):
+        assert word in out
+    assert call(capsys, "run", "alpha=0.1,0.2")[0] == 2
+    assert "1/(2 c s)" in call(capsys, "run", "t_pre=60", *SHORT)[2]
+
+
+def trial(passed):
+    case = Case("plain", Setup(steps=(60, 40, 30)), {"t_pre": 4, "t_post": 2, "init_scale": 0.3, "alpha": [0.0, 0.3]})
+    found = [verdict("P1", "plain", True, "something", 0.5, "at least 0.1")]
+    checked = Report([Check("order", passed, "order", 1.0, "within 0.1 of 1")], "Errors", ["", "x"], [["plain", 0.5]])
+    return commands() | {
+        "trial": study_command(Study("trial", "a trial", lambda: [case], lambda _: found, lambda _: checked))
+    }
+
+
+def test_studies_print_verdicts_and_fail_with_their_checks(capsys, outside):
+    code, out, _ = call(capsys, "trial", known=trial(True))
+    assert code == 0
+    for word in ("P1", "supported", "passed", "Errors", "2 rows"):
+        assert word in out
+    code, got = call_json(capsys, "trial", known=trial(True))
+    assert (code, got["checks"][0]["passed"], got["verdicts"][0]["value"]) == (0, True, 0.5)
+    code, out, said = call(capsys, "trial", known=trial(False))
+    assert (code, "FAILED" in out, "order" in said) == (1, True, True)
+    assert (outside / "out/sims/trial.parquet").exists()
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = call(capsys, "--help")
+    assert code == 0
+    for name in ("verify", "misalignment", "sweep", "run", "all"):
+        assert name in out
+    code, out, _ = call(capsys, "sweep", "--help")
+    assert code == 0
+    assert "NAME=START:STOP:COUNT" in out

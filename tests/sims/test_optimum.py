@@ -1,0 +1,214 @@
+"""The studies of the optimum: judged on made-up tables, and run small against the closed form."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sims.run import simulate
+from sims.setup import Setup
+from sims.studies import compute_matched, latent, placement
+from sims.studies.networks import NETWORKS, THEORY
+from sims.study import Case, join, rows_of
+from sims.verdict import Verdict
+from theory import results
+from theory.allocation import NOTABLE_DEPTH
+from theory.losses import Losses
+from theory.minima import interior, lowest, over_seeds
+from theory.models import MODELS
+
+Shape = Callable[[Case, Any, Any], Losses]
+"""A case, its runs' settings and the fine-tuning times, shape (observations, 1), to losses of shape (observations, runs)."""
+
+
+def table_of(study: str, cases: list[Case], shape: Shape) -> Any:
+    """The table that a study would have written, had its networks lost what `shape` says."""
+    from sims.run import Simulation, complete
+
+    tables = []
+    for case in cases:
+        settings = complete(case.setup, case.values)
+        runs = {name: np.broadcast_to(np.asarray(value), case.size) for name, value in settings.items()}
+        runs |= {name: np.broadcast_to(np.asarray(value), case.size) for name, value in case.columns.items()}
+        times = np.array(case.setup.observe)[:, None] * runs["t_ft"]
+        losses = Losses(*(np.broadcast_to(loss, times.shape).astype(float) for loss in shape(case, runs, times)))
+        if len(case.setup.observe) == 1:
+            losses = Losses(*(loss[0] for loss in losses))
+        good = np.ones(case.size, dtype=bool)
+        made = Simulation(losses, good, np.zeros((3, case.size)), np.ones((3, case.size)), None)
+        tables.append(results.table(rows_of(case, study, made, 1.0)))
+    return join(tables)
+
+
+def findings(verdicts: list[Verdict], prediction: str, model: str) -> list[str]:
+    return [v.finding for v in verdicts if v.prediction == prediction and v.model == model]
+
+
+def test_over_seeds_is_the_interval_of_the_mean() -> None:
+    values = np.random.default_rng(1).normal(size=20)
+    found = over_seeds(lambda mean: mean, values)
+    assert found.value == pytest.approx(values.mean())
+    assert found.low is not None
+    assert found.high is not None
+    standard_error = values.std(ddof=1) / 20**0.5
+    assert found.high - found.low == pytest.approx(2 * 2.093 * standard_error, rel=0.03)  # Student's t, 19 degrees
+
+
+def test_a_minimum_of_noise_is_not_interior() -> None:
+    exposure = np.linspace(0, 1, 5)
+    noise = 0.2 * np.random.default_rng(1).normal(size=(20, 5))
+    flat, real = 1 + noise, 1 + noise + np.array([0, -0.3, -0.5, -0.3, 0])
+    assert float(lowest(exposure, flat.mean(0)).depth) > NOTABLE_DEPTH  # deep enough by its mean alone
+    assert not interior(exposure, flat)[2]
+    assert interior(exposure, real)[2]
+    assert interior(exposure, real)[0].value == 0.5
+
+
+def test_a_minimum_at_an_end_has_no_depth() -> None:
+    exposure = np.linspace(0, 1, 5)
+    falling = np.broadcast_to(1 - exposure / 2, (20, 5))
+    at, depth, counts = interior(exposure, falling)
+    assert (at.value, depth.value, counts) == (1.0, 0.0, False)
+
+
+def matched_cases() -> list[Case]:
+    """One network with a closed form, independent and correlated features."""
+    return [case for case in compute_matched.cases() if case.model in ("plain", "tanh", "relu-corr")]
+
+
+def bowl(best_of: Callable[[str, Any, Any], Any]) -> Shape:
+    """loss_im rising with lambda; loss_ret a bowl around the best exposure of a network at a step ratio and a time."""
+
+    def losses(case: Case, runs: Any, times: Any) -> Losses:
+        law = case.columns["sims.question"] == "law"
+        best = best_of(case.model, runs["problem.step_ratio"], times)
+        im = (1.0 if law else 1 + runs["exposure"]) + 0 * times
+        return Losses(im, 2 + (runs["exposure"] - best) ** 2, 1 + 0 * times, 1 + 0 * times)
+
+    return losses
+
+
+def later(times: Any) -> Any:
+    return np.clip(0.5 + 0.5 * np.log10(times), 0, 1)
+
+
+def test_compute_matched_supports_what_the_theory_says() -> None:
+    def best(model: str, ratio: Any, times: Any) -> Any:
+        return later(times) * (1 if model == "relu-corr" else ratio > 1)
+
+    said = compute_matched.judge(table_of("compute-matched", matched_cases(), bowl(best)))
+    wrong = [v for v in said if v.finding == "refuted"]
+    assert len(wrong) == 1
+    assert "closed form" in wrong[0].effect  # nor did the made-up optimum come from it
+    assert {(v.prediction, v.model) for v in said} >= {
+        ("P1", "plain"),
+        ("P3", "tanh"),
+        ("P4", "plain"),
+        ("P4", "relu-corr"),
+    }
+
+
+def test_compute_matched_refutes() -> None:
+    half = compute_matched.judge(
+        table_of("compute-matched", matched_cases(), bowl(lambda model, ratio, times: 0.5 + 0 * times))
+    )
+    for prediction in ("P1", "P3", "P4"):
+        assert findings(half, prediction, "plain")[0] == "refuted", prediction
+    assert findings(half, "P3", "tanh")[0] == "refuted"
+    assert findings(half, "P4", "relu-corr") == ["refuted"]
+    none = compute_matched.judge(
+        table_of("compute-matched", matched_cases(), bowl(lambda model, ratio, times: 0 * times))
+    )
+    assert findings(none, "P3", "relu-corr")[0] == "refuted"
+
+
+def test_matched_budgets_are_spent_once() -> None:
+    """Every run of rho = 1 sees D_post for the same flow time in all, and D_pre for the same."""
+    for case in compute_matched.cases():
+        equal = np.broadcast_to(case.columns["problem.step_ratio"], case.size) == 1
+        exposure = (case.values["alpha"] * case.values["t_pre"])[equal]
+        np.testing.assert_allclose(exposure + case.values["t_post"][equal], case.columns["problem.post_time"])
+        np.testing.assert_allclose(case.values["t_pre"][equal] - exposure, NETWORKS[case.model].budget.pre_time)
+
+
+def test_latent_judges_both_ways() -> None:
+    cases = [case for case in latent.cases() if case.model in ("plain", "rp", "rp-shared")]
+
+    def as_predicted(case: Case, runs: Any, times: Any) -> Losses:
+        alpha = runs["alpha"]
+        theory = MODELS[case.model].predict
+        known = {name: value for name, value in runs.items() if name in MODELS[case.model].defaults()}
+        known |= THEORY[case.model] | {"t_ft": times} | ({"alpha": alpha})
+        if case.columns["sims.question"] == "matched":
+            gain = np.where(times < 1, -0.01, 0.01) * (alpha > 0)
+            return Losses(0.02 + 0 * times, 1 - gain, 1 + 0 * times, 1 + 0 * times)
+        known |= {name: case.values[name] for name in ("init_scale",) if case.model == "plain" and name in case.values}
+        return theory(known)
+
+    said = latent.judge(table_of("latent", cases, as_predicted))
+    assert {v.finding for v in said} == {"supported"}, [v for v in said if v.finding == "refuted"]
+    assert {v.prediction for v in said} == {"P2", "P8", "P9", "P10", "P11"}
+
+    def turned(case: Case, runs: Any, times: Any) -> Losses:
+        """Latent in the plain model, visible in the others; damage the other way round; no crossover."""
+        alpha, plain = runs["alpha"], case.model == "plain"
+        fall = 1 - np.minimum(3 * alpha, 0.9)
+        im = 0.0 if plain else 0.3 * fall
+        return Losses(im + 0 * times, fall + 0 * times, 1 + 0 * times, (fall if plain else 1.0) + 0 * times)
+
+    said = latent.judge(table_of("latent", cases, turned))
+    assert findings(said, "P2", "plain") == findings(said, "P2", "rp") == ["refuted"]
+    assert findings(said, "P10", "plain") == findings(said, "P10", "rp") == ["refuted"]
+    assert findings(said, "P11", "plain") == ["refuted"]
+
+
+def test_placement_judges_both_ways() -> None:
+    cases = [case for case in placement.cases() if case.model in ("plain", "rp-shared")]
+
+    def losses(moved: float, floor: float) -> Shape:
+        def of(case: Case, runs: Any, times: Any) -> Losses:
+            late = case.setup.placement == "late"
+            passes = np.minimum(runs["exposure"], 1 / floor)
+            return Losses(1 + 0 * times, 2 - moved * late - 0.1 * passes + 0 * times, 1 + 0 * times, 1 + 0 * times)
+
+        return of
+
+    still = placement.judge(table_of("placement", cases, losses(0.0, 0.5)))
+    assert {v.finding for v in still} == {"supported"}
+    moved = placement.judge(table_of("placement", cases, losses(0.5, 1 / 16)))
+    assert {v.finding for v in moved} == {"refuted"}
+
+
+def test_placements_see_equally_much() -> None:
+    """Every arm of a network has the same mean weight of D_post in stage 1 of the same length."""
+    seen: dict[str, set[tuple[float, float]]] = {}
+    for case in placement.cases():
+        if case.columns["sims.question"] == "placement":
+            pair = (float(case.values["alpha"]), float(case.values["t_pre"]))
+            seen.setdefault(case.model, set()).add(pair)
+    assert seen.keys() == set(placement.PLACED)
+    assert {len(pairs) for pairs in seen.values()} == {1}
+
+
+@pytest.mark.parametrize("model", ["plain", "rp", "rp-shared"])
+def test_simulated_latent_curves_follow_the_closed_form(model: str) -> None:
+    """The study's own case, a few alphas and one seed, against the theory it is drawn over."""
+    (case, *_) = (c for c in latent.cases() if c.model == model and c.columns["sims.question"] == "exposure")
+    alpha = np.array([0.0, 0.01, 0.05])
+    setup = replace(case.setup, observe=(1.0,))
+    made = simulate(setup, dict(case.values) | {"alpha": alpha, "seed": 0})
+    expected = latent.closed_form(model, alpha, latent.LENGTH)
+    tolerance = 0.03 if model == "rp-shared" else 0.01  # a random start is as good as its 16 units
+    np.testing.assert_allclose(made.losses.loss_ret, expected.loss_ret, atol=tolerance)
+    np.testing.assert_allclose(made.losses.loss_im, expected.loss_im, atol=1e-4)
+
+
+def test_relu_forgets_less_for_early_exposure_to_correlated_features() -> None:
+    """Pathways of ReLU units: a latent benefit, as with linear redundant pathways."""
+    setup = Setup(problem="pathways", width=24, activation="relu", init="random", population=64, steps=(300, 300, 100))
+    values = {"correlation": 1.0, "init_scale": 0.1, "t_pre": 40.0, "t_post": 20.0, "t_ft": 2.0, "seed": np.arange(8)}
+    unmixed, mixed = (simulate(setup, values | {"alpha": alpha}).losses for alpha in (0.0, 0.1))
+    assert np.abs(mixed.loss_im - unmixed.loss_im).mean() < 0.01
+    assert (mixed.loss_ret < unmixed.loss_ret / 2).all()
