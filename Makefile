@@ -1,6 +1,6 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test figures lint bench clean
+.PHONY: help demo test figures sims lint bench clean
 
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
@@ -22,12 +22,17 @@ figures: .venv/core  ## draw every figure, the paper's included
 	@$(PY) -m theory study
 	@$(PY) -m figures make
 
+sims: .venv/core  ## run every simulation study, judge the predictions, draw the figures
+	@$(PY) -m sims all --out paper/results/sims
+	@$(PY) -m sims verdicts
+	@$(PY) -m figures make simulations
+
 lint: .venv/dev  ## format check, lint, types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: .venv/core  ## measure the closed form against its alternatives
+bench: .venv/dev  ## measure closed form, simulation and training against their alternatives
 	$(PY) -m benchmarks
 
 clean:    ## remove what was generated, the environment included
@@ -40,6 +45,6 @@ clean:    ## remove what was generated, the environment included
 	@touch $@
 
 .venv/dev: .venv/core
-	@echo "Installing torch, the test and lint tools into .venv ..."
+	@echo "Installing torch and the test and lint tools into .venv ..."
 	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[lm,dev]'
 	@touch $@

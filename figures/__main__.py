@@ -7,16 +7,17 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from figures.make import PICTURES, THEORY, draw_all
+from figures.make import GROUPS, PICTURES, draw_all
 from theory.console import Command, Json, Output, main
 from theory.settings import WrongUse
 
 
 @dataclass(frozen=True, kw_only=True)
 class Make(Command):
-    """Draw figures as PDF and PNG from tables: all of them, or those named (`theory` names all theory figures).
+    """Draw figures as PDF and PNG from tables: all of them, or those named (`theory` and `simulations` name groups).
 
-    The published figures need nothing but this repository; theory figures need the tables of `python -m theory study`.
+    The published figures need nothing but this repository; theory figures need the tables of `python -m theory study`, the others
+    the measured tables in paper/results.
     """
 
     names: Positional[tuple[str, ...]] = ()
@@ -36,9 +37,9 @@ class Make(Command):
         if self.workers < 1 or not self.formats:
             raise WrongUse(f"workers = {self.workers} and formats = {self.formats}: give at least one of each.")
         everything = [name for name, picture in PICTURES.items() if picture.drawable]
-        wanted = [name for given in self.names or everything for name in (THEORY if given == "theory" else [given])]
+        wanted = [name for given in self.names or everything for name in GROUPS.get(given, (given,))]
         if unknown := [name for name in wanted if name not in PICTURES]:
-            raise WrongUse(f"Figure {unknown[0]!r} is not known. Choose from theory, {', '.join(PICTURES)}.")
+            raise WrongUse(f"Figure {unknown[0]!r} is not known. Choose from {', '.join([*GROUPS, *PICTURES])}.")
         written: dict[str, list[Path]] = {}
         with out.progress("draw", len(wanted), "figures") as step:
 

@@ -2,22 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
-from figures.tables import Rows
+from figures.tables import Rows, by_seed
 from theory.seeds import mean_interval
 
 LOOKS = (("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "v"), ("#CC79A7", "D"))
 """Colour and marker of the series of a panel, in order; colour-blind safe."""
 REFERENCE: dict[str, Any] = {"color": "0.45", "ls": "--", "lw": 1.0}
-
-
-def by_seed(rows: Rows, axis: str, name: str) -> tuple[Any, Any]:
-    """Values of the axis, and a column as an array (seeds, values); one row for every seed and value."""
-    points, seeds = np.unique(rows[axis]), np.unique(rows["seed"])
-    order = np.lexsort((rows[axis], rows["seed"]))
-    return points, rows[name][order].reshape(len(seeds), len(points))
 
 
 def gain(rows: Rows, axis: str, loss: str = "loss_ret") -> tuple[Any, Any]:

@@ -104,8 +104,11 @@ PICTURES: dict[str, Picture] = {
     "published_figure03": Picture("lambda_curves:published", (), (3,)),
     **{f"published_figure{number:02d}": Picture("frontiers:published", (), (number,)) for number in FRONTIER_FIGURES},
 }
-THEORY = tuple(name for name, picture in PICTURES.items() if picture.tables)
-"""The figures that show the theory; the others redraw the paper."""
+GROUPS = {
+    "theory": tuple(name for name, picture in PICTURES.items() if picture.tables),
+    "simulations": tuple(name for name, p in PICTURES.items() if any(m.path.startswith("sims/") for m in p.measured)),
+}
+"""Figures that are drawn together; the others redraw the paper, or show fits and language models."""
 
 
 def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.bands import LOOKS, REFERENCE, band, by_seed, gain
-from figures.tables import Rows
+from figures.bands import LOOKS, REFERENCE, band, gain
+from figures.tables import Rows, by_seed
 
 GAIN = "gain of early exposure in $L_\\mathrm{ret}$"
 STARTS = {"aligned": "aligned start", "random": "small random start", "identity": "scaled identity"}

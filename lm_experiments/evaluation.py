@@ -6,7 +6,7 @@ many processes share the work, except for the last bits of the float32 products 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 
+@runtime_checkable
 class Windows(Protocol):
     """What an evaluation needs of a token store."""
 

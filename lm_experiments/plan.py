@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,14 +29,15 @@ Kind = Literal["pre", "post", "ft"]
 """The stages."""
 
 
+@runtime_checkable
 class Windows(Protocol):
     """What a plan needs of a token store."""
 
     def windows(self, length: int) -> int:
         """How many windows of `length` tokens there are."""
 
-    def window(self, index: int, length: int) -> Int[np.ndarray, "length+1"]:
-        """One window and the token after it."""
+    def window(self, index: int, length: int) -> Int[np.ndarray, " positions"]:
+        """One window and the token after it: `length + 1` ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +160,8 @@ class PlannedBatches:
         self.plan, self.steps = plan, plan.steps
         self._stores = [stores[part.store] for part in plan.parts]
 
-    def batch(self, step: int) -> Int[np.ndarray, "batch length+1"]:
-        """The token ids of a step: a row a window, with the token after it."""
+    def batch(self, step: int) -> Int[np.ndarray, "batch positions"]:
+        """The token ids of a step: a row a window, each of `length + 1` ids."""
         rows = self.plan.rows(step)
         return np.stack([self._stores[part].window(window, self.plan.length) for part, window in rows]).astype(np.int64)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Batches", "Diverged", "Outcome", "Progress", "StageSettings", "train"]
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Where the data comes from: a pure function of the step."""
 

@@ -49,6 +49,7 @@ class Run(Command):
         from lm_experiments.studies import named
         from lm_experiments.studies.conduct import conduct, document
         from lm_experiments.verdicts import verdicts
+        from lm_experiments.verdicts.claims import LEAST_SEEDS
         from lm_experiments.verdicts.report import show
         from theory import results
         from theory.commands.fit import write_json
@@ -68,7 +69,7 @@ class Run(Command):
         for name, conducted in found.items():
             judged: list[Any] = []
             if conducted.table is not None:
-                if len(conducted.table["exposure"].unique()) > 1 and not any(conducted.table["lm.variant"].to_pylist()):
+                if len(conducted.table["seed"].unique()) >= LEAST_SEEDS:
                     judged = verdicts([conducted.table])
                 results.write(conducted.table, folder / f"{name}.parquet")
                 out.show(f"{name}: {conducted.table.num_rows} rows in {folder / name}.parquet, remarks in {name}.json.")

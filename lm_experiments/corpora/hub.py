@@ -4,8 +4,8 @@
     c4@FOLDER         a local copy: what `hf download --repo-type dataset` or `save_to_disk` left there (a path with a slash)
 
 The paper names neither repositories nor revisions; the repositories are inferred from its text. Only C4's revision is
-pinned here, the commit that torchtitan's dataset configuration names. For the others it must be given: a corpus that can
-change under its name makes no reproducible result.
+pinned here, the one that public training configurations commonly name; it could not be checked against the hub. For the
+others it must be given: a corpus that can change under its name makes no reproducible result.
 """
 
 import re

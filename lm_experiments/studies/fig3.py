@@ -9,7 +9,7 @@
         stage 3   ▒▒
 
 Stage 1 is the same in both, so its models are trained once. The nano regime comes from `search.py`, which says what was
-tried and by which rule it was chosen; seeds 0 to 4 took no part in that.
+tried and by which rule it was chosen; seeds 0 to 4 took no part in that. D_post is 2.7 and 5.5 % of D_pre (in the paper 0.3 to 3.4 %).
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ _NANO = Study(
 
 
 def matched(study: Study) -> Study:
-    """The compute-matched counterpart: one pass over D_post in all, so stage 2 has few steps and takes larger ones."""
+    """The compute-matched counterpart: one pass over D_post in all, in small batches, so that stage 2 has steps enough."""
     return replace(
         study,
         name="fig3b",

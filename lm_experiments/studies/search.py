@@ -1,4 +1,14 @@
-"""What was tried to find the nano regime, kept so that anybody can see it."""
+"""What was tried to find the nano regime of `fig3.py`, kept so that anybody can see it, and run it again.
+
+    stage 2 of 3a   batch 8 16 32   lr 5e-4 1e-3 2e-3   D_post 32k 64k 96k        stage 1 and stage 3 as in the trial
+    stage 2 of 3b   batch 2 4 8     lr 3e-3 6e-3        one pass, at lambda = 0
+
+The rule for 3a: early stopping fires, the general text stays as far below ln V as it then can, and a pipeline costs little more than
+its stage 1. The two pull against each other: at this size loss_im and the loss on the general text lie on one curve, whatever the
+batch and the learning rate, so a stage 2 that converges costs general text. A larger D_post converges later and costs more;
+a smaller one gives exposure less to teach. The rule for 3b: loss_im at lambda = 0 is near what one pass can give; in batches
+of 8 it has too few steps, and then every recipe that moves D_post into stage 1 looks good. Only the seeds below took part.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -38,8 +48,8 @@ def _one_pass(variant: str, **changes: Any) -> Study:
 
 
 _BOTH = (0.0, 1.0)
-_WIDE = {"batch": 32, "tokens": 1_600_000, "eval_every": 16}
-_LONG = _WIDE | {"tokens": 2_400_000}
+_WIDE: dict[str, Any] = {"batch": 32, "tokens": 1_600_000, "eval_every": 16}
+_LONG: dict[str, Any] = _WIDE | {"tokens": 2_400_000}
 SEARCH = (
     TRIAL,
     _stage2("batch 32, 32k", 32_768, _BOTH, **_WIDE),

@@ -9,7 +9,7 @@ import pytest
 
 from figures import style
 from figures.__main__ import List, Make
-from figures.make import PICTURES, THEORY, draw
+from figures.make import GROUPS, PICTURES, draw
 from theory import WrongUse, results
 from theory.console import run
 from theory.studies import STUDIES
@@ -111,7 +111,7 @@ def test_the_command_draws_lists_and_refuses(tables, tmp_path, capsys):
         == 2
     )
     assert "python -m theory study" in capsys.readouterr().err
-    assert set(THEORY) < set(PICTURES)
+    assert all(set(group) < set(PICTURES) for group in GROUPS.values())
 
 
 def test_a_missing_table_names_its_command(tmp_path):
