@@ -1,4 +1,4 @@
-"""All verdicts on one page: how far each measured effect lies beyond its criterion, and what was found."""
+"""All verdicts in one list: how far each measured effect lies beyond its criterion, and what was found."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ FITS, LONGEST = 78, 110
 """Characters of an effect that fit on its line, and that do so in smaller print."""
 NUMBER_FITS = 36
 """Characters of a value with its interval and criterion that fit."""
-PITCH, TALLEST = 0.125, 9.6
-"""Inches a row if the page has room for it, and of the page."""
+PITCH, TALLEST = 0.125, 30.0
+"""Inches a row, and at most: a page that is as long as the list, to be read on a screen."""
 _FINDING, _PREDICTION, _MODEL, _EFFECT, _PLOT, _NUMBER = 0.012, 0.026, 0.06, 0.145, 0.61, 0.785
 """Where the columns start, in fractions of the page's width."""
 

@@ -5,13 +5,13 @@ number is checked, and the command that makes it is the one known here, not the 
 """
 
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from sims.verdict import PREDICTIONS, Finding, Verdict
+from sims.verdict import PREDICTIONS, UNPREDICTED, Finding, Verdict
 from theory.settings import WrongUse
 
 LARGEST = 1_000_000
@@ -117,7 +117,7 @@ def _verdict(entry: Any) -> Verdict:
     prediction, model, finding, criterion = (
         _text(entry, name) for name in ("prediction", "model", "finding", "criterion")
     )
-    if prediction not in PREDICTIONS:
+    if prediction not in (*PREDICTIONS, UNPREDICTED):
         raise ValueError(f"{prediction!r} is no prediction")
     if finding not in get_args(Finding):
         raise ValueError(f"{finding!r} is no finding")
@@ -142,7 +142,7 @@ def _number(document: Mapping[str, Any], name: str) -> float | None:
     value = document.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name} is no finite number")
     return float(value)
 
@@ -170,5 +170,6 @@ def allowed(verdict: Verdict) -> tuple[float | None, float | None]:
         lower = _level(found[1])
     elif found := _AT_MOST.match(verdict.criterion):
         upper = _level(found[1])
-    outside = (lower is not None and verdict.value < lower) or (upper is not None and verdict.value > upper)
+    value = verdict.value
+    outside = value is not None and ((lower is not None and value < lower) or (upper is not None and value > upper))
     return (None, None) if verdict.finding == "supported" and outside else (lower, upper)

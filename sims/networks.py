@@ -18,6 +18,9 @@ from sims.setup import Setup
 from sims.tasks import Problem, orthogonal
 from theory.arrays import Array, Float
 
+UNSEEN = 1e-9
+"""Norm below which the inputs are taken to lack a direction (our choice: far above rounding); the adapter then starts along one input."""
+
 
 class Weights(NamedTuple):
     """The trained parameters, lanes last in a block."""
@@ -92,7 +95,8 @@ def start_adapter(
         rows = jax.random.normal(key, (rank, setup.inputs))
     else:
         directions = jnp.linalg.svd(residual, full_matrices=True)[2][:rank] @ factor.T
-        rows = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
+        norms = jnp.linalg.norm(directions, axis=1, keepdims=True)
+        rows = jnp.where(norms > UNSEEN, directions / norms, jnp.eye(rank, setup.inputs))
     return values["adapter_scale"] * rows, jnp.zeros((setup.outputs, rank))
 
 

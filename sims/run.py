@@ -53,6 +53,8 @@ def complete(setup: Setup, values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         check(name, value, limits[name])
     merged = known | dict(values)
+    if np.any(np.asarray(merged["seed"], dtype=float) % 1):
+        raise WrongUse(f"seed = {np.ravel(merged['seed'])[0]:g} counts something: use whole numbers below 2**32.")
     refuse_unused(setup, merged)
     if not setup.pieces:
         placed(setup.placement, *(np.asarray(merged[name], dtype=float) for name in ("alpha", "window")))
@@ -70,10 +72,16 @@ def refuse_unused(setup: Setup, values: Mapping[str, Any]) -> None:
             "batch or samples, because whole distributions have no noise",
         ),
         "imbalance": (setup.init == "aligned" and setup.depth == 2, "init = aligned and depth = 2"),
+        "rotation": (setup.problem == "blocks", "problem = blocks"),
+        "alpha": (not setup.pieces, "a stage 1 without pieces, which say alpha themselves"),
+        "window": (not setup.pieces, "a stage 1 without pieces"),
+        "adapter_scale": (setup.rank is not None, "rank"),
     }
+    known = defaults(setup.problem)
     for name, (used, remedy) in needs.items():
-        if not used and np.any(values[name]):
-            raise WrongUse(f"{name} = {np.max(values[name]):g} has no effect in this setup. It needs {remedy}.")
+        given = np.ravel(np.asarray(values[name], dtype=float))
+        if not used and (unused := given[given != known[name]]).size:
+            raise WrongUse(f"{name} = {unused[0]:g} has no effect in this setup. It needs {remedy}.")
 
 
 def refuse_too_large(setup: Setup, runs: int) -> None:

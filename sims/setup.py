@@ -89,6 +89,9 @@ class Setup(Settings):
             not self.observe or self.observe[-1] != 1.0
         ):
             raise WrongUse(f"observe = {self.observe} must rise from above 0 to 1, the end of stage 3.")
+        whole = [isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in self.steps]
+        if whole != [True] * 3:
+            raise WrongUse(f"steps = {self.steps} are not the steps of three stages. Give three whole numbers from 1.")
         parts = (self.record or 1, self.record or 1, len(self.observe))
         for name, steps, part in zip(("first", "second", "third"), self.steps, parts, strict=True):
             if steps < part:
@@ -103,12 +106,17 @@ class Setup(Settings):
         narrow = self.init == "aligned" and self.width < self.modes
         expected = self.dropout_masks == "expected" and not (linear and shallow)
         adapting = self.rank is not None and not linear
+        dropping = self.rank is not None and self.dropout_masks == "expected"
         separate = self.units == "separate" and not shallow
         wrong = {
             "depth": (not linear and not shallow, "a nonlinear network has one hidden layer", "Set depth to 2"),
             "init": (not linear and self.init != "random", "a nonlinear network starts at random", "Use random"),
             "rank": (adapting, "adapters are additive in linear networks", "Leave it out"),
-            "dropout_masks": (expected, "the expected loss is known for linear networks of depth 2", "Use sampled"),
+            "dropout_masks": (
+                expected or dropping,
+                "the expected loss is known for linear networks of depth 2 without an adapter",
+                "Use sampled",
+            ),
             "basis": (uneven, f"width = {self.width} has no Hadamard basis here", "Use a power of two as width"),
             "units": (separate, "separate units need a single hidden layer", "Set depth to 2"),
             "width": (narrow, f"{self.modes} aligned modes need a unit each", f"Use at least {self.modes}"),
@@ -116,6 +124,8 @@ class Setup(Settings):
         for name, (is_wrong, reason, remedy) in wrong.items():
             if is_wrong:
                 raise WrongUse(f"{name} = {getattr(self, name)} is not possible here: {reason}. {remedy}.")
+        if self.rank is not None and self.rank > (most := min(self.inputs, self.outputs)):
+            raise WrongUse(f"rank = {self.rank} is more than the network's own, {most}. Use at most {most}.")
         if self.units == "separate" and self.width != self.inputs:
             raise WrongUse(f"width = {self.width}: separate units need one for each of the {self.inputs} inputs.")
 
@@ -124,7 +134,7 @@ class Setup(Settings):
         """The setup without what the compiled steps do not depend on, so that setups differing in it share them."""
         return replace(
             self, steps=(1, 1, 1), observe=(1.0,), record=0, pieces=(), placement="uniform", samples=0, early_stopping=False,
-            init="random", basis="random", width=self.width, k=0,
+            init="random", basis="random", k=0,
         )  # fmt: skip
 
     @cached_property
@@ -169,7 +179,7 @@ _CHOICES = {
 class Relaxations(Settings):
     """Where a run leaves the assumptions of the closed form, and the interventions that theory and simulation share."""
 
-    seed: int = setting(0, low=0)
+    seed: int = setting(0, low=0, high=2**32 - 1)
     """Decides singular vectors, hidden basis, random weights, samples, batches and masks of the run."""
     rotation: float = setting(0.0, low=0)
     """Misalignment: the outputs of every task are turned by exp(rotation K_t), K_t random, skew and of norm about 1."""

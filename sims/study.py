@@ -115,7 +115,10 @@ def setup_columns(setup: Setup) -> dict[str, Any]:
     return shown | steps | {"placement": setup.placement} | ({} if setup.rank is None else {"rank": setup.rank})
 
 
-_SHOWN = ("problem", "n", "k", "width", "depth", "activation", "init", "basis", "optimiser", "batch", "samples")
+_SHOWN = (
+    "problem", "n", "k", "width", "depth", "activation", "init", "basis", "units", "optimiser", "batch", "samples", "population",
+    "dropout_masks", "early_stopping",
+)  # fmt: skip
 
 
 class Done(NamedTuple):
@@ -176,10 +179,30 @@ def run_study(
         raise WrongUse(f"No run of {study.name} is left. {' '.join(diverged)}")
     closed = [results.table(columns) for columns in (study.closed_form() if study.closed_form else ())]
     table = join([results.read(path) for path in written] + closed)
+    results.write(table, target)  # before it is judged, so that a judge that fails loses nothing
+    done = conclude(study, table, out, seconds, diverged)
+    shutil.rmtree(parts, ignore_errors=True)
+    return done
+
+
+def judge_again(study: Study, out: Path) -> Done:
+    """Judge the table that a study left in a folder, without simulating. Raises `WrongUse` where there is none."""
+    table, summary = results.read(out / f"{study.name}.parquet"), out / f"{study.name}.json"
+    try:
+        kept = json.loads(summary.read_text())
+        seconds, diverged = float(kept["seconds"]), [str(paragraph) for paragraph in kept["diverged"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WrongUse(
+            f"{summary} is not what `python -m sims {study.name}` writes ({error}). Run that first."
+        ) from error
+    return conclude(study, table, out, seconds, diverged)
+
+
+def conclude(study: Study, table: Any, out: Path, seconds: float, diverged: list[str]) -> Done:
+    """Judge a study's table and write `<name>.json` beside it; the rows themselves say which code simulated them."""
     verdicts = study.judge(table)
     report = study.report(table) if study.report else None
-    results.write(table, target)
-    done = Done(target, verdicts, table.num_rows, seconds, diverged, report)
+    done = Done(out / f"{study.name}.parquet", verdicts, table.num_rows, seconds, diverged, report)
     summary = {
         "study": study.name,
         "about": study.about,
@@ -191,7 +214,6 @@ def run_study(
         "diverged": diverged,
     } | ({"checks": [check._asdict() for check in report.checks]} if report else {})
     write_json(out / f"{study.name}.json", summary)
-    shutil.rmtree(parts, ignore_errors=True)
     return done
 
 
@@ -231,13 +253,26 @@ def join(tables: Sequence[Any]) -> Any:
 def by_seed(table: Any, keep: Any, axis: str, loss: str) -> tuple[Any, Any]:
     """A loss of the kept rows as (values of the axis, array of shape (seeds, values)), seeds and values in rising order.
 
+    A seed that misses a value, because that run diverged, is left out.
+
     Args:
         table: of a study.
-        keep: mask over its rows; must leave exactly one row for every seed and value.
+        keep: mask over its rows; must leave at most one row for every seed and value.
         axis: the column that varies.
         loss: one of the four.
+
+    Raises:
+        WrongUse: no seed has all values.
+        ValueError: there is more than one row for a seed and value.
     """
     at, seed, value = (results.column(table, name)[keep] for name in (axis, "seed", loss))
-    order = np.lexsort((at, seed))
-    seeds, points = np.unique(seed), np.unique(at)
-    return points, value[order].reshape(len(seeds), len(points))
+    (points, column), (seeds, row) = (np.unique(values, return_inverse=True) for values in (at, seed))
+    counts, found = np.zeros((2, len(seeds), len(points)))
+    np.add.at(counts, (row, column), 1)
+    if (counts > 1).any():
+        raise ValueError(f"several rows share a seed and a value of {axis}")
+    whole = counts.all(1)
+    if not whole.any():
+        raise WrongUse(f"No seed is left with every value of {axis}: runs diverged or are missing. Use more steps.")
+    found[row, column] = value
+    return points, found[whole]

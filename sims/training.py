@@ -17,6 +17,9 @@ from sims.objectives import Objective, gradient
 from sims.setup import Setup
 from theory.arrays import Array, Float
 
+MOMENTUM = 0.9
+"""Of the heavy ball."""
+
 
 class Stage(NamedTuple):
     """One stage of a block; numbers have one entry a lane."""
@@ -46,7 +49,7 @@ def optimiser(setup: Setup) -> Any:
     """The optax transformation before its learning rate, which differs from lane to lane."""
     import optax
 
-    kinds = {"gd": optax.identity, "momentum": lambda: optax.trace(0.9), "adam": optax.scale_by_adam}
+    kinds = {"gd": optax.identity, "momentum": lambda: optax.trace(MOMENTUM), "adam": optax.scale_by_adam}
     return kinds[setup.optimiser]()
 
 

@@ -4,6 +4,7 @@ The predictions are those of the theory, P1 to P16; where a prediction says diff
 verdict a model. Criteria are constants of the study that judges, fixed before it runs.
 """
 
+import math
 from typing import Any, Literal, NamedTuple
 
 from theory.seeds import Interval
@@ -30,34 +31,54 @@ PREDICTIONS: dict[str, str] = {
     "P16": "with N unique samples the benefit saturates at the noise floor n tau^2 k/(N - k - 1)",
 }
 
+UNPREDICTED = "-"
+"""In place of a prediction: a finding that none of them is about. Supported says that its criterion is met."""
+
 
 class Verdict(NamedTuple):
     """What the data say about a prediction."""
 
     prediction: str
-    """P1 to P16."""
+    """P1 to P16, or `UNPREDICTED`."""
     model: str
     """plain, rp, rp-shared, relu, tanh, ..."""
     finding: Finding
     effect: str
     """What `value` measures, with its unit."""
-    value: float
+    value: float | None
+    """None where it is not testable."""
     low: float | None
     high: float | None
     """95 % interval over seeds; none where nothing is random."""
     criterion: str
-    """When it counts as supported."""
+    """When it counts as supported, or why it is not testable."""
 
 
 def verdict(
     prediction: str, model: str, supported: bool, effect: str, measured: Interval | float, criterion: str
 ) -> Verdict:
-    """A verdict on a prediction that was tested. Raises `WrongUse` for one that is not in the list."""
-    if prediction not in PREDICTIONS:
-        raise WrongUse(f"{prediction} is no prediction. Use one of {', '.join(PREDICTIONS)}.")
+    """A verdict on a prediction that was tested, or on none; not testable where the value or its interval is not finite.
+
+    Raises:
+        WrongUse: the prediction is neither in the list nor `UNPREDICTED`.
+    """
+    if prediction not in PREDICTIONS and prediction != UNPREDICTED:
+        raise WrongUse(
+            f"{prediction} is no prediction. Use one of {', '.join(PREDICTIONS)}, or {UNPREDICTED} for none."
+        )
     found = measured if isinstance(measured, Interval) else Interval(value=measured)
+    if not all(math.isfinite(number) for number in (found.value, *ends(found))):
+        reason = f"value or interval not finite: {found}; otherwise: {criterion}"
+        return Verdict(prediction, model, "not testable here", effect, None, None, None, reason)
     finding: Finding = "supported" if supported else "refuted"
     return Verdict(prediction, model, finding, effect, found.value, found.low, found.high, criterion)
+
+
+def ends(found: Interval) -> tuple[float, float]:
+    """Both ends of an interval; the value itself where nothing is random."""
+    low = found.value if found.low is None else found.low
+    high = found.value if found.high is None else found.high
+    return low, high
 
 
 class Check(NamedTuple):

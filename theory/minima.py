@@ -27,7 +27,7 @@ def over_seeds(
 ) -> Interval:
     """A statistic of the mean over seeds, with its interval.
 
-    The replicates are those of `theory.seeds`, their means one matrix product: whole curves would not fit in memory 46,656 times.
+    The replicates are those of `theory.seeds`, their means one matrix product: whole curves would not fit in memory thousands of times.
     """
     count, flat = len(values), values.reshape(len(values), -1)
 
@@ -54,6 +54,10 @@ def interior(
     """Argmin and depth of the mean curve with intervals, and whether it counts as an interior minimum.
 
     It counts if it is notably deep (`NOTABLE_DEPTH`, `NOTABLE_GAIN`) and the interval of its depth, which is 0 at an end, excludes 0.
+
+    Both are biased away from 0, because the minimum is chosen anew in every replicate: of flat curves of 20 seeds at 9 exposures, with
+    independent noise of standard deviation .05, about one in ten counts. The deepest of several curves (fine-tuning lengths) more often
+    does: about one in three where there are eight with noise of their own; the lengths of one run share theirs, which is between the two.
     """
     at = over_seeds(lambda mean: lowest(exposure, mean).exposure, curves)
     depth = over_seeds(lambda mean: lowest(exposure, mean).depth, curves)

@@ -17,7 +17,7 @@ LEVEL = 0.95
 """Two-sided level of every interval."""
 ENUMERATED = 6
 """Up to so many seeds all n^n resamples are taken (46,656 for six); beyond, as many random ones."""
-REPLICATES = 46_656
+REPLICATES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)

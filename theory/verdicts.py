@@ -19,7 +19,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "model": ("text", "plain, rp, relu, ...; null where nothing was tested"),
     "finding": ("text", "supported, refuted, not testable here or missing"),
     "effect": ("text", "what value measures, with its unit"),
-    "value": ("real", "effect size"),
+    "value": ("real", "effect size; null where not testable"),
     "low": ("real", "its interval; null where nothing is random"),
     "high": ("real", "its interval"),
     "criterion": ("text", "when it counts as supported, or why there is no finding"),

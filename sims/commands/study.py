@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from sims.studies import STUDIES
-from sims.study import Done, Study, run_study
+from sims.study import Done, Study, judge_again, run_study
 from theory.console import Command, Json, Output
 from theory.settings import WrongUse, setting
+
+
+class ChecksFailed(RuntimeError):
+    """Checks of a study did not pass; its table and verdicts are written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,19 +22,24 @@ class StudyOptions(Command):
     """Folder for the table and the verdicts. An interrupted study goes on where it was."""
     workers: int | None = setting(None, low=1, science=False)
     """Threads; default one a core. Results do not depend on it."""
+    judge_only: bool = False
+    """Judge the table that is in --out already, without simulating again."""
     json: Json = False
 
     def carry_out(self, study: Study, out: Output) -> Any:
-        """Run one study and show what it says."""
+        """Run one study and show what it says. Raises `ChecksFailed`."""
         if self.workers is not None and self.workers < 1:
             raise WrongUse(f"workers = {self.workers}: use at least one thread.")
-        cases = study.cases()
-        with out.progress(study.name, sum(case.size for case in cases), "runs") as step:
-            done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
+        if self.judge_only:
+            done = judge_again(study, self.out)
+        else:
+            cases = study.cases()
+            with out.progress(study.name, sum(case.size for case in cases), "runs") as step:
+                done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
         show(study, done, out)
         checks = done.report.checks if done.report else []
         if failed := [check.name for check in checks if not check.passed]:
-            raise OSError(f"{study.name}: {len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+            raise ChecksFailed(f"{study.name}: {len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
         return {"study": study.name, "table": done.table, "rows": done.rows, "seconds": done.seconds,
                 "verdicts": [v._asdict() for v in done.verdicts], "checks": [check._asdict() for check in checks],
                 "diverged": done.diverged}  # fmt: skip
@@ -40,7 +49,8 @@ def show(study: Study, done: Done, out: Output) -> None:
     """Print the verdict lines, what did not converge, and where the table went."""
     for v in done.verdicts:
         bracket = "" if v.low is None else f" [{v.low:.3g}, {v.high:.3g}]"
-        out.show(f"{v.prediction:<4} {v.model:<10} {v.finding:<18} {v.effect}: {v.value:.3g}{bracket} ({v.criterion})")
+        value = "no value" if v.value is None else f"{v.value:.3g}"
+        out.show(f"{v.prediction:<4} {v.model:<10} {v.finding:<18} {v.effect}: {value}{bracket} ({v.criterion})")
     if done.report:
         out.table(done.report.title, done.report.heads, done.report.rows)
         for check in done.report.checks:
@@ -67,8 +77,20 @@ def study_command(study: Study) -> type[Command]:
 
 @dataclass(frozen=True, kw_only=True)
 class All(StudyOptions):
-    """Run every study, one after the other."""
+    """Run every study, one after the other; where checks fail the others still run, and the exit code is 1."""
 
     def run(self, out: Output) -> Any:
-        """Run them and return what each says."""
-        return [self.carry_out(study, out) for study in STUDIES.values()]
+        """Run them and return what each says. Raises `ChecksFailed` at the end, naming all checks that failed."""
+        import jax
+
+        said, failed = [], []
+        for study in STUDIES.values():
+            try:
+                said.append(self.carry_out(study, out))
+            except ChecksFailed as error:
+                failed.append(str(error))
+            # the programs of a study are of no use to the next one, and are hundreds of megabytes
+            jax.clear_caches()  # type: ignore[no-untyped-call]
+        if failed:
+            raise ChecksFailed("; ".join(failed))
+        return said

@@ -8,7 +8,7 @@ from typing import Any
 from sims.findings import Summary, allowed, gather
 from sims.studies import STUDIES
 from sims.study import write_json
-from sims.verdict import PREDICTIONS
+from sims.verdict import PREDICTIONS, UNPREDICTED
 from theory import verdicts
 from theory.console import Command, Json, Output
 
@@ -40,7 +40,7 @@ class Verdicts(Command):
 def table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
     """Every verdict as a row of `theory.verdicts`, by prediction and model, and a row for every prediction without any."""
     made: list[dict[str, Any]] = []
-    for name, statement in PREDICTIONS.items():
+    for name, statement in [*PREDICTIONS.items(), (UNPREDICTED, "a finding that no prediction is about")]:
         found = [
             verdict._asdict()
             | dict(zip(("supported_from", "supported_to"), allowed(verdict), strict=True))
@@ -52,7 +52,7 @@ def table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
         ]
         models = list(dict.fromkeys(row["model"] for row in found))
         made += sorted(found, key=lambda row: models.index(row["model"]))
-        if not found:
+        if not found and name in PREDICTIONS:
             remark = "no study with a result here judges it"
             made.append({"prediction": name, "statement": statement, "finding": "missing", "criterion": remark})
     return made

@@ -13,7 +13,7 @@ import numpy as np
 from sims.setup import Setup
 from sims.studies.networks import LINEAR, NETWORKS, THEORY, Network, with_seeds
 from sims.study import Case, Study, by_seed, closed_columns
-from sims.verdict import Verdict, verdict
+from sims.verdict import UNPREDICTED, Verdict, verdict
 from theory.allocation import NOTABLE_GAIN, Budget, allocate, exposure_curve, optimum
 from theory.minima import gain, interior, lowest, over_seeds
 from theory.models import MODELS
@@ -127,7 +127,7 @@ def deepest(
 
 
 def judge(table: Any) -> list[Verdict]:
-    """P1, P3, P4 for every network in the table."""
+    """P1, P3, P4 for every network in the table, and agreement with the closed forms."""
     present = set(column(table, "model"))
     found = []
     for model in NETWORKS:
@@ -161,14 +161,15 @@ def _plain(table: Any) -> list[Verdict]:
     ]
     minima = [lowest(points, values.mean(0)) for points, values in (curves(table, "plain", *cell) for cell in equal)]
     best = max(float(found.depth_below_zero) for found in minima)
+    largest = max(float(found.exposure) for found in minima)
     larger = max((ratio for ratio in ratios if ratio > 1), key=lambda r: float(_gain_at(table, "plain", r)))
     time, points, values = deepest(table, "plain", larger)
     at, depth, counts = interior(points, values)
     return [
         verdict("P1", "plain", best < NOTABLE_GAIN, "largest gain in loss_im or loss_ret from lambda > 0, rho <= 1",
                 best, f"below {NOTABLE_GAIN:g}"),
-        verdict("P3", "plain", best < NOTABLE_GAIN, "largest argmin over lambda, both losses, rho <= 1",
-                max(float(found.exposure) for found in minima), f"no gain from it of {NOTABLE_GAIN:g} or more"),
+        verdict("P3", "plain", best < NOTABLE_GAIN, f"largest gain from lambda > 0, both losses, rho <= 1, best lambda up to {largest:.3g}",
+                best, f"below {NOTABLE_GAIN:g}"),
         verdict("P3", "plain", counts, f"depth of the minimum of loss_ret at rho {larger:g}, t_ft {time:g}, "
                 f"lambda {at.value:.3g}", depth, "an interior minimum at rho > 1"),
     ]  # fmt: skip
@@ -186,11 +187,12 @@ def _interior(table: Any, model: str) -> list[Verdict]:
     _, immediate = curves(table, model, 1.0, TIMES[0], "loss_im")
     below = over_seeds(lambda mean: lowest(points, mean).depth_below_zero, immediate)
     im_at = float(lowest(points, immediate.mean(0)).exposure)
+    untold = below.low is not None and below.low <= 0
     bracket = "" if at.low is None else f" [{at.low:.3g}, {at.high:.3g}]"
     said = f"depth of the minimum of loss_ret at rho 1, t_ft {time:g}, lambda {at.value:.3g}{bracket}"
     found = [
         verdict("P3", model, counts == NETWORKS[model].redundant, said, depth, _expected(model)),
-        verdict("P3", model, below.value < NOTABLE_GAIN or (below.low or 0) <= 0, f"gain in loss_im from lambda {im_at:.3g} at rho 1",
+        verdict("P3", model, below.value < NOTABLE_GAIN or untold, f"gain in loss_im from lambda {im_at:.3g} at rho 1",
                 below, f"loss_im is best at lambda 0: below {NOTABLE_GAIN:g}, or not told from 0"),
     ]  # fmt: skip
     if model in LINEAR:
@@ -249,7 +251,7 @@ def _spent(model: str, ratio: float) -> Mapping[str, Any]:
 
 
 def _closed_form(table: Any, model: str) -> Verdict:
-    """P3: at the simulated best exposure, how far the closed form's loss_ret is above its minimum."""
+    """At the simulated best exposure, how far the closed form's loss_ret is above its minimum: agreement, no prediction."""
     worst = 0.0
     for ratio in ratios_of(table, model):
         argmins = [float(lowest(p, v.mean(0)).exposure) for p, v in
@@ -260,7 +262,7 @@ def _closed_form(table: Any, model: str) -> Verdict:
         )
         best = closed_form(model, ratio, times)[1].loss
         worst = max(worst, float(((losses.loss_ret - best) / best).max()))
-    return verdict("P3", model, worst <= REGRET, "closed form: largest excess of loss_ret at the simulated argmin", worst,
+    return verdict(UNPREDICTED, model, worst <= REGRET, "closed form: largest excess of loss_ret at the simulated argmin", worst,
                    f"at most {REGRET:g} of the minimum, every rho and t_ft")  # fmt: skip
 
 

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from sims.setup import Setup
-from sims.studies.gains import LAWFUL, SEEDS, best_shift, refutes_law
+from sims.studies.gains import LAWFUL, SEEDS, largest_change, lawful, specialised_loss
 from sims.study import Case, Study, by_seed, product
-from sims.verdict import Verdict, verdict
+from sims.verdict import Verdict, ends, verdict
+from theory.allocation import NOTABLE_DEPTH, NOTABLE_GAIN
 from theory.arrays import Array
+from theory.minima import lowest
 from theory.modes import evolve
 from theory.results import column
-from theory.seeds import Interval, interval
+from theory.seeds import interval
 
 DEPTHS = (2, 3, 4)
 BETA = 0.9
@@ -175,23 +177,23 @@ def judge(table: Any) -> list[Verdict]:
             lambda sample: sample[..., 0].mean(1) / sample[..., 1].mean(1),
             np.stack([width_of_onset(table, depth, "random"), shallow], axis=-1),
         )
-        made.append(verdict("P14", f"depth {depth}", (ratio.high or ratio.value) < 1,
+        made.append(verdict("P14", f"depth {depth}", ends(ratio)[1] < 1,
                             "width of the onset over its exposure, relative to depth 2, random start", ratio,
                             "interval below 1"))  # fmt: skip
     for depth in DEPTHS:
         for init in ("aligned", "random"):
-            shares, losses = by_seed(table, _chosen(table, "law", depth, init), "sims.share", "loss_ret")
-            share, fall = best_shift(shares, losses)
-            effect = f"fall of loss_ret by moving {share:g} of D_post into stage 1, {init} start"
-            made.append(verdict("P1", f"depth {depth}", not refutes_law(fall, losses), effect, fall, LAWFUL))
+            shares, losses = specialised_loss(table, _chosen(table, "law", depth, init), "sims.share")
+            share, change = largest_change(shares, losses)
+            effect = f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1, {init} start"
+            made.append(verdict("P1", f"depth {depth}", lawful(change, losses), effect, change, LAWFUL))
     for depth in DEPTHS:
         shares, strength = decayed(table, depth)
-        best = int(strength.argmax())
-        gap = (DECAY["beta"] - strength) ** 2
-        depth_of_minimum = Interval(value=float(1 - gap[best] / min(gap[0], gap[-1])))
-        made.append(verdict("P3", f"depth {depth}", best == 0,
-                            f"depth of the specialised loss's minimum over lambda, at {shares[best]:.1f}, with weight decay",
-                            depth_of_minimum, "minimum at 0"))  # fmt: skip
+        best = lowest(shares, (DECAY["beta"] - strength) ** 2)
+        below = float(best.depth_below_zero / best.at_zero)
+        deep = below >= NOTABLE_DEPTH and best.depth_below_zero >= NOTABLE_GAIN
+        effect = f"share by which the specialised loss is lower at lambda {best.exposure:.1f}, its minimum, than at 0, with weight decay"
+        criterion = f"less than {NOTABLE_DEPTH:.0%}, or than {NOTABLE_GAIN:g} in all"
+        made.append(verdict("P3", f"depth {depth}", not deep, effect, below, criterion))
     return made
 
 

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sims.verdict import Verdict, verdict
+from sims.verdict import UNPREDICTED, Verdict, verdict
 from theory.frontier import box_shares
 from theory.results import column
 from theory.seeds import Interval, interval, mean_interval
@@ -63,7 +63,7 @@ def of_means(statistic: Callable[[Any], Any], values: Any) -> Interval:
 
 
 def judge(table: Any) -> list[Verdict]:
-    """P5 in every model, P12 and P15 in the plain ones."""
+    """P5 in every model, P12 and P15 in the plain ones, and whether mixing moves the frontier."""
     known = {name: column(table, name) for name in COLUMNS}
     models = dict.fromkeys(known["model"])
     plain = [name for name in PLAIN if name in models]
@@ -187,7 +187,7 @@ def formula(known: Columns) -> float:
 
 
 def wider(known: Columns, model: str) -> Verdict:
-    """P15, the frontier itself: what mixing adds to the hypervolume in (loss_ft, loss_ret), as a share of the box that holds all sweeps."""
+    """What mixing adds to the hypervolume in (loss_ft, loss_ret), as a share of the box that holds all sweeps; no prediction names it."""
     methods = list(dict.fromkeys(known["method"][known["model"] == model]))
     swept = [method for method in methods if not method.startswith("converged")]
     points = [
@@ -198,4 +198,4 @@ def wider(known: Columns, model: str) -> Verdict:
     of_recipe = dict(zip(swept, np.reshape(shares, (-1, seeds)), strict=True))
     gain = mean_interval(of_recipe["mixed"] - of_recipe["unmixed"])
     effect = "hypervolume in (loss_ft, loss_ret) gained by mixing, share of the box"
-    return verdict("P15", model, gain.value >= WIDER, effect, gain, f"at least {WIDER:g}")
+    return verdict(UNPREDICTED, model, gain.value >= WIDER, effect, gain, f"at least {WIDER:g}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from sims.studies.networks import LINEAR, NETWORKS, THEORY, with_seeds
 from sims.study import Case, Study, by_seed, closed_columns
-from sims.verdict import Verdict, verdict
+from sims.verdict import Verdict, ends, verdict
 from theory.allocation import NOTABLE_GAIN
 from theory.features import Blocks
 from theory.headline import latent as is_latent
@@ -168,7 +168,8 @@ def _latent(table: Any, model: str) -> Verdict:
     share = over_seeds(lambda mean: latent_share(mean[:, 0], mean[:, 1]), np.stack([im, ret], axis=1))
     said = "largest latent fall of loss_ret, share of the unmixed forgetting"
     if not NETWORKS[model].redundant:
-        return verdict("P2", model, share.value == 0, said, share, "none is latent")
+        return verdict("P2", model, share.value == 0 and ends(share)[1] < CLOSE, said, share,
+                       f"none is latent, and interval below {CLOSE:g}")  # fmt: skip
     sure = share.low is None or share.low > 0
     return verdict("P2", model, bool(share.value > 0 and sure), said, share, "some alpha gives a latent benefit")
 
@@ -180,7 +181,7 @@ def _damage(table: Any, model: str) -> Verdict:
     said = f"loss on D_pre after stage 2, mixed over unmixed ({damage[:, 0].mean():.3g})"
     if not NETWORKS[model].redundant:
         return verdict("P10", model, abs(share.value - 1) <= CLOSE, said, share, f"within {CLOSE:g} of 1")
-    return verdict("P10", model, (share.high or share.value) <= CLOSE, said, share, f"at most {CLOSE:g}")
+    return verdict("P10", model, ends(share)[1] <= CLOSE, said, share, f"at most {CLOSE:g}")
 
 
 def _onset(table: Any, model: str) -> Verdict:
@@ -226,9 +227,7 @@ def _priced(table: Any, model: str) -> Verdict:
     if not NETWORKS[model].redundant:
         agrees = abs(price.value - 1) <= CLOSE
         return verdict("P8", model, agrees, said, price, f"within {CLOSE:g} of 1")
-    return verdict(
-        "P8", model, (price.high or price.value) <= CLOSE, said, price, f"at most {CLOSE:g}: no price at convergence"
-    )
+    return verdict("P8", model, ends(price)[1] <= CLOSE, said, price, f"at most {CLOSE:g}: no price at convergence")
 
 
 def _gap(model: str) -> float:
@@ -248,8 +247,8 @@ def _crossover(table: Any, model: str) -> Verdict:
     mean = both.mean(0)
     worst = over_seeds(lambda drawn: drawn[:, : len(STOP_AT) // 2].min(-1), both)
     last = over_seeds(lambda drawn: drawn[:, -1], both)
-    loses = worst.value <= -NOTABLE_GAIN and (worst.high or worst.value) < 0
-    wins = last.value >= NOTABLE_GAIN and (last.low or last.value) > 0
+    loses = worst.value <= -NOTABLE_GAIN and ends(worst)[1] < 0
+    wins = last.value >= NOTABLE_GAIN and ends(last)[0] > 0
     times = STOP_LENGTH * np.array(STOP_AT)
     crossing = next((float(t) for t, gain in zip(times, mean, strict=True) if gain > 0), np.inf)
     said = (

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from sims.setup import Setup
-from sims.studies.gains import LAWFUL, NOTICEABLE, SEEDS, best_shift, lost, mean_at, noticeable, refutes_law
+from sims.studies.gains import (
+    LAWFUL,
+    NOTICEABLE,
+    SEEDS,
+    largest_change,
+    lawful,
+    lost,
+    mean_at,
+    noticeable,
+    specialised_loss,
+)
 from sims.study import Case, Study, by_seed, product
 from sims.verdict import Verdict, verdict
 from theory.results import column
@@ -95,10 +105,12 @@ def judge(table: Any) -> list[Verdict]:
     rate = column(table, "sims.rate")
     for optimiser, law_rate, name in LAWS:
         chosen = (part == "law") & (kind == optimiser) & (rate == law_rate)
-        shares, losses = by_seed(table, chosen, "sims.share", "loss_ret")
-        share, fall = best_shift(shares, losses)
-        effect = f"fall of loss_ret by moving {share:g} of D_post into stage 1, step {law_rate:g}"
-        made.append(verdict("P1", name, not refutes_law(fall, losses), effect, fall, LAWFUL))
+        shares, losses = specialised_loss(table, chosen, "sims.share")
+        share, change = largest_change(shares, losses)
+        effect = (
+            f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1, step {law_rate:g}"
+        )
+        made.append(verdict("P1", name, lawful(change, losses), effect, change, LAWFUL))
     mixed = (part == "gain") & (alpha > 0)
     for label in LABEL_NOISE:
         chosen = mixed & (kind == "gd") & (batch == 8) & (noise == label)

@@ -14,7 +14,7 @@ import numpy as np
 
 from sims.studies.networks import NETWORKS, with_seeds
 from sims.study import Case, Study, by_seed
-from sims.verdict import Verdict, verdict
+from sims.verdict import UNPREDICTED, Verdict, verdict
 from theory.allocation import NOTABLE_GAIN, allocate
 from theory.minima import over_seeds
 from theory.placement import PLACEMENTS
@@ -130,7 +130,7 @@ def repeated(table: Any, model: str, *, pool: bool, loss: str = "loss_ret") -> t
 
 
 def judge(table: Any) -> list[Verdict]:
-    """P1 for every placement, P16 for repetition."""
+    """P1 for every placement of independent features, P16 for repetition; P1 says nothing of redundant ones."""
     model, question = column(table, "model"), column(table, "sims.question")
     made = []
     for name in PLACED:
@@ -143,7 +143,7 @@ def judge(table: Any) -> list[Verdict]:
 
 
 def _placement(table: Any, model: str, *, long: bool) -> Verdict:
-    """P1: placement does not matter for what is retained; the largest of its effects, relative to uniform exposure."""
+    """Placement does not matter for what is retained (P1 where features are independent): the largest effect, beside uniform exposure."""
     found = {p: effect_of(table, model, p, "loss_ret", long=long) for p in PLACEMENTS[1:]}
     worst = max(found, key=lambda p: abs(found[p][0].value))
     effect, uniform = found[worst]
@@ -155,7 +155,8 @@ def _placement(table: Any, model: str, *, long: bool) -> Verdict:
     sure = effect.low is None or effect.high is None or effect.low * effect.high > 0
     matters = abs(effect.value) > limit and sure
     said = f"{worst} minus uniform loss_ret ({uniform:.3g}), {'long' if long else 'short'} stage 2; {others}"
-    return verdict("P1", model, not matters, said, effect, f"at most {limit:.2g}: only the total exposure counts")
+    prediction = UNPREDICTED if NETWORKS[model].redundant else "P1"
+    return verdict(prediction, model, not matters, said, effect, f"at most {limit:.2g}: only the total exposure counts")
 
 
 def _repetition(table: Any, model: str) -> Verdict:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sims.setup import Setup
-from sims.studies.gains import LAWFUL, NOTICEABLE, SEEDS, best_shift, mean_at, noticeable, refutes_law
+from sims.studies.gains import LAWFUL, NOTICEABLE, SEEDS, largest_change, lawful, mean_at, noticeable, specialised_loss
 from sims.study import Case, Study, by_seed, product
 from sims.verdict import Verdict, verdict
 from theory.results import column
@@ -126,10 +126,10 @@ def judge(table: Any) -> list[Verdict]:
                             f"interval overlaps a factor {FACTOR:g} around 1"))  # fmt: skip
     wide = WIDTHS[-1]
     for scale in LAW_EXPOSURE:
-        shares, losses = by_seed(table, chosen(table, "law", "random", wide, scale), "sims.share", "loss_ret")
-        share, fall = best_shift(shares, losses)
-        effect = f"fall of loss_ret by moving {share:g} of D_post into stage 1, initial scale {scale:g}"
-        made.append(verdict("P1", "random", not refutes_law(fall, losses), effect, fall, LAWFUL))
+        shares, losses = specialised_loss(table, chosen(table, "law", "random", wide, scale), "sims.share")
+        share, change = largest_change(shares, losses)
+        effect = f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1, initial scale {scale:g}"
+        made.append(verdict("P1", "random", lawful(change, losses), effect, change, LAWFUL))
     for width in WIDTHS:
         points, share_back = eroded(table, width)
         found = mean_at(share_back, points, FROZEN_SCALES[-1])

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import sims.commands.study as study_commands
 import sims.commands.sweep as sweep
 from sims import Setup, simulate
 from sims.commands import commands
@@ -124,13 +125,15 @@ def test_run_shows_one_run_from_inside(capsys):
     assert "1/(2 c s)" in call(capsys, "run", "t_pre=60", *SHORT)[2]
 
 
-def trial(passed):
+def trial_study(name, passed):
     case = Case("plain", Setup(steps=(60, 40, 30)), {"t_pre": 4, "t_post": 2, "init_scale": 0.3, "alpha": [0.0, 0.3]})
     found = [verdict("P1", "plain", True, "something", 0.5, "at least 0.1")]
     checked = Report([Check("order", passed, "order", 1.0, "within 0.1 of 1")], "Errors", ["", "x"], [["plain", 0.5]])
-    return commands() | {
-        "trial": study_command(Study("trial", "a trial", lambda: [case], lambda _: found, lambda _: checked))
-    }
+    return Study(name, "a trial", lambda: [case], lambda _: found, lambda _: checked)
+
+
+def trial(passed):
+    return commands() | {"trial": study_command(trial_study("trial", passed))}
 
 
 def test_studies_print_verdicts_and_fail_with_their_checks(capsys, outside):
@@ -143,6 +146,16 @@ def test_studies_print_verdicts_and_fail_with_their_checks(capsys, outside):
     code, out, said = call(capsys, "trial", known=trial(False))
     assert (code, "FAILED" in out, "order" in said) == (1, True, True)
     assert (outside / "out/sims/trial.parquet").exists()
+
+
+def test_a_failed_check_does_not_keep_the_other_studies_from_running(capsys, outside, monkeypatch):
+    made = {name: trial_study(name, passed) for name, passed in (("first", False), ("second", True))}
+    monkeypatch.setattr(study_commands, "STUDIES", made)
+    code, got = call_json(capsys, "all")
+    assert code == 1
+    assert "first: 1 of 1 checks failed: order" in got["error"]
+    assert "half-written" not in got["error"]
+    assert {path.stem for path in (outside / "out/sims").iterdir()} == {"first", "second"}
 
 
 def test_help_names_every_command(capsys):

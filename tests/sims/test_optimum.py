@@ -12,12 +12,13 @@ from sims.setup import Setup
 from sims.studies import compute_matched, latent, placement
 from sims.studies.networks import NETWORKS, THEORY
 from sims.study import Case, join, rows_of
-from sims.verdict import Verdict
+from sims.verdict import UNPREDICTED, Verdict, verdict
 from theory import results
 from theory.allocation import NOTABLE_DEPTH
 from theory.losses import Losses
-from theory.minima import interior, lowest, over_seeds
+from theory.minima import gain, interior, lowest, over_seeds
 from theory.models import MODELS
+from theory.seeds import Interval
 
 Shape = Callable[[Case, Any, Any], Losses]
 """A case, its runs' settings and the fine-tuning times, shape (observations, 1), to losses of shape (observations, runs)."""
@@ -66,6 +67,25 @@ def test_a_minimum_of_noise_is_not_interior() -> None:
     assert interior(exposure, real)[0].value == 0.5
 
 
+@pytest.mark.parametrize("measured", [float("nan"), Interval(value=1.0, low=-np.inf, high=2.0)])
+def test_what_is_not_finite_is_not_testable(measured: Any) -> None:
+    found = verdict("P1", "plain", True, "effect", measured, "at most 1")
+    assert (found.finding, found.value, found.low, found.high) == ("not testable here", None, None, None)
+    assert "not finite" in found.criterion
+
+
+def test_how_often_flat_curves_count_as_interior() -> None:
+    exposure = np.linspace(0, 1, 9)
+    one, deepest = [], []
+    for draw in range(40):
+        flat = 1 + 0.05 * np.random.default_rng(draw).normal(size=(8, 20, 9))
+        chosen = max(flat, key=lambda curves: float(gain(lowest(exposure, curves.mean(0)))))
+        one.append(interior(exposure, flat[0])[2])
+        deepest.append(interior(exposure, chosen)[2])
+    assert np.mean(one) < 0.25
+    assert np.mean(one) < np.mean(deepest) < 0.5
+
+
 def test_a_minimum_at_an_end_has_no_depth() -> None:
     exposure = np.linspace(0, 1, 5)
     falling = np.broadcast_to(1 - exposure / 2, (20, 5))
@@ -102,6 +122,7 @@ def test_compute_matched_supports_what_the_theory_says() -> None:
     wrong = [v for v in said if v.finding == "refuted"]
     assert len(wrong) == 1
     assert "closed form" in wrong[0].effect  # nor did the made-up optimum come from it
+    assert wrong[0].prediction == UNPREDICTED
     assert {(v.prediction, v.model) for v in said} >= {
         ("P1", "plain"),
         ("P3", "tanh"),
@@ -118,10 +139,24 @@ def test_compute_matched_refutes() -> None:
         assert findings(half, prediction, "plain")[0] == "refuted", prediction
     assert findings(half, "P3", "tanh")[0] == "refuted"
     assert findings(half, "P4", "relu-corr") == ["refuted"]
+    gained = [v for v in half if v.model == "plain" and v.effect.startswith("largest gain")]
+    assert [v.value for v in gained] == [pytest.approx(0.25)] * 2  # a loss, not a lambda
     none = compute_matched.judge(
         table_of("compute-matched", matched_cases(), bowl(lambda model, ratio, times: 0 * times))
     )
     assert findings(none, "P3", "relu-corr")[0] == "refuted"
+
+
+def test_a_gain_in_loss_im_counts_by_its_size_where_nothing_is_random() -> None:
+    (case,) = (c for c in compute_matched.cases() if c.model == "rp" and c.columns["sims.question"] == "ratio")
+
+    def losses(case: Case, runs: Any, times: Any) -> Losses:
+        falling = 1 - 0.5 * runs["exposure"] + 0 * times
+        return Losses(falling, falling, 1 + 0 * times, 1 + 0 * times)
+
+    said = compute_matched.judge(table_of("compute-matched", [case], losses))
+    (found,) = (v for v in said if "gain in loss_im" in v.effect)
+    assert (found.finding, found.value, found.low) == ("refuted", pytest.approx(0.5), None)
 
 
 def test_matched_budgets_are_spent_once() -> None:
@@ -179,6 +214,8 @@ def test_placement_judges_both_ways() -> None:
     assert {v.finding for v in still} == {"supported"}
     moved = placement.judge(table_of("placement", cases, losses(0.5, 1 / 16)))
     assert {v.finding for v in moved} == {"refuted"}
+    assert {v.prediction for v in moved if v.model == "rp-shared"} == {UNPREDICTED, "P16"}
+    assert {v.prediction for v in moved if v.model == "plain"} == {"P1", "P16"}
 
 
 def test_placements_see_equally_much() -> None:

@@ -9,9 +9,9 @@ import pytest
 from sims.run import Simulation, complete, simulate
 from sims.setup import Setup
 from sims.studies import depth, finite_samples, leakage, misalignment, noise, width_and_init
-from sims.studies.gains import best_shift, noticeable, refutes_law
+from sims.studies.gains import largest_change, lawful, noticeable
 from sims.study import Case, join, rows_of
-from sims.verdict import Verdict
+from sims.verdict import UNPREDICTED, Verdict
 from theory import predict, results
 from theory.losses import LOSSES, Losses
 from theory.modes import evolve
@@ -91,13 +91,23 @@ def test_misalignment_asks_for_two_thirds_gone_at_rotation_one(
     assert findings(verdicts, "P7", "misaligned by 1") == {"supported"}
 
 
-@pytest.mark.parametrize(("fall", "finding"), [(0.0, "supported"), (0.2, "refuted")])
+def test_misalignment_judges_each_normalisation_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(case: Case, v: dict[str, Any]) -> dict[str, Any]:
+        gain = np.where(v["rotation"] < 1.2, 1.0, 0.1)  # gone at sqrt(2), not at 1
+        return {"loss_ret": 2 - gain * (v["alpha"] > 0), "loss_im": 2 - 1.0 * (v["alpha"] > 0)}
+
+    verdicts = misalignment.judge(fabricate(misalignment, monkeypatch, answer))
+    assert findings(verdicts, "P13", "rotation 1, variance 1/n") == {"supported"}
+    assert findings(verdicts, "P13", "rotation 1, variance 1/(2n)") == {"refuted"}
+
+
+@pytest.mark.parametrize(("fall", "finding"), [(0.0, "supported"), (0.2, "refuted"), (-0.2, "refuted")])
 def test_noise_tests_the_exposure_law_and_frozen_strengths(
     fall: float, finding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(case: Case, v: dict[str, Any]) -> dict[str, Any]:
         drift = np.where(v["label_noise"] > 0, 0.02, 0.0) if finding == "supported" else 0.05
-        return {"loss_ret": 1 - fall * case.columns.get("sims.share", 0.0), "after": 0.8 * (1 - drift)}
+        return {"before": 0.8 - fall * case.columns.get("sims.share", 0.0) / 2, "after": 0.8 * (1 - drift)}
 
     verdicts = noise.judge(fabricate(noise, monkeypatch, answer))
     assert findings(verdicts, "P1", "D_post into stage 1") == {finding}
@@ -121,6 +131,8 @@ def test_finite_samples_looks_for_the_floor(factor: float, finding: str, monkeyp
     assert findings(verdicts, "P16", "counts as noise") == {finding}
     assert findings(verdicts, "P16", "N - n - 1") == {finding}
     assert findings(verdicts, "P16", "is doubled") == {"supported"}
+    assert findings(verdicts, UNPREDICTED, "all that is missing") == {"refuted"}
+    assert findings(verdicts, UNPREDICTED, "with a stage 2") == {"refuted"}
 
 
 def test_finite_samples_notices_repetition_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,10 +152,8 @@ def test_width_and_init_reads_the_effective_start(
         start = factor * max(case.setup.width - 5, 1) / 2 * v["init_scale"] ** 2
         exposure = v["alpha"] * v["t_pre"] + v["t_post"]
         learned = evolve(start, variance=1.0, sigma=width_and_init.BETA, time=exposure)
-        law = 1 - (factor - 1) * case.columns.get("sims.share", 0.0) / 2
-        frozen = 1 + 0.2 + back * width_and_init.BETA**2
-        ret = frozen if v["part"] == "frozen" else law
-        return {"loss_im": 0.2, "loss_ret": ret, "after": learned}
+        law = 0.8 - (factor - 1) * case.columns.get("sims.share", 0.0) / 4
+        return {"loss_im": 0.2, "loss_ret": 1 + 0.2 + back * width_and_init.BETA**2, "before": law, "after": learned}
 
     verdicts = width_and_init.judge(fabricate(width_and_init, monkeypatch, answer))
     assert findings(verdicts, "P1", "effective initial strength") == {finding}
@@ -159,7 +169,8 @@ def test_depth_finds_escape_sharpness_and_the_minimum(right: bool, monkeypatch: 
         start = 1e-3 if case.setup.init == "random" else v["init_scale"] ** 2
         learned = evolve(start, variance=1.0, sigma=depth.BETA, time=exposure, depth=layers)
         peak = 0.9 - (share - (0.0 if right else 0.5)) ** 2 / 10
-        return {"after": learned, "before": peak, "loss_ret": 1.0 if right else 1 - share / 2}
+        law = 0.8 - (0.0 if right else share / 2)
+        return {"after": learned, "before": peak if v["part"] == "decay" else law}
 
     verdicts = depth.judge(fabricate(depth, monkeypatch, answer))
     expected = {"supported"} if right else {"refuted"}
@@ -200,10 +211,16 @@ def test_an_effect_must_be_large_and_certain_to_be_called_one() -> None:
     assert noticeable(Interval(value=0.02, low=0.001, high=0.03))
     assert not noticeable(Interval(value=0.02, low=-0.001, high=0.05))
     assert not noticeable(Interval(value=0.005, low=0.004, high=0.006))
-    share, fall = best_shift(np.array([0.0, 0.5, 1.0]), np.array([[1.0, 0.7, 0.9], [1.0, 0.7, 0.9]]))
-    assert (share, fall.value) == (0.5, pytest.approx(0.3))
-    assert refutes_law(fall, np.ones((2, 3)))
-    assert not refutes_law(Interval(value=0.0009), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_exposure_law_excludes_changes_up_and_down(sign: int) -> None:
+    losses = np.array([[1.0, 1 + 0.3 * sign, 1 - 0.1 * sign]] * 2)
+    share, change = largest_change(np.array([0.0, 0.5, 1.0]), losses)
+    assert (share, change.value) == (0.5, pytest.approx(0.3 * sign))
+    assert not lawful(change, losses)
+    assert lawful(Interval(value=0.0009 * sign), np.zeros((2, 3)))
+    assert not lawful(Interval(value=0.0, low=-0.02, high=0.005), np.ones((2, 3)))  # nor is what cannot be told
 
 
 def test_leaking_fine_tuning_follows_the_closed_form() -> None:

@@ -12,9 +12,10 @@ import pytest
 import sims.run
 import sims.study
 from sims import Setup, simulate
+from sims.networks import start_adapter
 from sims.run import LANES, ahead, report_diverged
-from sims.study import Case, Study, run_study
-from theory import predict, results
+from sims.study import Case, Study, by_seed, run_study
+from theory import predict, results, rows
 from theory.results import column
 from theory.settings import WrongUse
 
@@ -70,6 +71,12 @@ def test_blocks_are_computed_only_a_little_ahead():
         ({}, {"label_noise": 0.2}, "batch or samples"),
         ({"depth": 3}, {"imbalance": 0.2}, "imbalance"),
         ({"placement": "late"}, {"alpha": 0.6}, "window"),
+        ({}, {"seed": 0.5}, "whole numbers"),
+        ({}, {"seed": np.array([1, 2**32])}, "seed"),
+        ({}, {"adapter_scale": 0.2}, "rank"),
+        ({"problem": "pathways"}, {"rotation": 0.2}, "blocks"),
+        ({"pieces": ((1.0, 0.1),)}, {"alpha": np.array([0.2, 0.3])}, r"alpha = 0\.3 .*pieces"),
+        ({"pieces": ((1.0, 0.1),)}, {"window": 0.3}, "pieces"),
         ({"record": 100}, {"alpha": np.linspace(0, 1, 300_000)}, "GB"),
     ],
 )
@@ -91,6 +98,11 @@ def test_wrong_settings_are_refused(fields, values, says):
         {"observe": (0.5,)},
         {"observe": (0.5, 0.4, 1.0)},
         {"steps": (0, 1, 1)},
+        {"steps": (5, -5, 5)},
+        {"steps": (True, 5, 5)},
+        {"n": 3, "rank": 4},
+        {"problem": "pathways", "rank": 2},
+        {"rank": 1, "dropout_masks": "expected"},
         {"steps": (5, 5, 1), "observe": (0.5, 1.0)},
         {"n": 3, "k": 2},
         {"pieces": ((0.5, 0.1),)},
@@ -135,12 +147,34 @@ def test_what_explodes_below_the_bound_is_said_too():
         ({"placement": "late"}, {"alpha": 0.4, "beta": 5.0, "window": 0.5}, 0, 1 / (2 * 0.8 * 5.0)),
         ({"rank": 1}, {"t_pre": 40.0, "alpha": 0.0}, 1, 1 / (2 * 1.0)),
         ({"optimiser": "adam"}, {}, 0, np.inf),
+        ({"optimiser": "momentum"}, {"sigma_inv": 3.0}, 2, 1.9 / (2 * 3.0)),
+        ({}, {"sigma_inv": 3.0, "decay_ft": 0.5}, 2, 1 / (2 * 2.5)),
     ],
 )
 def test_bounds_follow_the_steepest_mode(fields, values, stage, expected):
     """Depth, the pull to the start, the steepest piece of stage 1, and what an adapter has left to learn."""
     made = simulate(Setup(steps=(3000, 20, 20), **fields), {"t_post": 0.1, "t_ft": 0.1, **values})
     np.testing.assert_allclose(made.bounds[stage], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("fields", "longer"), [({"optimiser": "momentum"}, {}), ({}, {"decay_ft": 0.5})])
+def test_the_bounds_with_momentum_and_decay_are_where_runs_stop_settling(fields, longer):
+    """Just below the bound loss_ft has settled halfway through stage 3, just above it ends elsewhere or explodes."""
+    setup = Setup(steps=(200, 200, 4000), observe=(0.5, 1.0), **fields)
+    values = {"sigma_inv": 2.0, "init_scale": 0.3, "t_pre": 1.0, "t_post": 0.1} | longer
+    limit = simulate(setup, values | {"t_ft": 1.0}).bounds[2]
+    made = simulate(setup, values | {"t_ft": limit * np.array([0.98, 1.02]) * 4000})
+    last, before = made.losses.loss_ft[::-1]
+    assert abs(last[0] - before[0]) < 1e-9
+    assert not abs(last[1] - before[1]) < 1e-9 or not made.converged[1]
+
+
+def test_an_adapter_starts_along_an_input_where_the_features_have_no_direction():
+    """chi = 1: both features of D_post are one, and its factor maps a direction to zero."""
+    setup = Setup(problem="pathways", width=2, rank=1)
+    inner, outer = start_adapter(setup, {"adapter_scale": 0.1}, np.zeros((1, 2)), np.zeros((2, 2)), None)
+    np.testing.assert_allclose(inner, [[0.1, 0.0]])
+    np.testing.assert_array_equal(outer, 0.0)
 
 
 def cases():
@@ -222,6 +256,33 @@ def test_rows_hold_the_settings_of_the_runs_that_are_left(tmp_path):
     np.testing.assert_array_equal(column(table, "t_ft")[third], [0.5, 1.0, 1.5, 2.0])
     np.testing.assert_array_equal(column(table, "seed")[third], [0, 1, 2, 3])
     assert set(table["engine"].to_pylist()) == {"sims"}
+
+
+def test_a_judge_that_fails_loses_no_table(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        run_study(Study("trial", "", cases, lambda table: [1 / 0]), tmp_path)
+    assert results.read(tmp_path / "trial.parquet").num_rows == 14
+
+
+def test_seeds_that_miss_a_value_are_left_out():
+    """Seed 1 has no run at 0.2; without seed 0 nothing is whole, and that is said."""
+    seeds, at = np.array([1, 0, 0]), np.array([0.1, 0.2, 0.1])
+    table = results.table(
+        rows.columns(
+            {"alpha": at},
+            [np.array([5.0, 2.0, 1.0])] * 4,
+            study="x",
+            config_hash="x",
+            engine="sims",
+            model="plain",
+            seed=seeds,
+        )
+    )
+    points, values = by_seed(table, seeds < 2, "alpha", "loss_ret")
+    np.testing.assert_array_equal(points, [0.1, 0.2])
+    np.testing.assert_array_equal(values, [[1.0, 2.0]])
+    with pytest.raises(WrongUse, match="alpha"):
+        by_seed(table, (seeds == 1) | (at == 0.2), "alpha", "loss_ret")
 
 
 def test_a_study_of_which_nothing_is_left_is_refused(tmp_path):

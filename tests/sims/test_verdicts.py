@@ -100,6 +100,8 @@ HOSTILE = {
     "endless seconds": change().replace("0.5", "1e999", 1),
     "not a number": change().replace("0.95", "NaN"),
     "too many digits": change().replace("0.95", "9" * 5000),
+    "no number that fits": change().replace("0.95", "9" * 400),
+    "rows that do not fit": change(rows=10**400),
     "an unknown prediction": altered(prediction="P17"),
     "an unknown finding": altered(finding="proven"),
     "text for a number": altered(value="0.95"),
