@@ -55,9 +55,11 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    prediction: str, model: str, supported: bool, effect: str, measured: Interval | float, criterion: str
+    prediction: str, model: str, supported: bool | None, effect: str, measured: Interval | float, criterion: str
 ) -> Verdict:
-    """A verdict on a prediction that was tested, or on none; not testable where the value or its interval is not finite.
+    """A verdict on a prediction, or on none.
+
+    It is not testable here where the value or its interval is not finite, or where `supported` is None: the interval leaves it open.
 
     Raises:
         WrongUse: the prediction is neither in the list nor `UNPREDICTED`.
@@ -70,6 +72,17 @@ def verdict(
     if not all(math.isfinite(number) for number in (found.value, *ends(found))):
         reason = f"value or interval not finite: {found}; otherwise: {criterion}"
         return Verdict(prediction, model, "not testable here", effect, None, None, None, reason)
+    if supported is None:
+        return Verdict(
+            prediction,
+            model,
+            "not testable here",
+            effect,
+            found.value,
+            found.low,
+            found.high,
+            f"{criterion}; the interval leaves it open",
+        )
     finding: Finding = "supported" if supported else "refuted"
     return Verdict(prediction, model, finding, effect, found.value, found.low, found.high, criterion)
 

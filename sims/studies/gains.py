@@ -73,10 +73,16 @@ def largest_change(points: Any, losses: Any) -> tuple[float, Interval]:
     return float(points[1 + index]), interval(lambda sample: sample.mean(1), changes[:, index])
 
 
-def lawful(change: Interval, losses: Any) -> bool:
-    """Whether that change is none, as the exposure law says: all of its interval is small, up or down."""
+def lawful(change: Interval, losses: Any) -> bool | None:
+    """Whether that change is none, as the exposure law says: all of its interval is small, up or down.
+
+    None where the interval reaches beyond what is small and holds 0 as well: a wide interval neither supports nor refutes.
+    """
     tolerance = max(NOTABLE_GAIN, NOTABLE_DEPTH * float(losses[:, 0].mean()))
-    return max(map(abs, ends(change))) <= tolerance
+    low, high = ends(change)
+    if max(abs(low), abs(high)) <= tolerance:
+        return True
+    return None if low <= 0 <= high or abs(change.value) <= tolerance else False
 
 
 LAWFUL = f"whole interval within {NOTABLE_GAIN:g}, or within {NOTABLE_DEPTH:.0%} of that loss, of 0"
