@@ -3,8 +3,9 @@
 At a converged balanced mode the loss has curvature `2 L c s^(2 - 2/L)`, so a step multiplies a deviation by `1 - 2 eta L c s^(2 - 2/L)`:
 stable iff `eta < 1/(L c s^(2 - 2/L))`, which is `1/(2 c s)` in two layers. Beyond it the mode cycles or diverges. (Unbalanced
 solutions are steeper; descent that cannot stay there moves to flatter ones, and the balanced one is the flattest.) A pull lam
-to the start makes c s into `c s + lam a_start`, weight decay mu into `c s - mu`: the mode ends that much lower. Momentum beta bears
-`1 + beta` times the learning rate (heavy ball on a quadratic: eta h < 2 (1 + beta)).
+to the start makes c s into `c s + lam a_start`. Weight decay lowers a mode, but not the slope of directions between two equal modes,
+so it is left out: the bound is then on the safe side. Momentum beta bears `1 + beta` times the learning rate (heavy ball on a
+quadratic: eta h < 2 (1 + beta)).
 """
 
 from collections.abc import Mapping
@@ -18,8 +19,6 @@ from sims.tasks import Problem
 from sims.training import MOMENTUM
 from theory.arrays import Array, Float
 
-LEAST = 1e-30
-"""Least slope: a mode that decay holds at zero has no bound of this kind."""
 STABLE = {"gd": 1.0, "momentum": 1.0 + MOMENTUM}
 """Bound of the learning rate as a multiple of that of gradient descent."""
 
@@ -54,27 +53,25 @@ def step_bounds(
     top = _spectral([linear_target(task, problem.features) for task in problem.tasks])
     before = jnp.maximum(top[0], top[1])
     slopes = jnp.stack([norms[:-2].max(0), norms[-2] + values["l2_to_start"] * before, norms[-1]])
-    decay = jnp.stack([values[name] for name in ("decay_pre", "decay_post", "decay_ft")])
-    return _bound(setup, setup.depth, slopes - decay, jnp.stack([before, before, top[2]]))
+    return _bound(setup, setup.depth, slopes, jnp.stack([before, before, top[2]]))
 
 
-def adapter_bound(setup: Setup, residual: Array, factor: Array, decay: Array) -> Float[Array, " lanes"]:
+def adapter_bound(setup: Setup, residual: Array, factor: Array) -> Float[Array, " lanes"]:
     """The bound of a stage 2 that trains an adapter: its target is what the frozen weights leave over.
 
     Args:
         setup: kind of network.
         residual: `(A_post - theta) F`, of shape (outputs, latents, lanes).
         factor: F of D_post, of shape (inputs, latents, lanes).
-        decay: of stage 2.
     """
     if setup.optimiser not in STABLE:
         return jnp.full(residual.shape[-1], jnp.inf)
     slope = _spectral([multiply(residual, transpose(factor))])[0]
-    return _bound(setup, 2, slope - decay, slope)
+    return _bound(setup, 2, slope, slope)
 
 
 def _bound(setup: Setup, depth: int, slope: Array, top: Array) -> Array:
-    return STABLE[setup.optimiser] / (depth * jnp.maximum(slope, LEAST) * top ** (1 - 2 / depth))
+    return STABLE[setup.optimiser] / (depth * slope * top ** (1 - 2 / depth))
 
 
 def _spectral(matrices: list[Float[Array, "rows columns lanes"]]) -> Float[Array, "matrices lanes"]:

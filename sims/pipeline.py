@@ -135,7 +135,7 @@ def adapted(
     residual = multiply(linear_target(task, problem.features) - product(setup, weights), task.factor)
     turned = [jnp.moveaxis(array, -1, 0) for array in (residual, task.factor)]
     adapter = per_lane(functools.partial(start_adapter, setup))(values, *turned, keys)
-    return Weights(weights.layers, adapter), adapter_bound(setup, residual, task.factor, values["decay_post"])
+    return Weights(weights.layers, adapter), adapter_bound(setup, residual, task.factor)
 
 
 def run_block(setup: Setup, values: Mapping[str, Float[np.ndarray, " lanes"]]) -> Outcome:

@@ -203,12 +203,12 @@ def test_a_second_process_is_refused_and_a_dead_one_forgotten(tmp_path):
     node = first()
     folder = folder_of(node, tmp_path)
     folder.mkdir()
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     ready = context.Event()
     other = context.Process(target=_hold, args=(folder, ready))
     other.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(120)
         with pytest.raises(Occupied, match=f"process {other.pid} on {socket.gethostname()}"):
             run(node, tmp_path)
     finally:
