@@ -41,6 +41,8 @@ def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
     for i, ax in enumerate(axes[:, 0]):
         who = "published, 135M" if i == 0 else f"{_model(studies)}\n$D_\\mathrm{{post}}$ {_tokens(sizes[i - 1])} tokens"
         ax.set_ylabel(f"{who}\nloss (nats/token)")
+        for other in axes[i, 1:]:
+            other.set_ylabel("nats/token")
         for half in (axes[i, :2], axes[i, 2:]):
             _one_scale(half)
     handles = [

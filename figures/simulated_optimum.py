@@ -105,7 +105,7 @@ def curves(table: Any) -> Figure:
         ax.set_yscale("log")
     for ax in axes[-1]:
         ax.set_xlabel(style.AXES["exposure"])
-    for ax in axes[:, 0]:
+    for ax in axes.flat:
         ax.set_ylabel("loss on $D_\\mathrm{post}$")
     handles = [Line2D([], [], color=IM, ls="--", marker="o", label="immediate")]
     handles += [
@@ -151,9 +151,9 @@ def latent(table: Any) -> Figure:
         ax.minorticks_off()
         ax.set_xlim(0, points[-1] * 1.1)
         ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
-    for ax in axes[-1]:
+    for ax in axes.flat:
         ax.set_xlabel(style.AXES["alpha"])
-    for ax in axes[:, 0]:
+    for ax in axes.flat:
         ax.set_ylabel("loss")
     handles = [
         Line2D([], [], color=IM, ls="--", marker="o", label="on $D_\\mathrm{post}$, after stage 2 (immediate)"),
@@ -196,7 +196,10 @@ def placement(table: Any) -> Figure:
         ax.minorticks_off()
         ax.set_ylim(bottom=0)
         ax.set_xlabel("passes $\\lambda$ in stage 1")
-    bottoms[0].set_ylabel(style.AXES["loss_ret"])
+    for ax in bottoms:
+        ax.set_ylabel("retained loss")
+    for ax in tops:
+        ax.set_ylabel("network")
     handles: list[Any] = [
         Line2D([], [], color=c, marker=m, ls="none", label=name) for name, (c, m) in PLACEMENTS.items()
     ]
