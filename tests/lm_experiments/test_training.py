@@ -1,13 +1,9 @@
-"""The training loop: schedule, early stopping, exact resume, accumulation, divergence, several processes."""
+"""The training loop: schedule, early stopping, exact resume, accumulation, divergence."""
 
 import itertools
 import json
 import math
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +17,7 @@ from lm_experiments.schedules import learning_rate
 from lm_experiments.training import Diverged, Outcome
 from tests.lm_experiments import tiny
 from tests.lm_experiments.killed import stage
-from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, heldout, run, settings
+from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, heldout, lines, run, settings
 from theory.settings import WrongUse, config_hash
 
 
@@ -31,10 +27,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_schedule_warms_up_and_ends_at_the_minimum():
@@ -321,47 +313,6 @@ def test_what_is_no_science_is_not_hashed():
 def test_settings_that_do_not_fit_are_refused(tmp_path, changes, named):
     with pytest.raises(WrongUse, match=named):
         run(tmp_path, **changes)
-
-
-def test_an_absent_tracker_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(WrongUse, match="pip install wandb"):
-        run(tmp_path, trackers=("wandb",))
-
-
-TWO = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from tests.lm_experiments.tiny import run
-outcome = run(Path(sys.argv[1]), stop_on="stop", eval_every=6, patience=3)
-"""
-
-
-def test_two_processes_give_the_losses_of_one(tmp_path):
-    """gloo, data-parallel. Tolerance: sums over 2 + 2 windows instead of 4 round differently, and Adam amplifies it."""
-    script = tmp_path / "two.py"
-    script.write_text(TWO)
-    one = run(tmp_path / "one", stop_on="stop", eval_every=6, patience=3)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1", "PYTHONPATH": str(Path.cwd())}
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(script),
-        str(tmp_path / "two"),
-    ]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found = lines(tmp_path / "two")
-    assert [line["step"] for line in found] == [line["step"] for line in lines(tmp_path / "one")]
-    for mine, theirs in zip(found, lines(tmp_path / "one"), strict=True):
-        assert mine == pytest.approx(theirs, rel=1e-4)
-    two = json.loads((tmp_path / "two" / "outcome.json").read_text())
-    assert two["losses"] == pytest.approx(one.losses, rel=1e-4)
 
 
 def test_no_warning_in_a_plain_run(tmp_path):

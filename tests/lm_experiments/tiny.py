@@ -1,5 +1,6 @@
 """A model, a store and a stage that train in a fraction of a second."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,8 @@ def run(folder: Path, batches: Any = None, *, model: Any = None, stop_on: str | 
         stop_on=stop_on,
         report=lambda _: None,
     )
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """The log of a stage."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
