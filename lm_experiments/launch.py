@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -94,10 +95,19 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _end_with_launcher() -> None:
+    """A launcher that is killed cannot stop its workers, and they would hold their folders against its successor."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _work(connection: Connection, opener: Callable[[], Callable[[str], Any]], root: Path) -> None:
     """The life of a worker: train what comes through the connection until that is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides; both get the keyboard's
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_launcher, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)

@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,6 +86,35 @@ def test_a_finished_study_is_only_read(smoke, monkeypatch, capsys):
     heard = capsys.readouterr()
     assert "Means over seeds" in heard.out
     assert "done at step" not in heard.err
+
+
+def test_a_killed_study_ends_with_the_same_bits(smoke, tmp_path):
+    """Only the launcher is killed: its workers must go with it, or they would hold their folders against the second run."""
+    command = [
+        sys.executable,
+        "-m",
+        "lm_experiments",
+        "run",
+        "smoke",
+        "--workers",
+        "2",
+        "--out",
+        tmp_path,
+        "--runs",
+        tmp_path / "runs",
+    ]
+    command = list(map(str, command))
+    launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while launcher.poll() is None and not any((tmp_path / "runs").glob("*/done")):  # others are at work then
+        time.sleep(0.02)
+    launcher.kill()
+    assert launcher.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert not (tmp_path / "smoke.parquet").exists()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert again.returncode == 0, again.stderr
+    for name in ("model.safetensors", "metrics.jsonl", "ledger.json"):
+        kept = {path.parent.name: path.read_bytes() for path in (smoke / "runs").glob(f"*/{name}")}
+        assert {path.parent.name: path.read_bytes() for path in (tmp_path / "runs").glob(f"*/{name}")} == kept
 
 
 def test_models_share_what_they_can():
