@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark in one run, as settings a second and as ratios."""
+"""`make bench`: every benchmark in one run, as settings or tokens a second and as ratios."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import closed_form, pathways, simulation
+from benchmarks import closed_form, pathways, simulation, training
 from theory.console import Output
 
 
@@ -55,6 +55,7 @@ def main() -> None:
         show(out, f"Redundant pathways, {title}, all interventions, integrated to 1e-9", pair)
     show(out, f"Gradient descent on matrices, 3 x {simulation.STAGE} steps, float64", simulation.measure())
     out.show(f"A million points swept and saved, start-up included: {seconds:.2f} s, {memory:.2f} GB at most.")
+    training.main(out)
 
 
 if __name__ == "__main__":

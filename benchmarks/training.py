@@ -17,11 +17,13 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from theory.console import Output
 
 BATCH, LENGTH, ROUNDS = 8, 128, 3
 STEPS = {"nano": 40, "micro": 8}
@@ -229,17 +231,19 @@ def measure(shape: str) -> list[tuple[str, float, float, float]]:
     return [(f"{name}, {how}", rate, rate / rival, share) for name, how, rate, share in rows]
 
 
-def main() -> None:
-    """Print both shapes; LitGPT is left out where it cannot be imported."""
-    from theory.console import Output
+def show(out: Output, title: str, rows: Sequence[tuple[str, float, float, float]]) -> None:
+    """A table of rates."""
+    shown = [(name, f"{rate:,.0f}", f"{ratio:.2f}", f"{share:.0%}") for name, rate, ratio, share in rows]
+    out.table(title, ("", "tokens/s", "of the fastest other", "share of peak"), shown)
 
-    out = Output(as_json=False)
+
+def main(out: Output) -> None:
+    """Print both shapes and a whole study; LitGPT is left out where it cannot be imported."""
+    from benchmarks import study
+
     for shape in STEPS:
-        out.table(
-            f"Training {shape}, batch {BATCH} x {LENGTH}, float32",
-            ("", "tokens/s", "of the fastest other", "share of peak"),
-            [(name, f"{rate:,.0f}", f"{ratio:.2f}", f"{share:.0%}") for name, rate, ratio, share in measure(shape)],
-        )
+        show(out, f"Training {shape}, batch {BATCH} x {LENGTH}, float32", measure(shape))
+    show(out, "A whole nano study, two one-thread processes", study.measure())
     try:
         import litgpt  # noqa: F401
     except ImportError as error:
@@ -247,4 +251,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Output(as_json=False))

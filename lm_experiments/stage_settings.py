@@ -1,11 +1,30 @@
-"""What a stage of training is told (`StageSettings`), what it tells while it runs (`Progress`) and when it ends (`Outcome`)."""
+"""What a stage of training is told (`StageSettings`, `Batches`), what it tells while it runs (`Progress`) and when it ends (`Outcome`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+import numpy as np
 
 from lm_experiments.dropout import Dropout
+from lm_experiments.schedules import warn_if_rising
+from theory.arrays import Int
 from theory.settings import Settings, WrongUse, setting
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+    from lm_experiments.evaluation import EvalSet
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Where the data comes from: a pure function of the step."""
+
+    steps: int
+
+    def batch(self, step: int) -> Int[np.ndarray, "batch positions"]:
+        """The windows of a step, over all processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +106,28 @@ class Outcome:
     """Of the final weights, on every evaluation set, nats per token."""
     seconds: float
     """Wall time, interruptions not counted."""
+
+
+def refuse_misfits(
+    model: "LlamaForCausalLM",
+    batches: Batches,
+    settings: StageSettings,
+    evaluation: Mapping[str, "EvalSet"],
+    stop_on: str | None,
+) -> None:
+    """Raise `WrongUse` where model, data and settings do not fit; warn where the cosine rises."""
+    if settings.length > model.config.max_position_embeddings:
+        raise WrongUse(
+            f"length = {settings.length} exceeds the model's context of {model.config.max_position_embeddings}. Choose a shorter one."
+        )
+    if batches.steps < settings.max_steps:
+        raise WrongUse(
+            f"max_steps = {settings.max_steps}, but the data plan has {batches.steps} steps. Choose at most that."
+        )
+    if stop_on is not None and (stop_on not in evaluation or not settings.eval_every):
+        raise WrongUse(
+            f"stop_on = {stop_on} is not evaluated. Give an evaluation set of that name, and eval_every > 0."
+        )
+    if settings.patience and stop_on is None:
+        raise WrongUse(f"patience = {settings.patience} needs a loss to watch. Name an evaluation set in stop_on.")
+    warn_if_rising(settings.lr, settings.min_lr)

@@ -16,9 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from lm_experiments import checkpoints, processes, resuming
@@ -26,25 +25,14 @@ from lm_experiments.dropout import installed
 from lm_experiments.evaluation import EvalSet, measure
 from lm_experiments.kernels import fast
 from lm_experiments.resuming import State
-from lm_experiments.schedules import learning_rate, warn_if_rising
-from lm_experiments.stage_settings import Outcome, Progress, StageSettings
-from theory.arrays import Int
+from lm_experiments.schedules import learning_rate
+from lm_experiments.stage_settings import Batches, Outcome, Progress, StageSettings, refuse_misfits
 from theory.settings import WrongUse
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 __all__ = ["Batches", "Diverged", "Outcome", "Progress", "StageSettings", "train"]
-
-
-@runtime_checkable
-class Batches(Protocol):
-    """Where the data comes from: a pure function of the step."""
-
-    steps: int
-
-    def batch(self, step: int) -> Int[np.ndarray, "batch positions"]:
-        """The windows of a step, over all processes."""
 
 
 class Diverged(WrongUse):
@@ -89,31 +77,6 @@ def train(
             state = resuming.resume(folder, spread, settings)
             outcome = _Stage(spread, state, batches, settings, evaluation, folder, stop_on, report).run()
         return outcome
-
-
-def refuse_misfits(
-    model: "LlamaForCausalLM",
-    batches: Batches,
-    settings: StageSettings,
-    evaluation: Mapping[str, EvalSet],
-    stop_on: str | None,
-) -> None:
-    """Raise `WrongUse` where model, data and settings do not fit; warn where the cosine rises."""
-    if settings.length > model.config.max_position_embeddings:
-        raise WrongUse(
-            f"length = {settings.length} exceeds the model's context of {model.config.max_position_embeddings}. Choose a shorter one."
-        )
-    if batches.steps < settings.max_steps:
-        raise WrongUse(
-            f"max_steps = {settings.max_steps}, but the data plan has {batches.steps} steps. Choose at most that."
-        )
-    if stop_on is not None and (stop_on not in evaluation or not settings.eval_every):
-        raise WrongUse(
-            f"stop_on = {stop_on} is not evaluated. Give an evaluation set of that name, and eval_every > 0."
-        )
-    if settings.patience and stop_on is None:
-        raise WrongUse(f"patience = {settings.patience} needs a loss to watch. Name an evaluation set in stop_on.")
-    warn_if_rising(settings.lr, settings.min_lr)
 
 
 class _Stage:

@@ -92,18 +92,8 @@ def test_a_killed_study_ends_with_the_same_bits(smoke, tmp_path):
     """Only the launcher is killed: its workers must go with it, or they would hold their folders against the second run."""
     command = [
         sys.executable,
-        "-m",
-        "lm_experiments",
-        "run",
-        "smoke",
-        "--workers",
-        "2",
-        "--out",
-        tmp_path,
-        "--runs",
-        tmp_path / "runs",
+        *f"-m lm_experiments run smoke --workers 2 --out {tmp_path} --runs {tmp_path}/runs".split(),
     ]
-    command = list(map(str, command))
     launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while launcher.poll() is None and not any((tmp_path / "runs").glob("*/done")):  # others are at work then
         time.sleep(0.02)
