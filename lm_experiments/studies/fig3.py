@@ -40,7 +40,7 @@ def matched(study: Study) -> Study:
     )
 
 
-_MICRO = replace(_NANO, scale="micro", exposures=(0.0, 1.0), seeds=(0, 1, 2), rates=(1e-4, 3e-4))
+_MICRO = replace(_NANO, scale="micro", sizes=(32_768,), exposures=(0.0, 1.0), seeds=(0, 1, 2))
 
 FIG3 = {
     ("fig3a", "nano"): _NANO,

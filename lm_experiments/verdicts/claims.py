@@ -165,7 +165,7 @@ def _argmin(group: Group, loss: Float[np.ndarray, "seeds lambdas"]) -> Interval:
 
 
 def unpredictive(groups: Sequence[Group]) -> list[Verdict]:
-    """C8: across the recipes (lambda and split) of one size and learning rate, loss_im does not rank loss_ret.
+    """C8: across the recipes (lambda, split, replay) of one size and learning rate, loss_im does not rank loss_ret.
 
     Only the seeds that all groups share count; without any there is no verdict.
     """
@@ -181,7 +181,7 @@ def unpredictive(groups: Sequence[Group]) -> list[Verdict]:
     below = _Condition(interval(lambda drawn: _rank_correlation(drawn) - PREDICTS, joined), positive=False)
     statement = f"the rank correlation of loss_im and loss_ret across {joined.shape[1]} recipes is below {PREDICTS:g}"
     evidence = {"rank correlation": interval(_rank_correlation, joined)}
-    where = first.title if len(groups) == 1 else first.title.replace(first.split, "both splits", 1)
+    where = first.title if len(groups) == 1 else first.title.replace(first.recipe, "all recipes", 1)
     return [_verdict("C8", statement, replace(first, seeds=seeds), [below], evidence, where)]
 
 

@@ -1,4 +1,4 @@
-"""A lambda study as arrays: losses by seed and lambda, for one pipeline, split, size of D_post and stage-3 learning rate."""
+"""A lambda study as arrays: losses by seed and lambda, for one pipeline, split, replay, size of D_post and stage-3 learning rate."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ class Group:
     model: str
     pipeline: str
     split: str
+    replay: float
     tokens_post: int
     lr_ft: float | None
     """None for a group at matched loss_ft."""
@@ -34,16 +35,24 @@ class Group:
     def title(self) -> str:
         """What tells it from the other groups, for people."""
         rate = "matched loss_ft" if self.lr_ft is None else f"lr_ft {self.lr_ft:g}"
-        return f"{self.split}, D_post {self.tokens_post:,}, {rate}"
+        return f"{self.recipe}, D_post {self.tokens_post:,}, {rate}"
+
+    @property
+    def recipe(self) -> str:
+        """What the pipelines have in common besides lambda."""
+        return f"{self.split}, replay {self.replay:g}" if self.replay else self.split
 
 
 def groups(table: Any) -> list[Group]:
     """The lambda studies in a results table, in a fixed order. Raises `WrongUse` where it holds none."""
-    names = ("engine", "scale", "model", "pipeline", "split", "tokens_post", "lr_ft", "exposure", "seed")
+    key = ("engine", "scale", "model", "pipeline", "split", "replay", "tokens_post", "lr_ft")
+    names = (*key, "exposure", "seed")
     rows = table.select([*names, "loss_im", "loss_ret", "loss_ft"]).to_pylist()
     rows = [row for row in rows if None not in (row["exposure"], row["loss_im"], row["loss_ret"], row["split"])]
-    keys = dict.fromkeys(tuple(row[name] for name in names[:7]) for row in rows)
-    found = [_group(key, [row for row in rows if tuple(row[name] for name in names[:7]) == key]) for key in keys]
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        alike.setdefault(tuple(row[name] for name in key), []).append(row)
+    found = [_group(values, members) for values, members in alike.items()]
     kept = [group for group in found if len(group.exposure) > 1 and len(group.seeds)]
     if not kept:
         raise WrongUse(
@@ -51,12 +60,19 @@ def groups(table: Any) -> list[Group]:
             "such as fig3a."
         )
     return sorted(
-        kept, key=lambda group: (group.engine, group.split == "compute-matched", group.tokens_post, group.lr_ft or 0)
+        kept,
+        key=lambda group: (
+            group.engine,
+            group.split == "compute-matched",
+            group.replay,
+            group.tokens_post,
+            group.lr_ft or 0,
+        ),
     )
 
 
 def _group(key: tuple[Any, ...], rows: Sequence[dict[str, Any]]) -> Group:
-    engine, scale, model, pipeline, split, tokens_post, lr_ft = key
+    engine, scale, model, pipeline, split, replay, tokens_post, lr_ft = key
     exposure = sorted({row["exposure"] for row in rows})
     by_seed: dict[int | None, dict[float, dict[str, Any]]] = {}
     for row in rows:
@@ -68,8 +84,9 @@ def _group(key: tuple[Any, ...], rows: Sequence[dict[str, Any]]) -> Group:
         return None if any(None in row for row in found) else np.array(found, dtype=float).reshape(-1, len(exposure))
 
     return Group(
-        engine=engine, model=scale or model or "", pipeline=pipeline or "", split=split, tokens_post=tokens_post or 0, lr_ft=lr_ft,
-        seeds=tuple(whole), exposure=np.array(exposure), im=losses("loss_im"), ret=losses("loss_ret"), ft=losses("loss_ft"),
+        engine=engine, model=scale or model or "", pipeline=pipeline or "", split=split, replay=replay or 0.0,
+        tokens_post=tokens_post or 0, lr_ft=lr_ft, seeds=tuple(whole), exposure=np.array(exposure),
+        im=losses("loss_im"), ret=losses("loss_ret"), ft=losses("loss_ft"),
     )  # fmt: skip
 
 
@@ -82,7 +99,7 @@ def matched(found: Iterable[Group]) -> list[Group]:
     families: dict[tuple[Any, ...], list[Group]] = {}
     for group in found:
         if group.ft is not None and group.lr_ft is not None:
-            key = (group.engine, group.model, group.pipeline, group.split, group.tokens_post, group.exposure.tobytes())
+            key = (group.engine, group.model, group.pipeline, group.recipe, group.tokens_post, group.exposure.tobytes())
             families.setdefault(key, []).append(group)
     made = []
     for members in families.values():

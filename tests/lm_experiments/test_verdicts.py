@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lm_experiments.commands.verdicts import Verdicts
@@ -95,7 +96,7 @@ def test_ranks_across_recipes():
     assert decisions(study(FALLING, FALLING), "C8")[0][0] == "refuted"
     both = [study(-FALLING, FALLING), study(-FALLING, FALLING, split="compute-matched")]
     found = [one for one in verdicts(both) if one.claim == "C8"]
-    assert [one.where.split(",")[0] for one in found] == ["independent", "compute-matched", "both splits"]
+    assert [one.where.split(",")[0] for one in found] == ["independent", "compute-matched", "all recipes"]
     assert "10 recipes" in found[-1].statement
     assert found[0].evidence["rank correlation"].value == pytest.approx(-1)
 
@@ -169,3 +170,23 @@ def test_a_table_without_a_lambda_study_is_refused():
     table = study(FLAT, FALLING)
     with pytest.raises(WrongUse, match="no lambda study"):
         groups(table.slice(0, 1))
+
+
+def test_replay_tells_groups_apart():
+    rows = [
+        {
+            "replay": replay,
+            "exposure": exposure,
+            "seed": seed,
+            "loss_im": 2.0 + replay,
+            "loss_ret": 3.0 - exposure,
+            "loss_ft": 1.0,
+        }
+        for replay in (0.0, 0.25)
+        for exposure in (0.0, 1.0)
+        for seed in range(3)
+    ]
+    shared = {"engine": "lm", "scale": "nano", "model": "llama", "pipeline": "a>b>c", "split": "independent"}
+    found = groups(pa.Table.from_pylist([row | shared | {"tokens_post": 100, "lr_ft": 1e-3} for row in rows]))
+    assert [(group.replay, len(group.seeds), group.im[0, 0]) for group in found] == [(0.0, 3, 2.0), (0.25, 3, 2.25)]
+    assert "replay 0.25" in found[1].title
