@@ -8,7 +8,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from theory.console import Command, Json, Output
+from theory.console import Command, Json, Output, plain
 from theory.settings import WrongUse
 
 AXES = ("seeds", "exposures", "sizes", "rates")
@@ -18,14 +18,15 @@ AXES = ("seeds", "exposures", "sizes", "rates")
 class Run(Command):
     """Run studies: train what is not there yet, write a results table a study, and remarks beside it.
 
-    smoke takes seconds; fig3a and fig3b are the lambda studies of the paper's Figure 3; search-nano is what was tried to find
-    their nano regime. Stop it whenever you like: the same command goes on where it was. Several studies together train once
-    what they share. Exit code 1 if a pipeline failed; the others are finished then.
+    smoke takes seconds; fig3a and fig3b are the lambda studies of the paper's Figure 3, fig3a-replay and fig3b-replay the same with
+    general text in stage 2; search-nano is what was tried to find their nano regime. Stop it whenever you like: the same command
+    goes on where it was. Several studies together train once what they share. Exit code 1 if a pipeline failed; the others are
+    finished then.
     Example: python -m lm_experiments run fig3a fig3b --workers 2
     """
 
     names: Positional[tuple[str, ...]]
-    """Studies: smoke, fig3a, fig3b, search-nano."""
+    """Studies: smoke, fig3a, fig3b, fig3a-replay, fig3b-replay, search-nano."""
     scale: str = "nano"
     """Size of the model: nano or micro."""
     seeds: tuple[int, ...] | None = None
