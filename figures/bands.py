@@ -1,22 +1,14 @@
-"""Means over the seeds of a simulation with their intervals: read from a table, drawn as points with a band."""
+"""Means over the seeds of a simulation with their intervals, drawn as points with a band."""
 
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from figures.tables import Rows, by_seed
 from theory.seeds import mean_interval
 
 LOOKS = (("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "v"), ("#CC79A7", "D"))
 """Colour and marker of the series of a panel, in order; colour-blind safe."""
 REFERENCE: dict[str, Any] = {"color": "0.45", "ls": "--", "lw": 1.0}
-
-
-def gain(rows: Rows, axis: str, loss: str = "loss_ret") -> tuple[Any, Any]:
-    """Values of the axis, and a loss unmixed minus mixed: (seeds, values)."""
-    mixed = max(rows.distinct("alpha"))
-    points, without = by_seed(rows.where(alpha=0.0), axis, loss)
-    return points, without - by_seed(rows.where(alpha=mixed), axis, loss)[1]
 
 
 def band(ax: Axes, x: Any, values: Any, look: int, name: str, **more: Any) -> None:

@@ -78,7 +78,7 @@ def beside(published: Any, simulated: Any) -> Figure:
             if block in PIPELINES:
                 _published(ax, paper.where(published__panel=f"{block}_{end}".rstrip("_")), x, y)
             else:
-                _simulated(ax, rows.where(model=block), x, y, methods)
+                _simulated(ax, rows.where(model=block).whole_seeds(), x, y, methods)
             unit = style.NATS if block in PIPELINES else ""
             ax.set_xlabel(SYMBOLS[x] + unit, fontsize=7)
             ax.set_ylabel(SYMBOLS[y] + unit, fontsize=7)
@@ -139,7 +139,7 @@ def hypervolumes(simulated: Any) -> Figure:
         for line in range(1, len(GAINS)):
             ax.axhline(line - 0.5, color="0.9", lw=0.5)
         for i, model in enumerate(models):
-            shares = _shares(rows.where(model=model), view)
+            shares = _shares(rows.where(model=model).whole_seeds(), view)
             for line, (more, less) in enumerate(GAINS.values()):
                 if more not in shares:
                     continue

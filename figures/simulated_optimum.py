@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from figures import style
-from figures.tables import Rows, by_seed
+from figures.tables import Rows
 from theory.minima import interior, lowest, over_seeds
 
 NAMES = {
@@ -70,8 +70,8 @@ def compute_matched(table: Any) -> Figure:
 def _best(ax: Any, rows: Rows, closed: Rows, ratio: float) -> None:
     colour, marker, dash = RATIOS[ratio]
     times = np.array(sorted(rows.distinct("t_ft")))
-    found = [interior(*by_seed(rows.where(t_ft=time), "exposure", "loss_ret")) for time in times]
-    values, inside = np.array([at.value for at, _, _ in found]), np.array([counts for _, _, counts in found])
+    found = [_minimum(rows.where(t_ft=time)) for time in times]
+    values, inside = np.array([at.value for at, _, _ in found]), np.array([counts is True for _, _, counts in found])
     low, high = ([at.value if end is None else end for (at, _, _), end in zip(found, ends, strict=True)]
                  for ends in ([at.low for at, _, _ in found], [at.high for at, _, _ in found]))  # fmt: skip
     ax.fill_between(times, low, high, color=colour, alpha=0.15, lw=0)
@@ -81,6 +81,11 @@ def _best(ax: Any, rows: Rows, closed: Rows, ratio: float) -> None:
         ax.plot(closed["t_ft"], closed["exposure"], color=colour, ls=dash, lw=0.9)
     else:
         ax.plot(times, values, color=colour, ls=dash, lw=0.5)
+
+
+def _minimum(rows: Rows) -> Any:
+    points, values = rows.by_seed("exposure", "loss_ret")
+    return interior(points, values[:, None])
 
 
 CURVE_TIMES = (0.2, 1.0, 5.0)
@@ -96,7 +101,7 @@ def curves(table: Any) -> Figure:
         lines = [("loss_im", CURVE_TIMES[0], IM, "--", "o")]
         lines += [("loss_ret", t, c, "-", m) for t, c, m in zip(CURVE_TIMES, shades, "s^v", strict=True)]
         for loss, time, colour, dash, marker in lines:
-            points, values = by_seed(rows.where(model=model).near("t_ft", time), "exposure", loss)
+            points, values = rows.where(model=model).near("t_ft", time).by_seed("exposure", loss)
             _band(ax, points, values, colour)
             ax.plot(points, values.mean(0), color=colour, ls=dash)
             found = lowest(points, values.mean(0))
@@ -137,7 +142,7 @@ def latent(table: Any) -> Figure:
     for ax, model in zip(axes.flat, present, strict=False):
         exact = closed.where(model=model)
         for loss, time, colour, dash, marker in lines:
-            points, values = by_seed(rows.where(model=model).near("t_ft", time), "alpha", loss)
+            points, values = rows.where(model=model).near("t_ft", time).by_seed("alpha", loss)
             _band(ax, points, values, colour)
             if len(exact):
                 here = exact.near("t_ft", time)
@@ -187,7 +192,7 @@ def placement(table: Any) -> Figure:
     size = max(repeated.distinct("problem.pool"))
     for ax, model in zip(bottoms, models, strict=True):
         for pool, colour, marker in ((size, RET, "s"), (0.0, "#009E73", "^")):
-            points, values = by_seed(repeated.where(model=model, problem__pool=pool), "exposure", "loss_ret")
+            points, values = repeated.where(model=model, problem__pool=pool).by_seed("exposure", "loss_ret")
             _band(ax, points, values, colour)
             ax.plot(points, values.mean(0), color=colour, marker=marker)
         ax.set_title(NAMES[model].replace("redundant pathways", "pathways").replace(" features", ""))
@@ -227,9 +232,10 @@ def _effects(ax: Any, rows: Rows, loss: str, *, late: bool) -> None:
     time = (max if late else min)(rows.distinct("t_ft"))
     for row, model in enumerate(rows.distinct("model")):
         here = rows.where(model=model).near("t_ft", time)
-        uniform = by_seed(here.where(placement="uniform"), "t_post", loss)[1]
+        uniform = here.where(placement="uniform")
         for offset, (name, (colour, marker)) in zip((0.22, 0, -0.22), PLACEMENTS.items(), strict=True):
-            effect = by_seed(here.where(placement=name), "t_post", loss)[1] - uniform
+            _, given, usual = here.where(placement=name).against(uniform, "t_post", loss)
+            effect = given - usual
             for long in (0, 1):
                 found, y = over_seeds(lambda mean: mean, effect[:, long]), -2 * row - long + offset
                 low, high = (found.value, found.value) if found.low is None else (found.low, found.high)

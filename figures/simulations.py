@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.bands import LOOKS, REFERENCE, band, gain
-from figures.tables import Rows, by_seed
+from figures.bands import LOOKS, REFERENCE, band
+from figures.tables import Rows
 
 GAIN = "gain of early exposure in $L_\\mathrm{ret}$"
 STARTS = {"aligned": "aligned start", "random": "small random start", "identity": "scaled identity"}
@@ -28,7 +28,7 @@ def misaligned(table: Any) -> Figure:
     for ax, (init, t_pre) in zip(axes[0], kinds, strict=True):
         here = rows.where(sims__init=init, t_pre=t_pre)
         for look, (loss, name) in enumerate((("loss_ret", "after fine-tuning"), ("loss_im", "before fine-tuning"))):
-            points, gains = gain(here, "sims.rotation_stated", loss)
+            points, gains = here.gain("sims.rotation_stated", loss)
             band(ax, points, gains / gains[:, 0].mean(), look, name)
         ax.axhline(1.0, **REFERENCE)
         ax.set_title(STARTS[init] if t_pre == short else f"stage 1 {t_pre / short:g} times as long")
@@ -47,9 +47,9 @@ def noisy(table: Any) -> Figure:
     kinds = [(size, noise) for size in plain.distinct("sims.batch") for noise in plain.distinct("problem.label_noise")]
     for look, (size, noise) in enumerate(kinds):
         here = plain.where(sims__batch=size, problem__label_noise=noise)
-        band(axes[0, 0], *gain_by_rate(here), look, f"batch {size:g}, label noise {noise:g}")
+        band(axes[0, 0], *here.gain("sims.rate"), look, f"batch {size:g}, label noise {noise:g}")
     axes[0, 0].set_title("SGD")
-    band(axes[0, 1], *gain_by_rate(gains.where(sims__optimiser="adam")), 4, "Adam, batch 8")
+    band(axes[0, 1], *gains.where(sims__optimiser="adam").gain("sims.rate"), 4, "Adam, batch 8")
     axes[0, 1].set_title("Adam")
     for ax in axes[0, :2]:
         ax.axhline(gains["sims.flow_gain"][0], **REFERENCE, label="gradient flow, closed form")
@@ -61,18 +61,14 @@ def noisy(table: Any) -> Figure:
     kinds = [(name, rate) for name in OPTIMISERS for rate in law.where(sims__optimiser=name).distinct("sims.rate")]
     for look, (name, rate) in enumerate(kinds):
         here = law.where(sims__optimiser=name, sims__rate=rate)
-        band(axes[0, 2], *by_seed(here, "sims.share", "loss_ret"), look, f"{OPTIMISERS[name]}, step {rate:g}")
+        shares, retained = here.by_seed("sims.share", "loss_ret")
+        band(axes[0, 2], shares, retained, look, f"{OPTIMISERS[name]}, step {rate:g}")
     axes[0, 2].set_title("equal $D_\\mathrm{post}$ exposure")
     axes[0, 2].set_xlabel("share of it in stage 1")
     axes[0, 2].set_ylabel(style.AXES["loss_ret"])
     axes[0, 2].set_ylim(top=2.35)
     axes[0, 2].legend(loc="upper left")
     return figure
-
-
-def gain_by_rate(rows: Rows) -> tuple[Any, Any]:
-    """Step sizes, and the gain at each: (seeds, step sizes)."""
-    return gain(rows, "sims.rate")
 
 
 def sampled(table: Any) -> Figure:
@@ -84,7 +80,7 @@ def sampled(table: Any) -> Figure:
     early = rows.where(t_post=0.0, problem__label_noise=noise)
     for look, size in enumerate(sizes):
         here = early.where(sims__samples=size)
-        times, gains = gain(here, "t_pre")
+        times, gains = here.gain("t_pre")
         band(axes[0, 0], alpha * times, gains, look, f"N = {size:g}")
         ceiling = here["problem.beta"][0] ** 2 - here["sims.floor"][0] - here["sims.conflict"][0]
         axes[0, 0].axhline(ceiling, color=LOOKS[look][0], ls="--", lw=0.8)
@@ -100,10 +96,9 @@ def sampled(table: Any) -> Figure:
     for look, (t_post, name, form) in enumerate(kinds, start=1):
         here = mixed.where(t_post=t_post)
         at = here.where(problem__label_noise=noise)
-        points, noisy_loss = by_seed(at, "sims.samples", "loss_ret")
-        silent = by_seed(here.where(problem__label_noise=0.0), "sims.samples", "loss_ret")[1]
+        points, noisy_loss, silent = at.against(here.where(problem__label_noise=0.0), "sims.samples", "loss_ret")
         band(axes[0, 1], points, noisy_loss - silent, look, name, ls="none")
-        axes[0, 1].plot(points, by_seed(at, "sims.samples", "sims.floor")[1][0], color=LOOKS[look][0], lw=0.9, ls="--",
+        axes[0, 1].plot(points, at.by_seed("sims.samples", "sims.floor")[1][0], color=LOOKS[look][0], lw=0.9, ls="--",
                         label=f"$n \\tau^2 k/({form})$")  # fmt: skip
     axes[0, 1].set_xscale("log")
     axes[0, 1].set_yscale("log")
@@ -125,21 +120,21 @@ def started(table: Any) -> Figure:
         name, colour = f"random, width {width:g}", LOOKS[look][0]
         here = random.where(sims__width=width)
         part = here.where(sims__part="gain")
-        scales, gains = gain(part, "problem.init_scale")
+        scales, gains = part.gain("problem.init_scale")
         band(axes[0, 0], scales, gains, look, name)
-        closed = by_seed(part.where(alpha=0.0), "problem.init_scale", "sims.expected_gain")[1][0]
+        closed = part.where(alpha=0.0).by_seed("problem.init_scale", "sims.expected_gain")[1][0]
         axes[0, 0].plot(scales, closed, color=colour, ls="--", lw=0.9)
         start = here.where(sims__part="start")
         middle = start.distinct("alpha")[1]
         learned = np.sort(start.where(alpha=middle)["sims.specialised"] / start["problem.beta"][0])
         axes[0, 1].step(learned, (np.arange(len(learned)) + 0.5) / len(learned), color=colour, label=name)
         frozen = here.where(sims__part="frozen")
-        points, after = by_seed(frozen, "problem.init_scale", "loss_ret")
+        points, after, before = frozen.by_seed("problem.init_scale", "loss_ret", "loss_im")
         shift = (frozen["problem.sigma_post"][0] - frozen["problem.sigma_ft"][0]) ** 2
-        back = after - by_seed(frozen, "problem.init_scale", "loss_im")[1] - shift
+        back = after - before - shift
         band(axes[0, 2], points, back / frozen["problem.beta"][0] ** 2, look, name)
     for init, marker in (("aligned", "x"), ("identity", "+")):
-        scale, gains = gain(rows.where(sims__init=init), "problem.init_scale")
+        scale, gains = rows.where(sims__init=init).gain("problem.init_scale")
         axes[0, 0].plot(scale, gains.mean(0), color="0.3", marker=marker, ms=7, ls="none", label=STARTS[init])
     axes[0, 0].plot([], [], **REFERENCE, label="closed form, mean strength")
     axes[0, 0].set_ylim(-0.05, 1.75)
@@ -165,8 +160,8 @@ def layered(table: Any) -> Figure:
         colour, marker = LOOKS[look]
         here = rows.where(sims__depth=layers)
         onset = here.where(sims__part="onset")
-        exposures, learned = by_seed(onset.where(sims__init="random"), "sims.exposure", "sims.specialised")
-        band(axes[0, 0], exposures, learned / onset["problem.beta"][0], look, f"depth {layers:g}")
+        exposures, learned = onset.where(sims__init="random").by_seed("sims.exposure", "sims.specialised")
+        band(axes[0, 0], exposures, learned / onset["problem.beta"][0], look, f"depth {layers:g}", markevery=10)
         aligned = onset.where(sims__init="aligned")
         for scale in aligned.distinct("problem.init_scale"):
             one = aligned.where(problem__init_scale=scale)
@@ -175,7 +170,7 @@ def layered(table: Any) -> Figure:
             axes[0, 1].plot(x, one["sims.closed"][order] / beta, color=colour, ls="--", lw=0.9)
             axes[0, 1].plot(x, one["sims.specialised"][order] / beta, color=colour, marker=marker, ls="none", ms=2.5,
                             markevery=3)  # fmt: skip
-        shares, strength = by_seed(here.where(sims__part="decay"), "sims.share", "sims.specialised_im")
+        shares, strength = here.where(sims__part="decay").by_seed("sims.share", "sims.specialised_im")
         axes[0, 2].plot(shares, strength[0], color=colour, marker=marker)
         best = int(strength[0].argmax())
         axes[0, 2].plot(shares[best], strength[0, best], color=colour, marker="*", ms=9)
@@ -209,9 +204,9 @@ def leaked(table: Any) -> Figure:
              ("random", turned, "random start, tasks turned"))  # fmt: skip
     for look, (init, rotation, name) in enumerate(kinds):
         here = leaking.where(sims__init=init, problem__rotation=rotation)
-        times, gains = gain(here, "t_ft")
+        times, gains = here.gain("t_ft")
         x = 4 * here["problem.leakage"][0] * here["problem.beta"][0] * times
-        left = gains / gain(here, "t_ft", "loss_im")[1]
+        left = gains / here.gain("t_ft", "loss_im")[1]
         band(axes[0, 0], x, left, look, name, ls="none", mfc="none" if look else None)
     fine = np.linspace(0, x[-1], 100)
     axes[0, 0].plot(fine, (1 + 2 * fine) / (1 + fine) ** 2, **REFERENCE, label="$(1 + 2x)/(1 + x)^2$")
@@ -222,7 +217,7 @@ def leaked(table: Any) -> Figure:
     axes[0, 0].set_ylabel("share of the gain left")
     forgetting = rows.where(sims__part="rate", sims__init="random", problem__rotation=0.0)
     for look, sigma in enumerate(forgetting.distinct("problem.sigma_ft")):
-        times, losses = by_seed(forgetting.where(problem__sigma_ft=sigma), "t_ft", "loss_ft")
+        times, losses = forgetting.where(problem__sigma_ft=sigma).by_seed("t_ft", "loss_ft")
         distance = np.sqrt(losses)
         band(axes[0, 1], times, distance, look, f"$\\sigma_\\mathrm{{ft}}$ = {sigma:g}", ls="none")
         late, end = np.linspace(times[0], times[-1], 50), distance.mean(0)[-1]
@@ -237,8 +232,8 @@ def leaked(table: Any) -> Figure:
     axes[0, 1].set_ylabel("distance of the shared feature\nto its $D_\\mathrm{ft}$ target")
     for look, (basis, name) in enumerate(BASES.items()):
         here = rows.where(sims__part="dropout", sims__basis=basis)
-        points, after = by_seed(here, "problem.dropout_ft", "sims.specialised")
-        band(axes[0, 2], points, 1 - after / by_seed(here, "problem.dropout_ft", "sims.specialised_im")[1], look, name)
+        points, after, before = here.by_seed("problem.dropout_ft", "sims.specialised", "sims.specialised_im")
+        band(axes[0, 2], points, 1 - after / before, look, name)
     axes[0, 2].set_ylim(-0.03, 1.4)
     axes[0, 2].set_yticks(np.arange(0, 1.1, 0.25))
     axes[0, 2].set_xlabel("dropout in stage 3")

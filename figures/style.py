@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from theory import results
+from theory.files import appearing, target
 
 COLUMN, PAGE = 3.35, 6.9
 """Widths in inches: one column, and both."""
@@ -119,19 +119,15 @@ FORMATS = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:
     """Write `name.<format>` into `folder`, without timestamps: the same table gives the same file."""
-    targets = {kind: results.target(folder / f"{name}.{kind}") for kind in formats}
+    targets = {kind: target(folder / f"{name}.{kind}") for kind in formats}
     engine = figure.get_layout_engine()
     if engine is not None:  # lay out once, not once a format
         engine.execute(figure)
         figure.set_layout_engine("none")
     paths = []
     for kind, path in targets.items():
-        partial = path.with_name(f".{path.name}.partial")
-        try:
+        with appearing(path) as partial:
             figure.savefig(partial, format=kind, metadata=FORMATS[kind])
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
         paths.append(folder / path.name)
     plt.close(figure)
     return paths

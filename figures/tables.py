@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from theory import results
+from theory import curves, results
 
 
 class Rows:
@@ -55,9 +55,22 @@ class Rows:
         """Order of the selected rows by a column."""
         return np.argsort(self[name], kind="stable")
 
+    def whole_seeds(self) -> "Rows":
+        """The rows of the seeds that have all rows that any seed has."""
+        keep = self._keep.copy()
+        keep[keep] = curves.whole_seeds(self["seed"])
+        return Rows(self._table, keep)
 
-def by_seed(rows: Rows, axis: str, name: str) -> tuple[Any, Any]:
-    """Values of an axis, and a column as an array (seeds, values), both in rising order; one row for every seed and value."""
-    points, seeds = np.unique(rows[axis]), np.unique(rows["seed"])
-    order = np.lexsort((rows[axis], rows["seed"]))
-    return points, rows[name][order].reshape(len(seeds), len(points))
+    def by_seed(self, axis: str, *names: str) -> tuple[Any, ...]:
+        """Values of an axis, and an array (seeds, values) a column, of the seeds that are whole; see `theory.curves`."""
+        points, found = curves.paired(self._table, axis, *((self._keep, name) for name in names))
+        return points, *found
+
+    def against(self, other: "Rows", axis: str, name: str) -> tuple[Any, Any, Any]:
+        """Values of an axis, and a column of these and of other rows of the table, row by row of the same seeds."""
+        points, (own, others) = curves.paired(self._table, axis, (self._keep, name), (other._keep, name))
+        return points, own, others
+
+    def gain(self, axis: str, loss: str = "loss_ret") -> tuple[Any, Any]:
+        """Values of an axis, and a loss unmixed minus mixed: (seeds, values)."""
+        return curves.gain(self._table, self._keep, axis, loss)

@@ -17,13 +17,15 @@ FINDINGS = {
 """Finding -> colour, symbol."""
 FARTHEST = 100.0
 """Distances are drawn up to here; beyond, the symbol sits at the edge."""
-FITS, LONGEST = 78, 110
+FITS, LONGEST = 76, 110
 """Characters of an effect that fit on its line, and that do so in smaller print."""
-NUMBER_FITS = 36
+MODEL_FITS = 21
+"""Characters of a model with its variant that fit."""
+NUMBER_FITS = 30
 """Characters of a value with its interval and criterion that fit."""
 PITCH, TALLEST = 0.125, 30.0
 """Inches a row, and at most: a page that is as long as the list, to be read on a screen."""
-_FINDING, _PREDICTION, _MODEL, _EFFECT, _PLOT, _NUMBER = 0.012, 0.026, 0.06, 0.145, 0.61, 0.785
+_FINDING, _PREDICTION, _MODEL, _EFFECT, _PLOT, _NUMBER = 0.012, 0.026, 0.055, 0.195, 0.655, 0.81
 """Where the columns start, in fractions of the page's width."""
 
 
@@ -49,7 +51,8 @@ def verdicts(table: Any) -> Figure:
             _write(figure, ax, _PREDICTION, line, row["prediction"], size, weight="bold")
         previous = row["prediction"]
         ax.plot([_FINDING], [line], color=colour, marker=symbol, ms=3.2, transform=_page(figure, ax), clip_on=False)
-        _write(figure, ax, _MODEL, line, row["model"] or "", size)
+        name = ", ".join(part for part in (row["model"], row["variant"]) if part)
+        _write(figure, ax, _MODEL, line, name, size * min(1.0, MODEL_FITS / max(len(name), 1)))
         effect = row["effect"] if row["finding"] in ("supported", "refuted") else row["criterion"]
         text = effect if len(effect) <= LONGEST else effect[: LONGEST - 1] + "…"
         _write(figure, ax, _EFFECT, line, text, size * min(1.0, FITS / max(len(text), 1)))
@@ -95,8 +98,8 @@ def _number(row: dict[str, Any]) -> str:
     value = f"{row['value']:.2g}" + ("" if row["low"] is None else f" [{row['low']:.2g}, {row['high']:.2g}]")
     lower, upper = row["supported_from"], row["supported_to"]
     if lower is not None and upper is not None:
-        return f"{value}; {lower:.2g} to {upper:.2g}"
-    return value + (f"; ≥ {lower:.2g}" if lower is not None else f"; ≤ {upper:.2g}" if upper is not None else "")
+        return f"{value}; {lower:.3g} to {upper:.3g}"
+    return value + (f"; ≥ {lower:.3g}" if lower is not None else f"; ≤ {upper:.3g}" if upper is not None else "")
 
 
 def _draw(ax: Any, line: int, row: dict[str, Any], colour: str, symbol: str) -> None:

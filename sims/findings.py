@@ -5,7 +5,6 @@ number is checked, and the command that makes it is the one known here, not the 
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -123,12 +122,20 @@ def _verdict(entry: Any) -> Verdict:
         raise ValueError(f"{finding!r} is no finding")
     tested = finding != "not testable here"
     effect = _text(entry, "effect") if tested or entry["effect"] else ""
-    value, low, high = (_number(entry, name) for name in ("value", "low", "high"))
+    value, low, high, least, most = (
+        _number(entry, name) for name in ("value", "low", "high", "supported_from", "supported_to")
+    )
     if value is None and tested:
         raise ValueError(f"a {finding} verdict on {prediction} has no value")
     if (low is None) != (high is None) or (low is not None and high is not None and low > high):
         raise ValueError(f"the interval [{low}, {high}] of a verdict on {prediction} is none")
-    return Verdict(prediction, model, finding, effect, value, low, high, criterion)  # type: ignore[arg-type]
+    if least is not None and most is not None and least > most:
+        raise ValueError(f"the allowed range [{least}, {most}] of a verdict on {prediction} is none")
+    outside = value is not None and ((least is not None and value < least) or (most is not None and value > most))
+    if finding == "supported" and outside:
+        raise ValueError(f"a supported verdict on {prediction} has a value outside what its criterion allows")
+    variant = _text(entry, "variant") if entry["variant"] != "" else ""
+    return Verdict(prediction, model, variant, finding, effect, value, low, high, criterion, least, most)  # type: ignore[arg-type]
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:
@@ -145,31 +152,3 @@ def _number(document: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name} is no finite number")
     return float(value)
-
-
-_REAL = r"([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?%?)"
-_AT_LEAST = re.compile(rf"(?:at least|above|more than) {_REAL}(?!\w|\.\d)")
-_AT_MOST = re.compile(rf"(?:at most|below|less than) {_REAL}(?!\w|\.\d)")
-_WITHIN = re.compile(rf"within {_REAL} of {_REAL}(?!\w|\.\d)")
-
-
-def _level(text: str) -> float:
-    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-
-
-def allowed(verdict: Verdict) -> tuple[float | None, float | None]:
-    """The values that a criterion in so many words allows: from, to.
-
-    Nothing where its words are not understood, or where they cannot be all that it says because the finding contradicts them.
-    """
-    lower = upper = None
-    if found := _WITHIN.match(verdict.criterion):
-        width, centre = map(_level, found.groups())
-        lower, upper = centre - width, centre + width
-    elif found := _AT_LEAST.match(verdict.criterion):
-        lower = _level(found[1])
-    elif found := _AT_MOST.match(verdict.criterion):
-        upper = _level(found[1])
-    value = verdict.value
-    outside = value is not None and ((lower is not None and value < lower) or (upper is not None and value > upper))
-    return (None, None) if verdict.finding == "supported" and outside else (lower, upper)

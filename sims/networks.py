@@ -1,13 +1,13 @@
-"""Networks: a chain of weight matrices, linear or with one nonlinear hidden layer, and an additive adapter beside it.
+"""Networks: a chain of weight matrices, linear or with one nonlinear hidden layer, and adapters beside them.
 
-    theta = W_L ... W_1 (+ B A)          f(x) = W_2 phi(W_1 x)
+    theta = W_L ... W_1 (+ B A)          f(x) = (W_2 (+ B_2 A_2)) phi((W_1 (+ B_1 A_1)) x)
 
 `initial` makes the weights of one run; `forward` maps a block of runs, lanes last. With inputs equal to the identity `forward` is theta
 itself: a linear network is trained and measured through its product.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -28,18 +28,16 @@ class Weights(NamedTuple):
     layers: tuple[Float[Array, "rows columns ..."], ...]
     """W_1 (next to the input) to W_L."""
     adapter: tuple[Float[Array, "rows columns ..."], ...]
-    """(A, B) of an additive adapter, or nothing."""
+    """(A, B) of a linear network's additive adapter; (A_1, B_1, A_2, B_2) of a nonlinear network's matrices; or nothing."""
 
 
 def initial(setup: Setup, values: Mapping[str, Any], tasks: Problem, key: Array) -> Weights:
-    """The weights of one run before stage 1; the adapter, where there is one, is zero until stage 2.
+    """The weights of one run before stage 1; adapters, where there are any, are zero until stage 2.
 
     Aligned: every mode has strength init_scale^2 whatever the depth, and w1^2 - w2^2 = imbalance in a network of depth 2, where w1
     belongs to the layer next to the output, as in the closed form.
     """
-    sizes = [setup.inputs, *[setup.width] * (setup.depth - 1), setup.outputs]
-    shapes = [(rows, columns) for columns, rows in pairwise(sizes)]
-    scale = values["init_scale"]
+    shapes, scale = setup.shapes, values["init_scale"]
     if setup.units == "separate":
         layers: tuple[Array, ...] = (scale * jnp.eye(setup.width), jnp.full((setup.outputs, setup.width), scale))
     elif setup.init == "random":
@@ -49,9 +47,15 @@ def initial(setup: Setup, values: Mapping[str, Any], tasks: Problem, key: Array)
         layers = tuple(scale ** (2 / setup.depth) * jnp.eye(*shape) for shape in shapes)
     else:
         layers = _aligned(setup, values, tasks, key)
-    rank = setup.rank or 0
-    adapter = (jnp.zeros((rank, setup.inputs)), jnp.zeros((setup.outputs, rank))) if rank else ()
-    return Weights(layers, adapter)
+    return Weights(layers, tuple(jnp.zeros(shape) for shape in adapter_shapes(setup)))
+
+
+def adapter_shapes(setup: Setup) -> list[tuple[int, int]]:
+    """Rows and columns of A and B of every adapter; a matrix of a smaller rank than asked gets an adapter of its own rank."""
+    if setup.rank is None:
+        return []
+    ranks = [min(setup.rank, *shape) for shape in setup.adapted]
+    return [s for (rows, columns), r in zip(setup.adapted, ranks, strict=True) for s in ((r, columns), (rows, r))]
 
 
 def _aligned(setup: Setup, values: Mapping[str, Any], tasks: Problem, key: Array) -> tuple[Array, ...]:
@@ -81,7 +85,9 @@ def hidden_basis(setup: Setup, key: Array) -> Float[Array, "width modes"]:
 def start_adapter(
     setup: Setup, values: Mapping[str, Any], residual: Array, factor: Array, key: Array
 ) -> tuple[Array, Array]:
-    """The adapter of one run at the start of stage 2: B = 0; A of scale `adapter_scale`, along the directions that help most or random.
+    """The additive adapter of one linear network at the start of stage 2.
+
+    B = 0; A has the scale `adapter_scale`, along the directions that help most, or random.
 
     Args:
         setup: its rank and kind of start.
@@ -100,6 +106,32 @@ def start_adapter(
     return values["adapter_scale"] * rows, jnp.zeros((setup.outputs, rank))
 
 
+def start_adapters(setup: Setup, values: Mapping[str, Any], key: Array) -> tuple[Array, ...]:
+    """The adapters of one nonlinear network at the start of stage 2: every B = 0, every A random of scale `adapter_scale`.
+
+    Source: LoRA, arXiv 2106.09685 Sec. 4.1, with the scale as a setting.
+    """
+    inner = adapter_shapes(setup)[::2]
+    outer = adapter_shapes(setup)[1::2]
+    keys = jax.random.split(key, len(inner))
+    rows = (values["adapter_scale"] * jax.random.normal(k, shape) for k, shape in zip(keys, inner, strict=True))
+    return tuple(part for a, shape in zip(rows, outer, strict=True) for part in (a, jnp.zeros(shape)))
+
+
+def effective(setup: Setup, weights: Weights) -> tuple[Float[Array, "rows columns lanes"], ...]:
+    """The matrices of a nonlinear network with their adapters added, W_l + B_l A_l."""
+    if not weights.adapter:
+        return weights.layers
+    pairs = zip(weights.layers, weights.adapter[::2], weights.adapter[1::2], strict=True)
+    return tuple(layer + multiply(outer, inner) for layer, inner, outer in pairs)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def merged(setup: Setup, weights: Weights) -> Weights:
+    """The same nonlinear network with its adapters in the layers, and zero adapters, which nothing trains."""
+    return Weights(effective(setup, weights), tuple(jnp.zeros_like(part) for part in weights.adapter))
+
+
 def forward(
     setup: Setup, weights: Weights, inputs: Float[Array, "inputs examples lanes"], masks: Sequence[Array] = ()
 ) -> Float[Array, "outputs examples lanes"]:
@@ -111,11 +143,15 @@ def forward(
         inputs: a column an example.
         masks: one array (width, lanes) a hidden layer, multiplied onto its units.
     """
-    hidden = multiply(weights.layers[0], inputs)
-    for index, layer in enumerate(weights.layers[1:]):
+    linear = setup.activation == "linear"
+    layers = weights.layers if linear else effective(setup, weights)
+    hidden = multiply(layers[0], inputs)
+    for index, layer in enumerate(layers[1:]):
         hidden = activate(setup.activation, hidden)
         hidden = multiply(layer, hidden * masks[index][:, None] if masks else hidden)
-    return hidden + multiply(weights.adapter[1], multiply(weights.adapter[0], inputs)) if weights.adapter else hidden
+    if linear and weights.adapter:
+        return hidden + multiply(weights.adapter[1], multiply(weights.adapter[0], inputs))
+    return hidden
 
 
 def product(setup: Setup, weights: Weights, masks: Sequence[Array] = ()) -> Float[Array, "outputs inputs lanes"]:
@@ -134,7 +170,7 @@ def activate(activation: str, values: Array) -> Array:
 
 
 def trainable(setup: Setup, gradient: Weights, *, adapting: bool) -> Weights:
-    """A gradient with zeros where nothing is trained: only the adapter in a low-rank stage 2, only the diagonal of separate units."""
+    """A gradient with zeros where nothing is trained: only adapters in a low-rank stage 2, only the diagonal of separate units."""
     if adapting:
         return Weights(tuple(jnp.zeros_like(layer) for layer in gradient.layers), gradient.adapter)
     if setup.units == "separate":

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from sims.data import Data, Examples, Moments, fold, mix, sample_moments, take_mixed
 from sims.lanes import lane_sum, multiply, per_lane
-from sims.networks import Weights, forward, product
+from sims.networks import Weights, effective, forward, product
 from sims.setup import Setup
 from theory.arrays import Array, Float
 
@@ -48,13 +48,13 @@ class Objective(NamedTuple):
     pull: Float[Array, " lanes"]
     """lam, for lam |theta - theta_0|^2; on the weights themselves in a nonlinear network."""
     start: Any
-    """theta_0, of shape (outputs, inputs, lanes); the weights themselves of a nonlinear network."""
+    """theta_0, of shape (outputs, inputs, lanes); the matrices of a nonlinear network, with adapters added."""
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
 def anchor(setup: Setup, weights: Weights) -> Any:
     """What a pull to these weights pulls to."""
-    return product(setup, weights) if setup.activation == "linear" else weights
+    return product(setup, weights) if setup.activation == "linear" else effective(setup, weights)
 
 
 def gradient(setup: Setup, objective: Objective, weights: Weights, keys: Array, passed: Array) -> Weights:
@@ -131,9 +131,6 @@ def dropout_penalty(weights: Weights, second: Float[Array, "inputs inputs lanes"
 
 
 def _pull(setup: Setup, objective: Objective, weights: Weights) -> Weights:
-    if setup.activation == "linear":
-        theta, pull_back = jax.vjp(lambda w: product(setup, w), weights)
-        made: Weights = pull_back(2 * objective.pull * (theta - objective.start))[0]
-    else:
-        made = jax.tree.map(lambda w, w0: 2 * objective.pull * (w - w0), weights, objective.start)
+    here, pull_back = jax.vjp(lambda w: anchor(setup, w), weights)
+    made: Weights = pull_back(jax.tree.map(lambda w, w0: 2 * objective.pull * (w - w0), here, objective.start))[0]
     return made

@@ -28,7 +28,7 @@ from sims.data import (
     sample_moments,
 )
 from sims.lanes import multiply, per_lane
-from sims.networks import Weights, initial, product, start_adapter
+from sims.networks import Weights, initial, merged, product, start_adapter, start_adapters
 from sims.objectives import Mixture, Objective, anchor
 from sims.setup import Setup
 from sims.tasks import Problem, problems
@@ -130,7 +130,10 @@ def _data(setup: Setup, source: Fresh, keys: Array, *, samples: int) -> Data:
 def adapted(
     setup: Setup, values: Mapping[str, Array], problem: Problem, weights: Weights, keys: Array
 ) -> tuple[Weights, Float[Array, " lanes"]]:
-    """The weights with the adapter of stage 2 at its start, and the learning rate above which that cannot converge."""
+    """The weights with the adapters of stage 2 at their start, and the learning rate above which that cannot converge."""
+    if setup.activation != "linear":
+        adapters = per_lane(functools.partial(start_adapters, setup))(values, keys)
+        return Weights(weights.layers, adapters), jnp.full(keys.shape[0], jnp.inf)
     task = problem.tasks[1]
     residual = multiply(linear_target(task, problem.features) - product(setup, weights), task.factor)
     turned = [jnp.moveaxis(array, -1, 0) for array in (residual, task.factor)]
@@ -160,6 +163,8 @@ def run_block(setup: Setup, values: Mapping[str, Float[np.ndarray, " lanes"]]) -
                 adapting=second and setup.rank is not None, stopping=second and setup.early_stopping,
             )  # fmt: skip
         weights = progress.weights
+    if setup.rank is not None and setup.activation != "linear":
+        weights = merged(kernel, weights)
     return _fine_tune(setup, block, rates, weights, points)
 
 

@@ -37,7 +37,8 @@ class Simulation(NamedTuple):
     rates: Float[np.ndarray, "3 *settings"]
     """Learning rate of each stage."""
     bounds: Float[np.ndarray, "3 *settings"]
-    """The learning rate above which each stage cannot converge: 1/(2 c s) for the largest c s."""
+    """The learning rate above which each stage cannot converge: 1/(2 c s) for the largest c s with gradient descent, see
+    `sims.bounds`; infinite for Adam and nonlinear networks, for which no closed bound is known."""
     trajectory: Any
     """`sims.trajectories.Snapshot` with the points leading and the settings last, or None."""
 
@@ -74,7 +75,10 @@ def refuse_unused(setup: Setup, values: Mapping[str, Any]) -> None:
         "imbalance": (setup.init == "aligned" and setup.depth == 2, "init = aligned and depth = 2"),
         "rotation": (setup.problem == "blocks", "problem = blocks"),
         "alpha": (not setup.pieces, "a stage 1 without pieces, which say alpha themselves"),
-        "window": (not setup.pieces, "a stage 1 without pieces"),
+        "window": (
+            not setup.pieces and setup.placement != "uniform",
+            "placement = early, late or anneal, and a stage 1 without pieces",
+        ),
         "adapter_scale": (setup.rank is not None, "rank"),
     }
     known = defaults(setup.problem)
@@ -141,6 +145,8 @@ def blocks(
     from sims.pipeline import run_block
 
     jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # losses below 1e-7 are results here, not noise
+    # computations of several threads that wait for one another's pool can wait for ever (github.com/jax-ml/jax/issues/25861)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # type: ignore[no-untyped-call]
 
     def run(first: int) -> Any:
         index = np.minimum(np.arange(first, first + LANES), size - 1)
@@ -192,11 +198,38 @@ def why_diverged(simulation: Simulation, setup: Setup) -> str:
             f"{name} = {float(loss[(..., *first)].reshape(-1)[-1]):g}"
             for name, loss in zip(LOSSES, simulation.losses, strict=True)
         )
-        return f"{losses} with learning rates below every bound known here. Use more steps than {setup.steps}."
+        used = ", ".join(f"{rate:.3g} in {stage}" for rate, stage in zip(rates, STAGES, strict=True))
+        return (
+            f"{losses} with learning rates {used}. {_no_bound_broken(setup)} Use more steps than {setup.steps}, which makes "
+            "learning rates smaller, or shorter stages."
+        )
     stage = broken[0]
+    of = ", with s what the frozen weights leave to the adapter" if stage == 1 and setup.rank is not None else ""
     needed = int(setup.steps[stage] * rates[stage] / limits[stage] * (1 + 1e-9)) + 1
-    exact = "1/(2 c s)" if setup.depth == 2 else f"1/({setup.depth} c s^(2 - 2/{setup.depth}))"
     return (
-        f"{STAGES[stage]} in {setup.steps[stage]} steps is a learning rate of {rates[stage]:.3g}, and gradient descent is "
-        f"stable only below {exact} = {limits[stage]:.3g}. Use at least {needed} steps, or a shorter stage."
+        f"{STAGES[stage]} in {setup.steps[stage]} steps is a learning rate of {rates[stage]:.3g}, and {_OPTIMISERS[setup.optimiser]} "
+        f"is stable only below {_formula(setup, stage)} = {limits[stage]:.3g}{of}. Use at least {needed} steps, or a shorter stage."
     )
+
+
+_OPTIMISERS = {"gd": "gradient descent", "momentum": "gradient descent with momentum", "adam": "Adam"}
+
+
+def _no_bound_broken(setup: Setup) -> str:
+    """What is known of bounds where none was broken."""
+    from sims.bounds import STABLE
+
+    if setup.optimiser not in STABLE:
+        return f"No closed bound of the learning rate is known for {_OPTIMISERS[setup.optimiser]}."
+    if setup.activation != "linear":
+        return f"No closed bound of the learning rate is known for {setup.activation} networks."
+    return "Those are below the bounds of their stages, which hold near a solution: farther out, steps must be smaller."
+
+
+def _formula(setup: Setup, stage: int) -> str:
+    """The bound of `sims.bounds` in symbols; an adapter has two layers, whatever the depth of what it is added to."""
+    from sims.bounds import STABLE
+
+    depth = 2 if stage == 1 and setup.rank is not None else setup.depth
+    slope = "c s" if depth == 2 else f"c s^(2 - 2/{depth})"
+    return f"{STABLE[setup.optimiser]:g}/({depth} {slope})"

@@ -13,8 +13,12 @@ simply its learning rate.)
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
+from tyro.conf import Suppress
+
+from sims.vectors import Rows, check_vectors
 from theory.features import Blocks, check_block_sizes
 from theory.interventions import check_choice, check_rank
 from theory.pathways import Pathways
@@ -25,6 +29,7 @@ from theory.stages import Schedule
 PROBLEMS = ("blocks", "pathways")
 ACTIVATIONS = ("linear", "relu", "tanh")
 INITS = ("aligned", "identity", "random")
+VECTORS = ("random", "identity")
 OPTIMISERS = ("gd", "momentum", "adam")
 
 
@@ -44,9 +49,13 @@ class Setup(Settings):
     """Layers of weights."""
     activation: Literal["linear", "relu", "tanh"] = "linear"
     """Nonlinearity of the hidden layer, in the student and, on the features, in the teacher."""
+    vectors: Literal["random", "identity"] = "random"
+    """Singular vectors of the tasks of `blocks`: drawn with the seed, or the coordinate axes (diagonal tasks)."""
+    given_vectors: Annotated[tuple[Rows, ...], Suppress] = ()
+    """(U, V) of one's own instead, made by `sims.vectors.as_rows`; the same for every seed."""
     init: Literal["aligned", "identity", "random"] = "aligned"
-    """aligned: singular vectors of the task and a random hidden basis; identity: scaled unit matrices; random: Gaussian weights of
-    standard deviation init_scale."""
+    """aligned: singular vectors of the task and a random hidden basis; identity: scaled unit matrices, as in C.8, aligned only where
+    U = V (e.g. with vectors = identity); random: Gaussian weights of standard deviation init_scale."""
     basis: Literal["random", "unit", "equal"] = "random"
     """Where an aligned start puts the modes in the hidden layer: random directions, a unit each, or all units equally (Hadamard)."""
     units: Literal["connected", "separate"] = "connected"
@@ -70,7 +79,8 @@ class Setup(Settings):
     pieces: tuple[tuple[float, float], ...] = ()
     """Stage 1 as (fraction, alpha) pieces, instead of `alpha` and `placement`: any alpha(t)."""
     rank: int | None = None
-    """Rank of an additive adapter that stage 2 trains instead of the weights."""
+    """Rank of what stage 2 trains instead of the weights: an additive adapter of a linear network's product; in a nonlinear network
+    one of each weight matrix (LoRA; at most that matrix's own rank), merged after stage 2."""
     observe: tuple[float, ...] = (1.0,)
     """Fractions of the flow time of stage 3 at which the losses are taken; the steps are shared out evenly between them."""
     record: int = setting(0, low=0, high=1000)
@@ -99,19 +109,20 @@ class Setup(Settings):
                     f"steps = {self.steps}: the {name} stage needs at least {part}, one for each observation."
                 )
         self._refuse_impossible()
+        check_vectors(self.problem, self.n, self.vectors, self.given_vectors)
 
     def _refuse_impossible(self) -> None:
         linear, shallow = self.activation == "linear", self.depth == 2
         uneven = self.basis == "equal" and self.width & (self.width - 1) != 0
         narrow = self.init == "aligned" and self.width < self.modes
         expected = self.dropout_masks == "expected" and not (linear and shallow)
-        adapting = self.rank is not None and not linear
+        joining = self.rank is not None and not linear and self.units == "separate"
         dropping = self.rank is not None and self.dropout_masks == "expected"
         separate = self.units == "separate" and not shallow
         wrong = {
             "depth": (not linear and not shallow, "a nonlinear network has one hidden layer", "Set depth to 2"),
             "init": (not linear and self.init != "random", "a nonlinear network starts at random", "Use random"),
-            "rank": (adapting, "adapters are additive in linear networks", "Leave it out"),
+            "rank": (joining, "adapted separate units would see every input", "Leave it out, or connect the units"),
             "dropout_masks": (
                 expected or dropping,
                 "the expected loss is known for linear networks of depth 2 without an adapter",
@@ -124,7 +135,7 @@ class Setup(Settings):
         for name, (is_wrong, reason, remedy) in wrong.items():
             if is_wrong:
                 raise WrongUse(f"{name} = {getattr(self, name)} is not possible here: {reason}. {remedy}.")
-        if self.rank is not None and self.rank > (most := min(self.inputs, self.outputs)):
+        if self.rank is not None and self.rank > (most := max(map(min, self.adapted))):
             raise WrongUse(f"rank = {self.rank} is more than the network's own, {most}. Use at most {most}.")
         if self.units == "separate" and self.width != self.inputs:
             raise WrongUse(f"width = {self.width}: separate units need one for each of the {self.inputs} inputs.")
@@ -134,18 +145,21 @@ class Setup(Settings):
         """The setup without what the compiled steps do not depend on, so that setups differing in it share them."""
         return replace(
             self, steps=(1, 1, 1), observe=(1.0,), record=0, pieces=(), placement="uniform", samples=0, early_stopping=False,
-            init="random", basis="random", k=0,
+            init="random", basis="random", k=0, vectors="random", given_vectors=(),
         )  # fmt: skip
 
     @cached_property
     def start(self) -> "Setup":
-        """The setup without what data and initial weights do not depend on."""
-        return replace(self, steps=(1, 1, 1), observe=(1.0,), record=0, early_stopping=False, dropout_masks="off")
+        """The setup without what data and initial weights do not depend on, once the tasks are there."""
+        return replace(
+            self, steps=(1, 1, 1), observe=(1.0,), record=0, early_stopping=False, dropout_masks="off", vectors="random",
+            given_vectors=(),
+        )  # fmt: skip
 
     @cached_property
     def tasks(self) -> "Setup":
-        """The setup with only what the tasks depend on."""
-        return Setup(problem=self.problem, n=self.n, k=self.k, init="identity" if self.init == "identity" else "random")
+        """The setup with only what the tasks depend on, beside their singular vectors."""
+        return Setup(problem=self.problem, n=self.n, k=self.k, init="random")
 
     @property
     def inputs(self) -> int:
@@ -158,6 +172,17 @@ class Setup(Settings):
         return self.n if self.problem == "blocks" else 1
 
     @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of W_1 to W_L."""
+        sizes = [self.inputs, *[self.width] * (self.depth - 1), self.outputs]
+        return tuple((rows, columns) for columns, rows in pairwise(sizes))
+
+    @property
+    def adapted(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of what adapters are added to: the product of a linear network, each matrix of a nonlinear one."""
+        return ((self.outputs, self.inputs),) if self.activation == "linear" else self.shapes
+
+    @property
     def modes(self) -> int:
         """Modes that an aligned start has."""
         return 2 if self.units == "separate" else min(self.inputs, self.outputs)
@@ -166,6 +191,7 @@ class Setup(Settings):
 _CHOICES = {
     "problem": PROBLEMS,
     "activation": ACTIVATIONS,
+    "vectors": VECTORS,
     "init": INITS,
     "basis": ("random", "unit", "equal"),
     "units": ("connected", "separate"),
@@ -194,7 +220,7 @@ class Relaxations(Settings):
     l2_to_start: float = setting(0.0, low=0)
     """Weight of |theta - theta at the start of stage 2|^2; of the weights themselves in a nonlinear network."""
     adapter_scale: float = setting(0.1, low=0, open_low=True)
-    """Scale of the adapter's input factor at its start."""
+    """Scale of an adapter's input factor at its start."""
     window: float = setting(0.5, low=0, high=1, open_low=True)
     """Fraction of stage 1 that early, late and anneal use."""
     stop_at: float = setting(0.0, low=0)

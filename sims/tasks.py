@@ -46,10 +46,10 @@ class Problem(NamedTuple):
 
 
 def problems(setup: Setup, values: Mapping[str, Float[Array, " lanes"]]) -> Problem:
-    """The tasks of a block of runs; their seeds decide singular vectors and rotations.
+    """The tasks of a block of runs; their seeds decide rotations, and singular vectors where those are not chosen.
 
     Args:
-        setup: which family, and its size.
+        setup: which family, its size, and where its singular vectors come from.
         values: the settings of the runs.
     """
     if setup.problem == "pathways":
@@ -57,7 +57,14 @@ def problems(setup: Setup, values: Mapping[str, Float[Array, " lanes"]]) -> Prob
     turns = np.broadcast_to(np.eye(setup.n), (values["seed"].shape[0], 3, setup.n, setup.n))
     if np.any(values["rotation"]):  # a matrix exponential a task costs more than all the rest, and most runs need none
         turns = _all_rotations(setup.n, values["rotation"], values["seed"])
-    return cast(Problem, _all_blocks(setup.tasks, values, turns))
+    return cast(Problem, _all_blocks(setup.tasks, values, turns, _chosen(setup)))
+
+
+def _chosen(setup: Setup) -> tuple[Float[np.ndarray, "n n"], ...]:
+    """U and V where the setup says them, else nothing; as data, because compiled in they would be compiled anew every time."""
+    if setup.given_vectors:
+        return tuple(np.array(rows) for rows in setup.given_vectors)
+    return (np.eye(setup.n), np.eye(setup.n)) if setup.vectors == "identity" else ()
 
 
 def run_keys(seeds: Float[Array, " lanes"], number: int) -> Array:
@@ -71,8 +78,8 @@ def _all_rotations(n: int, angle: Array, seeds: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def _all_blocks(setup: Setup, values: Mapping[str, Array], turns: Array) -> Any:
-    return per_lane(functools.partial(_blocks, setup))(values, run_keys(values["seed"], 0), turns)
+def _all_blocks(setup: Setup, values: Mapping[str, Array], turns: Array, chosen: tuple[Array, ...]) -> Any:
+    return per_lane(functools.partial(_blocks, setup, chosen))(values, run_keys(values["seed"], 0), turns)
 
 
 @jax.jit
@@ -91,14 +98,13 @@ def orthogonal(key: Array, rows: int, columns: int) -> Float[Array, "rows column
     return jnp.linalg.qr(jax.random.normal(key, (rows, columns)))[0]
 
 
-def _blocks(setup: Setup, v: Mapping[str, Any], key: Array, turns: Float[Array, "3 n n"]) -> Problem:
+def _blocks(
+    setup: Setup, chosen: tuple[Array, ...], v: Mapping[str, Any], key: Array, turns: Float[Array, "3 n n"]
+) -> Problem:
     n, k = setup.n, setup.k
     inv = n - 2 * k
     inconsistent, specialised = inv + jnp.arange(k), inv + k + jnp.arange(k)
-    if setup.init == "identity":  # C.8 starts from multiples of the identity, aligned only with a task that is diagonal
-        u = w = jnp.eye(n)
-    else:
-        u, w = (orthogonal(jax.random.fold_in(key, i), n, n) for i in range(2))
+    u, w = chosen or (orthogonal(jax.random.fold_in(key, i), n, n) for i in range(2))
     sigma = {
         "pre": (v["sigma_pre"], 0.0),
         "post": (v["sigma_post"], v["beta"]),

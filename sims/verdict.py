@@ -41,7 +41,9 @@ class Verdict(NamedTuple):
     prediction: str
     """P1 to P16, or `UNPREDICTED`."""
     model: str
-    """plain, rp, rp-shared, relu, tanh, ..."""
+    """plain, rp, rp-shared, relu, relu-corr, tanh, ..."""
+    variant: str
+    """What differs from that model's usual setup: depth 3, random start, momentum, ...; empty if nothing."""
     finding: Finding
     effect: str
     """What `value` measures, with its unit."""
@@ -52,12 +54,21 @@ class Verdict(NamedTuple):
     """95 % interval over seeds; none where nothing is random."""
     criterion: str
     """When it counts as supported, or why it is not testable."""
+    supported_from: float | None = None
+    supported_to: float | None = None
+    """The range of values that the criterion allows, ends included; none where it is not a plain range of the value."""
 
 
 def verdict(
-    prediction: str, model: str, supported: bool | None, effect: str, measured: Interval | float, criterion: str
+    prediction: str,
+    model: str,
+    supported: bool | None,
+    effect: str,
+    measured: Interval | float,
+    criterion: str,
+    variant: str = "",
 ) -> Verdict:
-    """A verdict on a prediction, or on none.
+    """A verdict on a prediction, or on none, by a criterion that is not a plain range of the value; see `within`.
 
     It is not testable here where the value or its interval is not finite, or where `supported` is None: the interval leaves it open.
 
@@ -71,20 +82,43 @@ def verdict(
     found = measured if isinstance(measured, Interval) else Interval(value=measured)
     if not all(math.isfinite(number) for number in (found.value, *ends(found))):
         reason = f"value or interval not finite: {found}; otherwise: {criterion}"
-        return Verdict(prediction, model, "not testable here", effect, None, None, None, reason)
-    if supported is None:
-        return Verdict(
-            prediction,
-            model,
-            "not testable here",
-            effect,
-            found.value,
-            found.low,
-            found.high,
-            f"{criterion}; the interval leaves it open",
-        )
-    finding: Finding = "supported" if supported else "refuted"
-    return Verdict(prediction, model, finding, effect, found.value, found.low, found.high, criterion)
+        return Verdict(prediction, model, variant, "not testable here", effect, None, None, None, reason)
+    finding: Finding = "not testable here" if supported is None else "supported" if supported else "refuted"
+    said = f"{criterion}; the interval leaves it open" if supported is None else criterion
+    return Verdict(prediction, model, variant, finding, effect, found.value, found.low, found.high, said)
+
+
+def within(
+    prediction: str,
+    model: str,
+    effect: str,
+    measured: Interval | float,
+    criterion: str,
+    variant: str = "",
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    whole: bool = False,
+) -> Verdict:
+    """A verdict by a criterion that is a range of the value (with `whole`, of its whole interval), which it keeps."""
+    found = measured if isinstance(measured, Interval) else Interval(value=measured)
+    low, high = ends(found) if whole else (found.value, found.value)
+    supported = (at_least is None or low >= at_least) and (at_most is None or high <= at_most)
+    made = verdict(prediction, model, supported, effect, measured, criterion, variant)
+    return made._replace(supported_from=at_least, supported_to=at_most)
+
+
+def around(
+    prediction: str, model: str, effect: str, measured: Interval | float, centre: float, room: float, variant: str = ""
+) -> Verdict:
+    """A verdict by the criterion that the value is within some room of another."""
+    said = f"within {room:g} of {centre:.3g}"
+    return within(prediction, model, effect, measured, said, variant, at_least=centre - room, at_most=centre + room)
+
+
+def untestable(prediction: str, model: str, effect: str, reason: str, variant: str = "") -> Verdict:
+    """The verdict that the data here cannot test a prediction, and why."""
+    return Verdict(prediction, model, variant, "not testable here", effect, None, None, None, reason)
 
 
 def ends(found: Interval) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from hypothesis import settings  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "allow")
+jax.config.update("jax_cpu_enable_async_dispatch", False)  # as `sims.run` does, too late once another test used JAX
 settings.register_profile("house", deadline=None, max_examples=60, derandomize=True, print_blob=True)
 settings.load_profile("house")
 

@@ -27,6 +27,10 @@ import tyro
 from theory.settings import WrongUse
 
 
+class Failed(Exception):
+    """A command that did what it was asked, with an outcome that is a failure: its message says all. Exit code 1."""
+
+
 class Output:
     """What a command prints. Readable text goes through `show`; with `--json` it is swallowed and `document` printed."""
 
@@ -109,6 +113,8 @@ def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments:
         sys.stdout.flush()
     except WrongUse as error:
         return _fail(str(error), 2, as_json)
+    except Failed as error:
+        return _fail(str(error), 1, as_json)
     except OverflowError:
         return _fail("These settings leave the range of floating-point numbers. Choose less extreme ones.", 2, as_json)
     except KeyboardInterrupt:

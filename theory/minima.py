@@ -1,4 +1,4 @@
-"""Statistics of mean curves with intervals over seeds: where a loss is lowest along lambda, and how deep."""
+"""Statistics of mean curves with intervals over seeds: where a loss is lowest along lambda, and how deep, without the bias of choosing."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,7 +8,11 @@ import numpy as np
 
 from theory.allocation import NOTABLE_DEPTH, NOTABLE_GAIN, Minimum
 from theory.arrays import Float
-from theory.seeds import Interval, interval, resamples
+from theory.seeds import REPLICATES, Interval, expanded, interval, resamples
+from theory.settings import WrongUse
+
+FEWEST = 4
+"""Seeds that make two halves, each with something to resample."""
 
 
 @lru_cache
@@ -48,19 +52,88 @@ def gain(found: Minimum) -> Any:
     return np.minimum(found.depth_below_zero, found.depth_below_one)
 
 
-def interior(
-    exposure: Float[np.ndarray, " points"], curves: Float[np.ndarray, "seeds points"]
-) -> tuple[Interval, Interval, bool]:
-    """Argmin and depth of the mean curve with intervals, and whether it counts as an interior minimum.
+def crossfitted(
+    statistic: Callable[[Float[np.ndarray, "replicates *shape"], Float[np.ndarray, "replicates *shape"]], Any],
+    values: Float[np.ndarray, "seeds *shape"],
+) -> Interval:
+    """A statistic that chooses by the mean over one half of the seeds and measures in that over the other; both directions averaged.
 
-    It counts if it is notably deep (`NOTABLE_DEPTH`, `NOTABLE_GAIN`) and the interval of its depth, which is 0 at an end, excludes 0.
+    What was chosen because noise favoured it is so not praised for that noise. Halves are every other seed. In a bootstrap replicate
+    each half is resampled by itself, because a seed in both would carry its noise over, and the choice is made anew.
+    With a single seed nothing is random, and the same values serve for both.
 
-    Both are biased away from 0, because the minimum is chosen anew in every replicate: of flat curves of 20 seeds at 9 exposures, with
-    independent noise of standard deviation .05, about one in ten counts. The deepest of several curves (fine-tuning lengths) more often
-    does: about one in three where there are eight with noise of their own; the lengths of one run share theirs, which is between the two.
+    Args:
+        statistic: from means to choose by, and means to measure in, to one number a replicate.
+        values: the first axis is the seed.
+
+    Raises:
+        WrongUse: there are two or three seeds, too few for halves with an interval.
     """
-    at = over_seeds(lambda mean: lowest(exposure, mean).exposure, curves)
-    depth = over_seeds(lambda mean: lowest(exposure, mean).depth, curves)
-    sure = depth.low is None or depth.low > 0
-    notable = depth.value >= NOTABLE_DEPTH and float(gain(lowest(exposure, curves.mean(0)))) >= NOTABLE_GAIN
-    return at, depth, bool(sure and notable)
+    count = len(values)
+    if count == 1:
+        return Interval(value=float(statistic(values, values)[0]))
+    if count < FEWEST:
+        raise WrongUse(
+            f"{count} seeds are left, too few to choose by one half and measure in the other: at least {FEWEST}."
+        )
+    halves = values[::2], values[1::2]
+    draw = np.random.default_rng(0)
+
+    def both(first: Any, second: Any) -> Any:
+        return (statistic(first, second) + statistic(second, first)) / 2
+
+    def means(half: Any) -> Any:
+        drawn = draw.multinomial(len(half), np.full(len(half), 1 / len(half)), REPLICATES) / len(half)
+        return (drawn @ half.reshape(len(half), -1)).reshape(REPLICATES, *half.shape[1:])
+
+    value = float(both(*(half.mean(0)[None] for half in halves))[0])
+    return expanded(value, both(*map(means, halves)), count, groups=2)
+
+
+def below_ends(choosing: Float[np.ndarray, "replicates times points"], measured: Any) -> tuple[Any, Any]:
+    """How far curves lie below the better of their ends; which curve, point and end is chosen by others.
+
+    Args:
+        choosing: curves along lambda, several at once (fine-tuning lengths): the one with the deepest minimum, that and its better end.
+        measured: curves of the same shape.
+
+    Returns:
+        In units of the loss, and as a fraction of the better end; one number a replicate each.
+    """
+    rows = np.arange(len(choosing))
+    points = choosing.argmin(-1)
+    deepest = (np.minimum(choosing[..., 0], choosing[..., -1]) - choosing.min(-1)).argmax(-1)
+    there = measured[rows, deepest]
+    ends = choosing[rows, deepest][:, [0, -1]]
+    better = there[rows, np.where(ends[:, 0] <= ends[:, 1], 0, -1)]
+    below = better - there[rows, points[rows, deepest]]
+    return below, np.where(better > 0, below / np.where(better > 0, better, 1.0), 0.0)
+
+
+def deepest(exposure: Float[np.ndarray, " points"], curves: Float[np.ndarray, "seeds times points"]) -> int:
+    """Which mean curve's minimum lies furthest below both ends."""
+    return int(gain(lowest(exposure, curves.mean(0))).argmax())
+
+
+def interior(
+    exposure: Float[np.ndarray, " points"], curves: Float[np.ndarray, "seeds times points"]
+) -> tuple[Interval, Interval, bool | None]:
+    """Argmin and depth of the deepest of some mean curves with intervals, and whether it counts as an interior minimum.
+
+    It counts if it is notably deep (`NOTABLE_DEPTH`, `NOTABLE_GAIN`) and the interval of its depth excludes 0; None where it is
+    notably deep by an interval that holds 0, which leaves it open. Curve (fine-tuning length), lambda and the better end are chosen
+    by one half of the seeds, the depth is measured in the other (`crossfitted`): where the choice was of noise it is as often
+    negative as positive. The argmin is that of the deepest mean curve of all seeds.
+    """
+    at = over_seeds(lambda mean: lowest(exposure, mean).exposure, curves[:, deepest(exposure, curves)])
+    depth = crossfitted(lambda one, other: below_ends(one, other)[1], curves)
+    below = crossfitted(lambda one, other: below_ends(one, other)[0], curves)
+    if depth.value < NOTABLE_DEPTH or below.value < NOTABLE_GAIN:
+        return at, depth, False
+    return at, depth, True if depth.low is None or depth.low > 0 else None
+
+
+def gain_above_zero(choosing: Float[np.ndarray, "replicates points"], measured: Any) -> Any:
+    """How far curves lie below their value at lambda = 0, at the lambda > 0 where others are lowest; one number a replicate."""
+    best = 1 + choosing[:, 1:].argmin(-1)
+    return measured[:, 0] - measured[np.arange(len(measured)), best]

@@ -5,18 +5,32 @@ its own under a dotted name (`problem.beta`, `published.order`). Files appear un
 """
 
 import contextlib
-import functools
-import os
-import subprocess
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from theory.files import appearing, target
 from theory.losses import LOSSES
 from theory.settings import WrongUse
+from theory.versions import code_version
+
+__all__ = [
+    "REQUIRED",
+    "SCHEMA",
+    "Writer",
+    "code_version",
+    "column",
+    "filled",
+    "open_writer",
+    "read",
+    "schema",
+    "table",
+    "target",
+    "verify",
+    "write",
+]
 
 _TEXT, _REAL, _WHOLE = "text", "real", "whole"
 
@@ -148,33 +162,30 @@ def verify(made: Any) -> None:
         raise WrongUse("No row has a loss: fill at least one of " + ", ".join(LOSSES) + ".")
 
 
-def target(path: Path | str) -> Path:
-    """Where a file will go: links followed, folders made. Raises `WrongUse` where no ordinary file can be put there."""
-    try:
-        found = Path(path).resolve()
-        found.parent.mkdir(parents=True, exist_ok=True)
-        if not Path(path).name or (found.exists() and not found.is_file()):
-            raise OSError("it is not an ordinary file")
-        if not os.access(found.parent, os.W_OK):
-            raise PermissionError("no permission to write there")
-    except (OSError, ValueError) as error:
-        raise WrongUse(f"'{path}' cannot be written ({error}). Choose a file in a folder you may write to.") from error
-    return found
-
-
 class Writer:
-    """Writes batches to a parquet file that appears under its name only when all went well; see `open_writer`."""
+    """Writes batches to a parquet file; made by `open_writer`."""
 
-    def __init__(self, path: Path, extra: Mapping[str, str] | None) -> None:
-        """Open the temporary file beside `path`. Raises `WrongUse` where that cannot be written."""
-        import pyarrow.parquet as pq
+    def __init__(self, file: Any, extra: Mapping[str, str] | None) -> None:
+        """Args: file: an open `pyarrow.parquet.ParquetWriter`; extra: its dotted columns."""
+        self._file, self.extra, self.rows = file, extra, 0
 
-        self.path, self.extra, self.rows = target(path), extra, 0
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        shape = schema(extra)
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Append one checked batch."""
+        batch = table(columns, self.extra)
+        self._file.write_table(batch.select(schema(self.extra).names), row_group_size=max(1, batch.num_rows))
+        self.rows += batch.num_rows
+
+
+@contextlib.contextmanager
+def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[Writer]:
+    """A `Writer` whose file exists after the block only if the block did not raise. Raises `WrongUse` where it cannot be written."""
+    import pyarrow.parquet as pq
+
+    shape = schema(extra)
+    with appearing(path) as temporary:
         try:
-            self._file = pq.ParquetWriter(
-                self.temporary,
+            file = pq.ParquetWriter(
+                temporary,
                 shape,
                 compression="lz4",
                 use_dictionary=[name for name in shape.names if name not in LOSSES],
@@ -183,34 +194,8 @@ class Writer:
             raise WrongUse(
                 f"{path} cannot be written ({error}). Choose a file in a folder you may write to."
             ) from error
-
-    def write(self, columns: Mapping[str, Any]) -> None:
-        """Append one checked batch."""
-        batch = table(columns, self.extra)
-        self._file.write_table(batch.select(schema(self.extra).names), row_group_size=max(1, batch.num_rows))
-        self.rows += batch.num_rows
-
-    def close(self, complete: bool) -> None:
-        """Finish the file, or remove every trace of it."""
-        try:
-            self._file.close()
-            if complete:
-                self.temporary.replace(self.path)
-        finally:
-            self.temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[Writer]:
-    """A `Writer` whose file exists after the block only if the block did not raise."""
-    writer = Writer(path, extra)
-    try:
-        yield writer
-    except BaseException:
-        with contextlib.suppress(OSError):
-            writer.close(complete=False)
-        raise
-    writer.close(complete=True)
+        with file:
+            yield Writer(file, extra)
 
 
 def write(made: Any, path: Path) -> Path:
@@ -218,14 +203,8 @@ def write(made: Any, path: Path) -> Path:
     import pyarrow.parquet as pq
 
     verify(made)
-    final = target(path)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.partial")
-    try:
+    with appearing(path) as temporary:
         pq.write_table(made, temporary, compression="lz4")
-        temporary.replace(final)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return Path(path)
 
 
@@ -256,21 +235,3 @@ def column(made: Any, name: str) -> Any:
         words = np.array([*found.dictionary.to_pylist(), None], dtype=object)
         return words[found.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
     return found.to_numpy(zero_copy_only=False).astype(float)
-
-
-@functools.cache
-def code_version() -> str:
-    """Version, commit and whether tracked files were changed, e.g. `0.1.0+3f2a9c1d`; without git, the version alone."""
-    try:
-        version = metadata.version("early-exposure")
-    except metadata.PackageNotFoundError:
-        version = "0"
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return version
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty=.dirty", "--abbrev=8", "--exclude=*"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return version
-    return f"{version}+{found.stdout.strip()}"

@@ -53,16 +53,28 @@ def interval(
         statistic: from values of many replicates to one number each.
         values: the first axis is the seed; the others belong together and are resampled together.
     """
-    from scipy import stats
-
     seeds = len(values)
     value = float(statistic(values[None])[0])
     if seeds < 2:
         return Interval(value=value)
-    found = statistic(values[resamples(seeds)])
-    expanded = stats.t.ppf((1 + LEVEL) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
-    tail = float(stats.norm.cdf(-expanded))
-    low, high = np.quantile(found, [tail, 1 - tail])
+    return expanded(value, statistic(values[resamples(seeds)]), seeds)
+
+
+def expanded(value: float, replicates: Float[np.ndarray, " replicates"], seeds: int, groups: int = 1) -> Interval:
+    """A number with the percentiles of its bootstrap replicates, expanded to Student's width.
+
+    Args:
+        value: the number.
+        replicates: of it.
+        seeds: how many there are, in all.
+        groups: into how many equal groups they were divided, each resampled by itself.
+    """
+    from scipy import stats
+
+    freedom = seeds - groups
+    widened = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(seeds / freedom)
+    tail = float(stats.norm.cdf(-widened))
+    low, high = np.quantile(replicates, [tail, 1 - tail])
     return Interval(value=value, low=float(low), high=float(high))
 
 

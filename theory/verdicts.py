@@ -4,26 +4,28 @@ A row is one finding about one prediction in one model, or the remark that there
 no losses; like one it is written and checked here only.
 """
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theory.results import target
+from theory.files import appearing
 from theory.settings import WrongUse
 
 COLUMNS: dict[str, tuple[str, str]] = {
     "prediction": ("text", "P1, P2, ..."),
     "statement": ("text", "what it says"),
     "model": ("text", "plain, rp, relu, ...; null where nothing was tested"),
+    "variant": ("text", "what differs from that model's usual setup: depth 3, random start, ...; empty if nothing"),
     "finding": ("text", "supported, refuted, not testable here or missing"),
     "effect": ("text", "what value measures, with its unit"),
     "value": ("real", "effect size; null where not testable"),
     "low": ("real", "its interval; null where nothing is random"),
     "high": ("real", "its interval"),
     "criterion": ("text", "when it counts as supported, or why there is no finding"),
-    "supported_from": ("real", "least value that the criterion allows; null if none, or if the criterion says more"),
+    "supported_from": (
+        "real",
+        "least value that the criterion allows; null if none, or if it is no range of the value",
+    ),
     "supported_to": ("real", "greatest value that it allows"),
     "study": ("text", "what measured it"),
     "command": ("text", "what makes that study's result"),
@@ -51,14 +53,8 @@ def write(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
     made = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
     verify(made, path)
-    final = target(path)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.partial")
-    try:
+    with appearing(path) as temporary:
         pq.write_table(made, temporary, compression="lz4")
-        temporary.replace(final)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return Path(path)
 
 

@@ -53,7 +53,7 @@ class Run(Command):
         from lm_experiments.verdicts.claims import LEAST_SEEDS
         from lm_experiments.verdicts.report import show
         from theory import results
-        from theory.commands.fit import write_json
+        from theory.files import write_json
 
         if self.workers < 1:
             raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")
@@ -76,7 +76,7 @@ class Run(Command):
                 out.show(f"{name}: {conducted.table.num_rows} rows in {folder / name}.parquet, remarks in {name}.json.")
                 _losses(conducted.table, out)
             documents[name] = document(conducted, judged, self.spelled_out(name))
-            write_json(documents[name], folder / f"{name}.json")
+            write_json(folder / f"{name}.json", plain(documents[name]))
             show(judged, out)
             _endings(conducted.remarks["stage_2"], out)
             failed += conducted.failed
@@ -122,8 +122,6 @@ def _endings(endings: dict[str, Any], out: Output) -> None:
 def _fail(documents: Any, failed: list[str], as_json: bool) -> None:
     import json
     import sys
-
-    from theory.console import plain
 
     for line in failed:
         print(f"error: {line}", file=sys.stderr)

@@ -6,11 +6,11 @@ from typing import Any
 
 from sims.studies import STUDIES
 from sims.study import Done, Study, judge_again, run_study
-from theory.console import Command, Json, Output
+from theory.console import Command, Failed, Json, Output
 from theory.settings import WrongUse, setting
 
 
-class ChecksFailed(RuntimeError):
+class ChecksFailed(Failed):
     """Checks of a study did not pass; its table and verdicts are written."""
 
 
@@ -38,8 +38,14 @@ class StudyOptions(Command):
                 done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
         show(study, done, out)
         checks = done.report.checks if done.report else []
-        if failed := [check.name for check in checks if not check.passed]:
-            raise ChecksFailed(f"{study.name}: {len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+        if failed := [
+            f"{check.name} ({check.effect} {check.value:.3g}, not {check.criterion})"
+            for check in checks
+            if not check.passed
+        ]:
+            raise ChecksFailed(
+                f"{study.name}: {len(failed)} of {len(checks)} checks failed: {'; '.join(failed)}. Its table is {done.table}."
+            )
         return {"study": study.name, "table": done.table, "rows": done.rows, "seconds": done.seconds,
                 "verdicts": [v._asdict() for v in done.verdicts], "checks": [check._asdict() for check in checks],
                 "diverged": done.diverged}  # fmt: skip
@@ -50,7 +56,8 @@ def show(study: Study, done: Done, out: Output) -> None:
     for v in done.verdicts:
         bracket = "" if v.low is None else f" [{v.low:.3g}, {v.high:.3g}]"
         value = "no value" if v.value is None else f"{v.value:.3g}"
-        out.show(f"{v.prediction:<4} {v.model:<10} {v.finding:<18} {v.effect}: {value}{bracket} ({v.criterion})")
+        name = f"{v.model} ({v.variant})" if v.variant else v.model
+        out.show(f"{v.prediction:<4} {name:<10} {v.finding:<18} {v.effect}: {value}{bracket} ({v.criterion})")
     if done.report:
         out.table(done.report.title, done.report.heads, done.report.rows)
         for check in done.report.checks:
@@ -92,5 +99,5 @@ class All(StudyOptions):
             # the programs of a study are of no use to the next one, and are hundreds of megabytes
             jax.clear_caches()  # type: ignore[no-untyped-call]
         if failed:
-            raise ChecksFailed("; ".join(failed))
+            raise ChecksFailed(" ".join(failed))
         return said

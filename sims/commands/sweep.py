@@ -1,4 +1,4 @@
-"""`python -m sims sweep` and `python -m sims run`: any product of settings to a results table, and one run from inside.
+"""`python -m sims sweep`: any product of settings to a results table.
 
 A sweep is cut into chunks of consecutive runs. A finished chunk is kept beside the table until that is complete, so a sweep
 of any size needs the memory of a chunk, and an interrupted one goes on where it was. The table is the same whatever the
@@ -15,15 +15,18 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
+from sims.cases import Case, product, rows_of
 from sims.run import Simulation, complete, simulate, why_diverged
 from sims.setup import SETUP_FIELDS, Setup, bounds
-from sims.study import Case, product, rows_of
-from sims.trajectories import moments
+from sims.study import SOURCES
+from sims.vectors import read_vectors
 from theory import results
 from theory.console import Command, Json, Output, seconds_since
+from theory.files import appearing, target
 from theory.grid import Axis, parse_axis
-from theory.losses import LOSSES, Losses
+from theory.losses import Losses
 from theory.settings import WrongUse, config_hash, setting
+from theory.versions import fingerprint
 
 CHUNK = 4096
 """Runs a chunk, and rows a parquet row group: about a second of work."""
@@ -45,6 +48,9 @@ class Sweep(Command):
     axes: Positional[tuple[str, ...]]
     """Axes, slowest first."""
     setup: Annotated[Setup, arg(name="")] = field(default_factory=Setup)
+    vectors_file: Path | None = None
+    """JSON file {"u": [[...], ...], "v": [[...], ...]} with the rows of two orthogonal n x n matrices: the singular vectors of the
+    tasks, the same for every seed. Instead of --vectors."""
     out: Path = Path("out/sims/sweep.parquet")
     """Where the table goes."""
     workers: int | None = setting(None, low=1, science=False)
@@ -59,12 +65,13 @@ class Sweep(Command):
             raise WrongUse("record belongs to `python -m sims run`, which looks at one run from inside. Leave it out.")
         if not self.axes:
             raise WrongUse("A sweep needs at least one axis, e.g. alpha=0:0.4:9.")
-        axes = checked_axes(self.axes, self.setup)
+        setup = with_vectors(self.setup, self.vectors_file)
+        axes = checked_axes(self.axes, setup)
         start, size = perf_counter(), int(np.prod([len(axis.values) for axis in axes]))
-        parts = results.target(self.out).with_name(f".{self.out.name}.parts")
+        parts = target(self.out).with_name(f".{self.out.name}.parts")
         with out.progress("sweep", size, "runs") as step:
-            chunks = list(simulated(axes, self.setup, parts, self.workers, step))
-        done = assemble(axes, self.setup, chunks, self.out)
+            chunks = list(simulated(axes, setup, parts, self.workers, step))
+        done = assemble(axes, setup, chunks, self.out)
         shutil.rmtree(parts)
         seconds = seconds_since(start)
         out.show(f"{size:,} runs in {seconds:.1f} s: {size / seconds:,.0f} runs/s.")
@@ -72,6 +79,11 @@ class Sweep(Command):
             out.show(f"left out: {done.left_out}")
         out.show(f"Wrote {self.out} ({done.rows:,} rows, {self.out.stat().st_size / 1e6:.1f} MB).")
         return {"runs": size, "rows": done.rows, "seconds": seconds, "out": self.out, "diverged": done.left_out}
+
+
+def with_vectors(setup: Setup, file: Path | None) -> Setup:
+    """The setup with the singular vectors of a file, if there is one, so that they count in its hash. Raises `WrongUse`."""
+    return setup if file is None else replace(setup, given_vectors=read_vectors(file))
 
 
 def checked_axes(texts: Sequence[str], setup: Setup) -> list[Axis]:
@@ -114,7 +126,7 @@ def simulated(
 ) -> Iterator[Chunk]:
     """Every chunk in order, simulated or found finished in the folder of parts."""
     size = int(np.prod([len(axis.values) for axis in axes]))
-    name = config_hash(setup, [(axis.name, axis.values) for axis in axes], results.code_version())
+    name = config_hash(setup, [(axis.name, axis.values) for axis in axes], fingerprint(*SOURCES))
     for first in range(0, size, CHUNK):
         last = min(first + CHUNK, size)
         path = parts / f"{name}.{first}.npz"
@@ -123,11 +135,8 @@ def simulated(
         else:
             made = simulate(setup, coordinates(axes, first, last), workers=workers, progress=progress)
             reason = "" if made.converged.all() else why_diverged(made, setup)
-            target = results.target(path)
-            partial = target.with_suffix(".partial")
-            with partial.open("wb") as file:
+            with appearing(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, losses=np.array(made.losses), converged=made.converged, reason=np.array(reason))
-            partial.replace(target)
         yield Chunk(first, last, path)
 
 
@@ -177,57 +186,3 @@ def model_name(setup: Setup) -> str:
     if setup.problem == "pathways":
         return "rp" if setup.units == "separate" else "rp-shared"
     return "plain" if setup.depth == 2 else "deep"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run(Command):
-    """Simulate one run and show it from inside: strengths, alignment, losses and gradient all through the three stages.
-
-    Settings are NAME=VALUE as in a sweep; --record is the number of points a stage; --json gives everything in full precision.
-
-    python -m sims run alpha=0.2 t_ft=2 rotation=0.3 --init random --width 24 --record 12
-    """
-
-    settings: Positional[tuple[str, ...]] = ()
-    """Settings of the run, NAME=VALUE."""
-    setup: Annotated[Setup, arg(name="")] = field(default_factory=lambda: Setup(record=8))
-    json: Json = False
-
-    def run(self, out: Output) -> Any:
-        """Simulate, print the trajectory and the four losses, return both."""
-        axes = checked_axes(self.settings, self.setup)
-        if several := [axis.name for axis in axes if len(axis.values) > 1]:
-            raise WrongUse(
-                f"{several[0]} has several values, but this is one run. Use `python -m sims sweep` for many."
-            )
-        setup, record = self.setup, self.setup.record
-        if record and len(setup.observe) == 1:
-            setup = replace(setup, observe=tuple((np.arange(record) + 1) / record))
-        values = {axis.name: float(axis.values[0]) for axis in axes}
-        made = simulate(setup, values)
-        if not made.converged:
-            raise WrongUse(f"The run did not converge: {why_diverged(made, setup)}")
-        settings = complete(setup, values)
-        losses = {name: float(np.ravel(loss)[-1]) for name, loss in zip(LOSSES, made.losses, strict=True)}
-        points = trajectory(made, setup, [settings[name] for name in ("t_pre", "t_post", "t_ft")])
-        if points:
-            heads = ["stage", "time", *(name for name in points[0] if name not in ("stage", "time", "strengths"))]
-            strengths = [f"a{i + 1}" for i in range(len(points[0]["strengths"]))]
-            numbers = [[*(point[name] for name in heads[1:]), *point["strengths"]] for point in points]
-            rows = [[point["stage"], *(f"{n:.4g}" for n in row)] for point, row in zip(points, numbers, strict=True)]
-            out.table("Trajectory", [*heads, *strengths], rows)
-        out.table("Losses", list(LOSSES), [list(losses.values())])
-        return {"settings": settings, "setup": setup, "losses": losses, "trajectory": points}
-
-
-def trajectory(made: Simulation, setup: Setup, durations: Sequence[float]) -> list[dict[str, Any]]:
-    """The recorded points of one run."""
-    seen = made.trajectory
-    if seen is None:
-        return []
-    return [
-        {"stage": stage, "time": time, "on_pre": float(seen.losses[i, 0]), "on_post": float(seen.losses[i, 1]),
-         "on_ft": float(seen.losses[i, 2]), "alignment": float(seen.alignment[i]),
-         "post_only_energy": float(seen.post_only_energy[i]), "strengths": seen.strengths[i].tolist()}
-        for i, (stage, time) in enumerate(moments(setup, durations))
-    ]  # fmt: skip

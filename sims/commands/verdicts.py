@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sims.findings import Summary, allowed, gather
+from sims.findings import Summary, gather
 from sims.studies import STUDIES
-from sims.study import write_json
 from sims.verdict import PREDICTIONS, UNPREDICTED
 from theory import verdicts
 from theory.console import Command, Json, Output
+from theory.files import write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +43,15 @@ def table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
     for name, statement in [*PREDICTIONS.items(), (UNPREDICTED, "a finding that no prediction is about")]:
         found = [
             verdict._asdict()
-            | dict(zip(("supported_from", "supported_to"), allowed(verdict), strict=True))
             | {"statement": statement, "study": summary.study, "command": summary.command}
             | {"code_version": summary.code_version}
             for summary in summaries
             for verdict in summary.verdicts
             if verdict.prediction == name
         ]
-        models = list(dict.fromkeys(row["model"] for row in found))
-        made += sorted(found, key=lambda row: models.index(row["model"]))
+        kinds = list(dict.fromkeys((row["model"], row["variant"]) for row in found))
+        models = list(dict.fromkeys(model for model, _ in kinds))
+        made += sorted(found, key=lambda row: (models.index(row["model"]), kinds.index((row["model"], row["variant"]))))
         if not found and name in PREDICTIONS:
             remark = "no study with a result here judges it"
             made.append({"prediction": name, "statement": statement, "finding": "missing", "criterion": remark})
@@ -59,17 +59,23 @@ def table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
 
 
 def prediction(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """All about one prediction: how it stands, in all and in every model, and every verdict, contradictory ones too."""
+    """All about one prediction: how it stands, in all and in every model and variant, and every verdict, contradictory ones too."""
     own = [row for row in rows if row["prediction"] == name]
-    models = dict.fromkeys(row["model"] for row in own if row.get("model"))
+    models = dict.fromkeys(named(row) for row in own if row.get("model"))
     shown = [{key: value for key, value in row.items() if key not in ("prediction", "statement")} for row in own]
     return {
         "prediction": name,
         "statement": PREDICTIONS[name],
         "standing": standing([row["finding"] for row in own]),
-        "models": {model: standing([row["finding"] for row in own if row["model"] == model]) for model in models},
+        "models": {model: standing([row["finding"] for row in own if named(row) == model]) for model in models},
         "verdicts": [row for row in shown if row["finding"] != "missing"],
     }
+
+
+def named(row: dict[str, Any]) -> str:
+    """A model with its variant, as text."""
+    variant = row.get("variant")
+    return f"{row.get('model') or ''} ({variant})" if variant else row.get("model") or ""
 
 
 def standing(findings: Sequence[str]) -> str:
@@ -86,7 +92,7 @@ def show(document: dict[str, Any], rows: Sequence[dict[str, Any]], out: Output) 
 
     keys = ("prediction", "model", "finding", "effect", "criterion", "study")
     cells = [[row.get(key) or "" for key in keys] for row in rows]
-    cells = [[*line[:3], number(row), *line[3:]] for line, row in zip(cells, rows, strict=True)]
+    cells = [[line[0], named(row), line[2], number(row), *line[3:]] for line, row in zip(cells, rows, strict=True)]
     heads = ("", "model", "finding", "value [95 % interval]", "effect", "criterion", "study")
     out.table("Verdicts", heads, [[escape(cell) for cell in line] for line in cells])
     lines = [

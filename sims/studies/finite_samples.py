@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from sims.cases import Case, product
 from sims.setup import Setup
-from sims.studies.gains import SEEDS, gain
-from sims.study import Case, Study, by_seed, product
-from sims.verdict import UNPREDICTED, Verdict, ends, verdict
+from sims.studies.gains import SEEDS
+from sims.study import Study
+from sims.verdict import UNPREDICTED, Verdict, within
 from theory.arrays import Array
+from theory.curves import gain, paired, whole_seeds
 from theory.results import column
-from theory.seeds import Interval, interval, mean_interval
+from theory.seeds import interval, mean_interval
 
 SAMPLES = (12, 16, 24, 48, 96)
 NOISE = (0.0, 0.25, 0.5)
@@ -81,8 +83,8 @@ def _chosen(table: Any, samples: int, noise: float, t_post: float) -> Any:
 def excess(table: Any, samples: int, noise: float, t_post: float = 0.0) -> tuple[Any, Any]:
     """t_pre, and what label noise adds to the mixed network's loss_ret, over the floor: shape (seeds, t_pre)."""
     mixed = column(table, "alpha") > 0
-    points, noisy = by_seed(table, _chosen(table, samples, noise, t_post) & mixed, "t_pre", "loss_ret")
-    _, silent = by_seed(table, _chosen(table, samples, 0.0, t_post) & mixed, "t_pre", "loss_ret")
+    arms = [(_chosen(table, samples, level, t_post) & mixed, "loss_ret") for level in (noise, 0.0)]
+    points, (noisy, silent) = paired(table, "t_pre", *arms)
     return points, (noisy - silent) / floor(samples, noise)
 
 
@@ -102,38 +104,35 @@ def judge(table: Any) -> list[Verdict]:
 
     P16 says nothing of conflict, nor of a stage 2: that its floor leaves out the first, and does not hold after the second, are findings.
     """
-    noise = max(NOISE)
+    noise, table = max(NOISE), table.filter(whole_seeds(column(table, "seed")))
     made: list[Verdict] = []
-
-    def judged(
-        model: str, supported: bool, effect: str, measured: Interval, criterion: str, prediction: str = "P16"
-    ) -> None:
-        made.append(verdict(prediction, model, supported, effect, measured, criterion))
 
     def over_sizes(of_size: Any) -> Any:
         """Sizes of the sample are independent experiments: a seed's value is its mean over them."""
         return np.stack([of_size(samples) for samples in SAMPLES]).mean(0)
 
-    def near_one(model: str, effect: str, values: Any, prediction: str = "P16") -> None:
-        found = mean_interval(values)
-        judged(model, abs(found.value - 1) <= TOLERANCE, effect, found, f"within {TOLERANCE:.0%} of 1", prediction)
+    def near_one(variant: str, effect: str, values: Any, prediction: str = "P16") -> None:
+        said, low, high = f"within {TOLERANCE:.0%} of 1", 1 - TOLERANCE, 1 + TOLERANCE
+        made.append(
+            within(prediction, "plain", effect, mean_interval(values), said, variant, at_least=low, at_most=high)
+        )
 
     gains = over_sizes(lambda samples: benefit(table, samples, noise, 0.0)[1])
     flat = interval(lambda sample: sample[..., -1].mean(1) / sample[..., -2].mean(1) - 1, gains)
-    judged("plain", abs(flat.value) <= SATURATED, "change of the benefit when the exposure is doubled", flat,
-           f"at most {SATURATED:.0%}")  # fmt: skip
+    made.append(within("P16", "plain", "change of the benefit when the exposure is doubled", flat,
+                       f"at most {SATURATED:.0%}, up or down", at_least=-SATURATED, at_most=SATURATED))  # fmt: skip
     excesses = over_sizes(lambda samples: excess(table, samples, noise)[1])
-    near_one("plain", "loss that label noise adds, over n tau^2 k/(N - k - 1)", excesses[:, -1])
+    near_one("", "loss that label noise adds, over n tau^2 k/(N - k - 1)", excesses[:, -1])
     repeated = interval(lambda sample: sample[..., -1].mean(1) / sample[..., -2].mean(1), excesses)
-    judged("plain", ends(repeated)[0] >= 1 - SATURATED, "that loss after twice as many passes, over before", repeated,
-           f"at least {1 - SATURATED:g}, the whole interval")  # fmt: skip
+    made.append(within("P16", "plain", "that loss after twice as many passes, over before", repeated,
+                       f"at least {1 - SATURATED:g}, the whole interval", at_least=1 - SATURATED, whole=True))  # fmt: skip
     total = over_sizes(lambda samples: missing(table, samples, noise) * (1 + conflict(samples) / floor(samples, noise)))
-    near_one("plain", "all that is missing to k beta^2, over the same floor", total, UNPREDICTED)
-    near_one("plain", "the same, where conflict between D_pre and D_post counts as noise",
+    near_one("", "all that is missing to k beta^2, over the same floor", total, UNPREDICTED)
+    near_one("", "the same, where conflict between D_pre and D_post counts as noise",
              over_sizes(lambda samples: missing(table, samples, noise)))  # fmt: skip
-    near_one("stage 2", "loss that label noise adds, over the same floor, with a stage 2 on the sample",
+    near_one("with a stage 2", "loss that label noise adds, over the same floor, with a stage 2 on the sample",
              over_sizes(lambda samples: excess(table, samples, noise, 1.0)[1][:, -1]), UNPREDICTED)  # fmt: skip
-    near_one("stage 2", "the same over n tau^2 k/(N - n - 1), where the sample decides all directions",
+    near_one("with a stage 2", "the same over n tau^2 k/(N - n - 1), where the sample decides all directions",
              over_sizes(lambda samples: excess(table, samples, noise, 1.0)[1][:, -1]
                         * floor(samples, noise) / floor(samples, noise, "stage 2")))  # fmt: skip
     return made

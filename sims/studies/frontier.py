@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.frontier_verdicts import judge
 from sims.studies.networks import NETWORKS
-from sims.study import Case, Study, product
+from sims.study import Study
 
 SEEDS = 20
 """Wherever the start is random; aligned starts and separate units give the same losses for every seed."""

@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sims.verdict import UNPREDICTED, Verdict, verdict
+from sims.verdict import UNPREDICTED, Verdict, around, within
+from theory.curves import whole_seeds
 from theory.frontier import box_shares
 from theory.results import column
 from theory.seeds import Interval, interval, mean_interval
@@ -34,7 +35,23 @@ COLUMNS = (
     "loss_im", "loss_ret", "loss_ft", "sims.k", "problem.beta", "problem.init_scale",
 )  # fmt: skip
 Columns: TypeAlias = Mapping[str, Any]
-"""The columns that the verdicts are made of."""
+"""The columns that the verdicts are made of, of the seeds that have every run of their model."""
+VARIANT = {"plain-random": ("plain", "random start")}
+"""Models of the table that the verdicts name by another model and what differs."""
+
+
+def comparable(known: Columns) -> Columns:
+    """Without the seeds of which a run of their model is missing, so that all sweeps of a model have the same ones."""
+    keep = np.zeros(len(known["seed"]), dtype=bool)
+    for model in set(known["model"]):
+        here = known["model"] == model
+        keep[here] = whole_seeds(known["seed"][here])
+    return {name: values[keep] for name, values in known.items()}
+
+
+def named(model: str) -> tuple[str, str]:
+    """The model and variant by which the verdicts name a model of the table."""
+    return VARIANT.get(model, (model, ""))
 
 
 def sweep(known: Columns, model: str, method: str, loss: str) -> Any:
@@ -64,7 +81,7 @@ def of_means(statistic: Callable[[Any], Any], values: Any) -> Interval:
 
 def judge(table: Any) -> list[Verdict]:
     """P5 in every model, P12 and P15 in the plain ones, and whether mixing moves the frontier."""
-    known = {name: column(table, name) for name in COLUMNS}
+    known = comparable({name: column(table, name) for name in COLUMNS})
     models = dict.fromkeys(known["model"])
     plain = [name for name in PLAIN if name in models]
     made = [v for name in plain for v in never_lower(known, name)]
@@ -87,7 +104,8 @@ def never_lower(known: Columns, model: str) -> list[Verdict]:
 
         fall = of_means(largest, np.stack([base, changed], axis=1))
         effect = f"largest fall of loss_ret by {name}, share of the mean unmixed loss_ret"
-        made.append(verdict("P5", model, fall.value <= NOTABLE, effect, fall, f"at most {NOTABLE:g}"))
+        shown, variant = named(model)
+        made.append(within("P5", shown, effect, fall, f"at most {NOTABLE:g}", variant, at_most=NOTABLE))
     return made
 
 
@@ -103,19 +121,18 @@ def pathways(known: Columns, model: str) -> list[Verdict]:
     joint = share(lambda u, m, ur, mr, md: (u - mr) - (u - m) - (u - ur))
     dropped = share(lambda u, m, ur, mr, md: m - md)
     separate, unit = model == "rp", "over the unmixed loss_ret"
-    met = (helped.value >= NOTABLE, joint.value >= MULTIPLIES, (dropped.value >= NOTABLE) == separate)
     effects = (
         f"fall of loss_ret by replay, mixed or unmixed, the larger, {unit}",
         f"replay with exposure beyond the sum of both alone, {unit}",
         f"fall of loss_ret by dropout, mixed, {unit}",
     )
-    criteria = (
-        f"at least {NOTABLE:g}",
-        f"at least {MULTIPLIES:g}",
-        f"at least {NOTABLE:g}" if separate else f"below {NOTABLE:g}",
-    )
-    rows = zip(met, effects, (helped, joint, dropped), criteria, strict=True)
-    return [verdict("P5", model, *row) for row in rows]
+    made = [
+        within("P5", model, effect, found, f"at least {level:g}", at_least=level)
+        for effect, found, level in zip(effects, (helped, joint), (NOTABLE, MULTIPLIES), strict=False)
+    ]
+    if separate:
+        return [*made, within("P5", model, effects[2], dropped, f"at least {NOTABLE:g}", at_least=NOTABLE)]
+    return [*made, within("P5", model, effects[2], dropped, f"at most {NOTABLE:g}", at_most=NOTABLE)]
 
 
 def low_rank(known: Columns, model: str) -> list[Verdict]:
@@ -133,13 +150,10 @@ def low_rank(known: Columns, model: str) -> list[Verdict]:
         ]
         left = 2 * pairs[0] - r
         gap = of_means(lambda means: means[:, 0], np.array(of_seed)[:, None] / (max(left, 1) * beta[0] ** 2))
-        if left > 0:
-            unit, met = f"{'' if left == 1 else f'{left:g} '}beta^2", abs(gap.value - 1) <= RANK_GAP
-            criterion = f"within {RANK_GAP:g} of 1"
-        else:
-            unit, met, criterion = "beta^2", abs(gap.value) <= RANK_GAP, f"within {RANK_GAP:g} of 0"
+        unit = "beta^2" if left in (0, 1) else f"{left:g} beta^2"
         effect = f"rank {r:g}, k = {pairs[0]:g}: unmixed minus mixed loss_im over {unit}"
-        made.append(verdict("P12", model, met, effect, gap, criterion))
+        shown, variant = named(model)
+        made.append(around("P12", shown, effect, gap, 1.0 if left > 0 else 0.0, RANK_GAP, variant))
     return made
 
 
@@ -167,8 +181,9 @@ def shift(known: Columns, model: str) -> list[Verdict]:
         f"largest deviation of the shift of loss_ret from {what}, share of it",
         f"largest difference in loss_ft, share of {what}",
     )
+    shown, variant = named(model)
     return [
-        verdict("P15", model, found.value <= SHIFT, effect, found, f"at most {SHIFT:g}")
+        within("P15", shown, effect, found, f"at most {SHIFT:g}", variant, at_most=SHIFT)
         for effect, found in zip(effects, (followed, equal), strict=True)
     ]
 
@@ -198,4 +213,5 @@ def wider(known: Columns, model: str) -> Verdict:
     of_recipe = dict(zip(swept, np.reshape(shares, (-1, seeds)), strict=True))
     gain = mean_interval(of_recipe["mixed"] - of_recipe["unmixed"])
     effect = "hypervolume in (loss_ft, loss_ret) gained by mixing, share of the box"
-    return verdict(UNPREDICTED, model, gain.value >= WIDER, effect, gain, f"at least {WIDER:g}")
+    shown, variant = named(model)
+    return within(UNPREDICTED, shown, effect, gain, f"at least {WIDER:g}", variant, at_least=WIDER)

@@ -1,13 +1,12 @@
-"""What the studies of relaxations read out of their tables: gains and strengths a seed, and what they lose in stage 3."""
+"""What the studies of relaxations read out of their tables: strengths a seed, what they lose in stage 3, and changes that must be none."""
 
 from typing import Any
 
 import numpy as np
 
-from sims.study import by_seed
 from sims.verdict import ends
 from theory.allocation import NOTABLE_DEPTH, NOTABLE_GAIN
-from theory.results import column
+from theory.curves import paired
 from theory.seeds import Interval, interval
 
 SEEDS = 24
@@ -16,21 +15,9 @@ NOTABLE = 0.01
 """A loss of less than this fraction of a strength, or of a gain, is not called one."""
 
 
-def gain(table: Any, keep: Any, axis: str, loss: str = "loss_ret") -> tuple[Any, Any]:
-    """A loss unmixed minus mixed: values of the axis, and the gain of every seed at each, shape (seeds, values).
-
-    The kept rows must hold one unmixed (alpha = 0) and one mixed run for every seed and value.
-    """
-    alpha = column(table, "alpha")
-    points, unmixed = by_seed(table, keep & (alpha == 0), axis, loss)
-    _, mixed = by_seed(table, keep & (alpha > 0), axis, loss)
-    return points, unmixed - mixed
-
-
 def lost(table: Any, keep: Any, axis: str) -> tuple[Any, Any]:
     """Share of the specialised modes' strength that stage 3 took: values of the axis, and (seeds, values)."""
-    points, before = by_seed(table, keep, axis, "sims.specialised_im")
-    _, after = by_seed(table, keep, axis, "sims.specialised")
+    points, (before, after) = paired(table, axis, (keep, "sims.specialised_im"), (keep, "sims.specialised"))
     return points, 1 - after / before
 
 
@@ -54,8 +41,8 @@ def specialised_loss(table: Any, keep: Any, axis: str) -> tuple[Any, Any]:
 
     It is what the exposure law speaks of; loss_ret also holds the inconsistent modes, which the split of the exposure does move.
     """
-    points, strength = by_seed(table, keep, axis, "sims.specialised_im")
-    return points, (by_seed(table, keep, axis, "problem.beta")[1] - strength) ** 2
+    points, (strength, beta) = paired(table, axis, (keep, "sims.specialised_im"), (keep, "problem.beta"))
+    return points, (beta - strength) ** 2
 
 
 def largest_change(points: Any, losses: Any) -> tuple[float, Interval]:

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from sims.cases import Case, product
 from sims.setup import Setup
-from sims.studies.gains import NOTICEABLE, gain, mean_at, noticeable
-from sims.study import Case, Study, product
-from sims.verdict import Verdict, verdict
+from sims.studies.gains import NOTICEABLE, mean_at, noticeable
+from sims.study import Study
+from sims.verdict import Verdict, verdict, within
+from theory.curves import paired
 from theory.results import column
 
 SEEDS = 48
@@ -36,6 +38,8 @@ STARTS: dict[str, tuple[Setup, float]] = {
     "long": (Setup(steps=(2400, 400, 400)), 80.0),
 }
 """Name -> setup and t_pre; `long` starts aligned."""
+VARIANTS = {"aligned": "", "random": "random start", "long": "long stage 1"}
+"""What the verdicts call them."""
 UNCHANGED = 0.9
 """At rotation 0.3 the gain counts as unchanged if at least this fraction of it is left ..."""
 GONE = 1 / 3
@@ -49,32 +53,35 @@ def cases() -> list[Case]:
     return [Case("plain", setup, runs | {"t_pre": t_pre}, stated) for setup, t_pre in STARTS.values()]
 
 
-def gains(table: Any, start: str, loss: str) -> tuple[Any, Any]:
-    """Rotations, and the gain in a loss of every seed at each as a share of the mean gain at 0: shape (seeds, rotations)."""
+def gains(table: Any, start: str) -> tuple[Any, Any, Any]:
+    """Rotations, and the gains in loss_im and loss_ret of every seed at each as shares of the mean gain at 0: shape (seeds, rotations)."""
     setup, t_pre = STARTS[start]
     keep = (column(table, "sims.init") == setup.init) & (column(table, "t_pre") == t_pre)
-    points, found = gain(table, keep, "sims.rotation_stated", loss)
-    return points, found / found[:, 0].mean()
+    alpha = column(table, "alpha")
+    arms = [(keep & mask, loss) for loss in ("loss_im", "loss_ret") for mask in (alpha == 0, alpha > 0)]
+    points, (im_unmixed, im_mixed, unmixed, mixed) = paired(table, "sims.rotation_stated", *arms)
+    found = (im_unmixed - im_mixed, unmixed - mixed)
+    return points, *(gain / gain[:, 0].mean() for gain in found)
 
 
 def judge(table: Any) -> list[Verdict]:
     """P13: unchanged up to rotation 0.3, two thirds gone at 1; P7: what fine-tuning takes where tasks are misaligned."""
     made = []
     for start in STARTS:
-        points, retained = gains(table, start, "loss_ret")
+        points, _, retained = gains(table, start)
         for variance, unit in NORMALISED.items():
             small, large = (mean_at(retained, points, rotation * unit) for rotation in (SMALL, LARGE))
             effect = f"share of the gain left at rotation {{:g}}, variance {variance}"
             made += [
-                verdict("P13", start, small.value >= UNCHANGED, effect.format(SMALL), small, f"at least {UNCHANGED:g}"),
-                verdict("P13", start, large.value <= GONE, effect.format(LARGE), large, f"at most {GONE:.2g}"),
-            ]
-    points, retained = gains(table, "long", "loss_ret")
-    _, immediate = gains(table, "long", "loss_im")
+                within("P13", "plain", effect.format(SMALL), small, f"at least {UNCHANGED:g}", VARIANTS[start],
+                       at_least=UNCHANGED),
+                within("P13", "plain", effect.format(LARGE), large, f"at most {GONE:.2g}", VARIANTS[start], at_most=GONE),
+            ]  # fmt: skip
+    points, immediate, retained = gains(table, "long")
     for rotation in (0.3, 0.6, 1.0):
         eroded = mean_at(immediate - retained, points, rotation)
         effect = f"share of the gain lost in stage 3, tasks misaligned by {rotation:g}"
-        made.append(verdict("P7", "long", noticeable(eroded), effect, eroded, NOTICEABLE))
+        made.append(verdict("P7", "plain", noticeable(eroded), effect, eroded, NOTICEABLE, VARIANTS["long"]))
     return made
 
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sims.cases import product
 from sims.setup import Setup
-from sims.study import product
 from theory.allocation import Budget
 from theory.studies.compare import BUDGETS, PLAIN, SMALL_NET
 

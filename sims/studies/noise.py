@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import (
     LAWFUL,
@@ -22,8 +23,9 @@ from sims.studies.gains import (
     noticeable,
     specialised_loss,
 )
-from sims.study import Case, Study, by_seed, product
+from sims.study import Study
 from sims.verdict import Verdict, verdict
+from theory.curves import paired
 from theory.results import column
 
 MIXED = 0.2
@@ -110,7 +112,7 @@ def judge(table: Any) -> list[Verdict]:
         effect = (
             f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1, step {law_rate:g}"
         )
-        made.append(verdict("P1", name, lawful(change, losses), effect, change, LAWFUL))
+        made.append(verdict("P1", "plain", lawful(change, losses), effect, change, LAWFUL, name))
     mixed = (part == "gain") & (alpha > 0)
     for label in LABEL_NOISE:
         chosen = mixed & (kind == "gd") & (batch == 8) & (noise == label)
@@ -118,14 +120,14 @@ def judge(table: Any) -> list[Verdict]:
         found, expected = mean_at(share_lost, points, 0.01), label > 0
         effect = f"share of a frozen strength lost in stage 3, batch 8, label noise {label:g}"
         criterion = NOTICEABLE if expected else f"not ({NOTICEABLE})"
-        made.append(verdict("P7", "SGD", noticeable(found) == expected, effect, found, criterion))
-    points, before = by_seed(table, mixed & (kind == "adam"), "sims.rate", "sims.specialised_im")
-    _, after = by_seed(table, mixed & (kind == "adam"), "sims.rate", "sims.specialised")
+        made.append(verdict("P7", "plain", noticeable(found) == expected, effect, found, criterion, "SGD"))
+    adam = mixed & (kind == "adam")
+    points, (before, after) = paired(table, "sims.rate", (adam, "sims.specialised_im"), (adam, "sims.specialised"))
     moved = mean_at(np.abs(after - before) / before, points, 0.005)
     made.append(
-        verdict("P7", "Adam", noticeable(moved),
+        verdict("P7", "plain", noticeable(moved),
                 "share by which a strength without variance moves in stage 3, Adam at 0.005", moved,
-                NOTICEABLE)
+                NOTICEABLE, "Adam")
     )  # fmt: skip
     return made
 

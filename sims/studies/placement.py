@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sims.cases import Case
 from sims.studies.networks import NETWORKS, with_seeds
-from sims.study import Case, Study, by_seed
-from sims.verdict import UNPREDICTED, Verdict, verdict
+from sims.study import Study
+from sims.verdict import UNPREDICTED, Verdict, verdict, within
 from theory.allocation import NOTABLE_GAIN, allocate
+from theory.curves import by_seed, paired
 from theory.minima import over_seeds
 from theory.placement import PLACEMENTS
 from theory.recipe import Recipe
@@ -83,9 +85,8 @@ def cases() -> list[Case]:
         observe = (AT_ONCE, *(length / LENGTHS[-1] for length in LENGTHS))
         stages = allocate(1.0, Recipe(), {"pre_time": dose.pre_time, "post_time": dose.exposure, "step_ratio": 1.0})
         for placement in PLACEMENTS:
-            settings = (
-                with_seeds(network, t_post=(dose.short, dose.long)) | stages | {"t_ft": LENGTHS[-1], "window": WINDOW}
-            )
+            settings = with_seeds(network, t_post=(dose.short, dose.long)) | stages | {"t_ft": LENGTHS[-1]}
+            settings |= {} if placement == "uniform" else {"window": WINDOW}
             setup = replace(network.setup, steps=steps, observe=observe, placement=placement)  # type: ignore[arg-type]
             made.append(Case(model, setup, settings, {"sims.question": "placement", "exposure": 1.0}))
     for model, dose in REPEATED.items():
@@ -107,18 +108,13 @@ EFFECTS = {"loss_im": ("loss_im", AT_ONCE * LENGTHS[-1]), "loss_ret": ("loss_ret
 """What placement is judged by: name -> loss, and when in stage 3."""
 
 
-def placed(table: Any, model: str, placement: str, effect: str) -> tuple[Any, Any]:
-    """Lengths of stage 2 (short, long), and a loss of shape (seeds, lengths)."""
-    loss, time = EFFECTS[effect]
-    keep = (column(table, "model") == model) & (column(table, "sims.question") == "placement")
-    keep &= (column(table, "placement") == placement) & np.isclose(column(table, "t_ft"), time, rtol=1e-6, atol=0)
-    return by_seed(table, keep, "t_post", loss)
-
-
 def effect_of(table: Any, model: str, placement: str, effect: str, *, long: bool) -> tuple[Interval, float]:
     """A loss under a placement minus that under uniform exposure, paired by seed; and the uniform one."""
-    index = int(long)
-    given, uniform = (placed(table, model, name, effect)[1][:, index] for name in (placement, "uniform"))
+    loss, time = EFFECTS[effect]
+    keep = (column(table, "model") == model) & (column(table, "sims.question") == "placement")
+    keep &= np.isclose(column(table, "t_ft"), time, rtol=1e-6, atol=0)
+    arms = [(keep & (column(table, "placement") == name), loss) for name in (placement, "uniform")]
+    given, uniform = (values[:, int(long)] for values in paired(table, "t_post", *arms)[1])  # stage 2 short, long
     return over_seeds(lambda mean: mean, given - uniform), float(uniform.mean())
 
 
@@ -172,7 +168,7 @@ def _repetition(table: Any, model: str) -> Verdict:
         f"gain of 16 passes over 4, share of the unmixed loss_ret (largest gain {most:.3g} at lambda {best:g}); "
         f"pool minus unlimited {floor:+.3g}"
     )
-    return verdict("P16", model, late.value <= SATURATED, said, late, f"at most {SATURATED:g}")
+    return within("P16", model, said, late, f"at most {SATURATED:g}", at_most=SATURATED)
 
 
 PLACEMENT = Study("placement", "when in stage 1 to expose, and more than one pass of it (P1, P16)", cases, judge)

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sims.cases import Case, product
 from sims.setup import Setup
-from sims.study import Case, Study, product
+from sims.study import Study
 from sims.verdict import Check, Report, Verdict
 from theory.losses import LOSSES
 from theory.models import MODELS

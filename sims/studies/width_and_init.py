@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import LAWFUL, NOTICEABLE, SEEDS, largest_change, lawful, mean_at, noticeable, specialised_loss
-from sims.study import Case, Study, by_seed, product
+from sims.study import Study
 from sims.verdict import Verdict, verdict
+from theory.curves import by_seed, paired
 from theory.results import column
 from theory.seeds import Interval, interval
 
@@ -56,7 +58,7 @@ def cases() -> list[Case]:
     runs = product(alpha=(0.0, MIXED), seed=np.arange(SEEDS)) | {"t_pre": T_PRE}
     made = []
     for init in ("aligned", "identity"):
-        setup = Setup(init=init, steps=STEPS, record=1)
+        setup = Setup(init=init, vectors="identity" if init == "identity" else "random", steps=STEPS, record=1)
         made.append(Case("plain", setup, runs, {"sims.part": "gain"}))
     for width in WIDTHS:
         setup = Setup(init="random", width=width, steps=STEPS, record=1)
@@ -111,8 +113,7 @@ def overlaps(found: Interval) -> bool:
 def eroded(table: Any, width: int) -> tuple[Any, Any]:
     """Initial scales, and what fine-tuning adds to the specialised features' loss, over beta^2: shape (seeds, scales)."""
     keep = chosen(table, "frozen", "random", width)
-    points, retained = by_seed(table, keep, "problem.init_scale", "loss_ret")
-    _, immediate = by_seed(table, keep, "problem.init_scale", "loss_im")
+    points, (retained, immediate) = paired(table, "problem.init_scale", (keep, "loss_ret"), (keep, "loss_im"))
     return points, (retained - SHIFT**2 - immediate) / BETA**2
 
 
@@ -121,20 +122,24 @@ def judge(table: Any) -> list[Verdict]:
     made = []
     for width in WIDTHS:
         found = interval(lambda sample: sample.mean(1), effective_strength(table, width))
-        made.append(verdict("P1", f"width {width}", overlaps(found),
+        made.append(verdict("P1", "plain", overlaps(found),
                             "effective initial strength of random weights over (m - n + 1) zeta^2/2", found,
-                            f"interval overlaps a factor {FACTOR:g} around 1"))  # fmt: skip
+                            f"interval overlaps a factor {FACTOR:g} around 1", f"random start, width {width}"))  # fmt: skip
     wide = WIDTHS[-1]
     for scale in LAW_EXPOSURE:
         shares, losses = specialised_loss(table, chosen(table, "law", "random", wide, scale), "sims.share")
         share, change = largest_change(shares, losses)
         effect = f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1, initial scale {scale:g}"
-        made.append(verdict("P1", "random", lawful(change, losses), effect, change, LAWFUL))
+        made.append(
+            verdict("P1", "plain", lawful(change, losses), effect, change, LAWFUL, f"random start, width {wide}")
+        )
     for width in WIDTHS:
         points, share_back = eroded(table, width)
         found = mean_at(share_back, points, FROZEN_SCALES[-1])
         effect = f"share of beta^2 that stage 3 brings back, initial scale {FROZEN_SCALES[-1]:g}"
-        made.append(verdict("P7", f"width {width}", noticeable(found), effect, found, NOTICEABLE))
+        made.append(
+            verdict("P7", "plain", noticeable(found), effect, found, NOTICEABLE, f"random start, width {width}")
+        )
     return made
 
 

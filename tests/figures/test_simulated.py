@@ -71,6 +71,7 @@ def test_gains_in_hypervolume_show_an_interval_only_where_there_are_seeds(sweeps
 
 def verdict_rows(count):
     row = {"prediction": "P1", "statement": "what is said", "model": "rp-shared", "effect": "a share of $x_1$ " * 8}
+    row |= {"variant": "random start, width 32"}
     row |= {
         "criterion": "at least 0.5",
         "supported_from": 0.5,
@@ -82,7 +83,7 @@ def verdict_rows(count):
     made = [row | {"prediction": f"P{1 + i % 16}", "finding": list(FINDINGS)[i % 2]} for i in range(count)]
     made.append(row | {"finding": "refuted", "supported_from": 0.0})
     made.append(row | {"finding": "refuted", "supported_to": 1.0, "low": None, "high": None})
-    silent = dict.fromkeys(("value", "low", "high", "effect", "model"))
+    silent = dict.fromkeys(("value", "low", "high", "effect", "model", "variant"))
     return [*made, row | silent | {"finding": "missing"}, row | silent | {"finding": "not testable here"}]
 
 

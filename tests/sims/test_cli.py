@@ -1,16 +1,19 @@
 """`python -m sims`: sweeps, single runs, studies; exit codes, one JSON document, nothing left behind."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 
+import sims.commands.run as run_command
 import sims.commands.study as study_commands
 import sims.commands.sweep as sweep
 from sims import Setup, simulate
+from sims.cases import Case
 from sims.commands import commands
 from sims.commands.study import study_command
-from sims.study import Case, Study
+from sims.study import Study
 from sims.verdict import Check, Report, verdict
 from theory import results
 from theory.console import run
@@ -125,6 +128,54 @@ def test_run_shows_one_run_from_inside(capsys):
     assert "1/(2 c s)" in call(capsys, "run", "t_pre=60", *SHORT)[2]
 
 
+def test_run_keeps_the_trajectory_in_a_file(capsys, outside):
+    """All of it in full precision: the table for people shows a few digits."""
+    wanted = ("run", "alpha=0.3", "rotation=0.4", *FIXED, *SHORT, "--init", "random", "--record", "3")
+    code, got = call_json(capsys, *wanted, "--out", "runs/one.json")
+    assert code == 0
+    assert json.loads((outside / "runs/one.json").read_text()) == got
+    assert got["settings"]["rotation"] == 0.4
+    code, out, _ = call(capsys, *wanted, "--out", "runs/one.csv")
+    assert (code, "Wrote runs/one.csv" in out) == (0, True)
+    with (outside / "runs/one.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    strengths = [f"a{i + 1}" for i in range(6)]
+    names = ["stage", "time", "on_pre", "on_post", "on_ft", "alignment", "post_only_energy", *strengths]
+    assert list(rows[0]) == names
+    for row, point in zip(rows, got["trajectory"], strict=True):
+        assert row["stage"] == point["stage"]
+        assert [float(row[name]) for name in names[1:7]] == [point[name] for name in names[1:7]]
+        assert [float(row[name]) for name in strengths] == point["strengths"]
+    assert rows[0]["alignment"] != rows[-1]["alignment"]
+    assert 0 < float(rows[1]["post_only_energy"]) < 1
+    assert float(rows[-1]["post_only_energy"]) < 1e-12  # D_ft has no variance there
+    assert {path.name for path in (outside / "runs").iterdir()} == {"one.json", "one.csv"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--out", "one.txt"), ".csv or .json"),
+        (("--out", "one.csv", "--record", "0"), "record"),
+        (("--out", "."), "out"),
+    ],
+)
+def test_a_trajectory_that_cannot_be_kept_is_refused_before_the_run(capsys, outside, monkeypatch, arguments, says):
+    monkeypatch.setattr(run_command, "simulate", None)
+    code, _, said = call(capsys, "run", *arguments)
+    assert (code, says in said) == (2, True)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_nonlinear_run_has_losses_and_energy_but_no_strengths(capsys, outside):
+    wanted = ("run", "t_pre=1", "t_post=1", *SHORT, "--activation", "relu", "--init", "random", "--rank", "2")
+    code, got = call_json(capsys, *wanted, "--population", "16", "--record", "2", "--out", "one.csv")
+    assert code == 0
+    assert got["trajectory"][1]["strengths"] == [None] * 6
+    assert got["trajectory"][1]["post_only_energy"] > 0
+    assert "nan" in (outside / "one.csv").read_text()
+
+
 def trial_study(name, passed):
     case = Case("plain", Setup(steps=(60, 40, 30)), {"t_pre": 4, "t_post": 2, "init_scale": 0.3, "alpha": [0.0, 0.3]})
     found = [verdict("P1", "plain", True, "something", 0.5, "at least 0.1")]
@@ -153,7 +204,8 @@ def test_a_failed_check_does_not_keep_the_other_studies_from_running(capsys, out
     monkeypatch.setattr(study_commands, "STUDIES", made)
     code, got = call_json(capsys, "all")
     assert code == 1
-    assert "first: 1 of 1 checks failed: order" in got["error"]
+    assert "first: 1 of 1 checks failed: order (order 1, not within 0.1 of 1)." in got["error"]
+    assert "fault of the program" not in got["error"]
     assert "half-written" not in got["error"]
     assert {path.stem for path in (outside / "out/sims").iterdir()} == {"first", "second"}
 
@@ -166,3 +218,8 @@ def test_help_names_every_command(capsys):
     code, out, _ = call(capsys, "sweep", "--help")
     assert code == 0
     assert "NAME=START:STOP:COUNT" in out
+    assert "--given-vectors" not in out
+    code, out, _ = call(capsys, "run", "--help")
+    assert code == 0
+    for name in ("post_only_energy", "alignment", "a1, a2", "--record", "--out", "NAME.csv", "--vectors-file"):
+        assert name in out

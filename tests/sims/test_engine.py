@@ -17,6 +17,7 @@ from sims.objectives import Mixture, Objective, anchor, dropout_penalty, gradien
 from sims.pipeline import TIMES, prepare
 from sims.run import complete
 from sims.tasks import problems
+from sims.vectors import as_rows
 from tests.theory.reference import FullMatrix
 
 STEPS = (40, 30, 20)
@@ -178,22 +179,30 @@ def test_optimisers_are_their_formulas(optimiser, batch):
 def plain_loss(setup, weights, x, y, share, start, decay, pull):
     """The loss of one run on examples (a column each, with shares), as one would write it."""
 
+    linear = setup.activation == "linear"
+
+    def layers(weights):
+        if linear or not weights.adapter:
+            return weights.layers
+        return [w + b @ a for w, a, b in zip(weights.layers, weights.adapter[::2], weights.adapter[1::2], strict=True)]
+
     def answer(weights, inputs):
-        hidden = weights.layers[0] @ inputs
-        for layer in weights.layers[1:]:
+        first, *others = layers(weights)
+        hidden = first @ inputs
+        for layer in others:
             hidden = {"relu": lambda h: jnp.maximum(h, 0), "tanh": jnp.tanh, "linear": lambda h: h}[setup.activation](
                 hidden
             )
             hidden = layer @ hidden
-        return hidden + (weights.adapter[1] @ weights.adapter[0] @ inputs if weights.adapter else 0)
+        return hidden + (weights.adapter[1] @ weights.adapter[0] @ inputs if linear and weights.adapter else 0)
 
     def theta(weights):
         return answer(weights, jnp.eye(x.shape[0]))
 
     moved = (
         jnp.sum((theta(weights) - theta(start)) ** 2)
-        if setup.activation == "linear"
-        else sum(jnp.sum((a - b) ** 2) for a, b in zip(weights.layers, start.layers, strict=True))
+        if linear
+        else sum(jnp.sum((a - b) ** 2) for a, b in zip(layers(weights), layers(start), strict=True))
     )
     size = sum(jnp.sum(part**2) for part in jax.tree.leaves(weights))
     return jnp.sum(share * jnp.sum((answer(weights, x) - y) ** 2, axis=0)) + decay * size + pull * moved
@@ -207,6 +216,7 @@ def plain_loss(setup, weights, x, y, share, start, decay, pull):
         ({"rank": 2}, "moments"),
         ({"activation": "relu", "init": "random", "width": 7, "population": 9}, "pool"),
         ({"activation": "tanh", "init": "random", "width": 7, "population": 9}, "pool"),
+        ({"activation": "tanh", "init": "random", "width": 7, "population": 9, "rank": 2}, "pool"),
     ],
 )
 def test_gradient_is_that_of_a_plain_loss(fields, on):
@@ -215,6 +225,8 @@ def test_gradient_is_that_of_a_plain_loss(fields, on):
     setup = Setup(**fields)
     shapes = [(setup.width, 6), *[(setup.width, setup.width)] * (setup.depth - 2), (6, setup.width)]
     adapter = [(2, 6), (6, 2)] if setup.rank else []
+    if setup.rank and setup.activation != "linear":
+        adapter = [(2, 6), (7, 2), (2, 7), (6, 2)]
 
     def draws(shapes):
         return tuple(jnp.asarray(generator.normal(size=(*shape, LANES))) for shape in shapes)
@@ -341,6 +353,8 @@ KINDS = {
     "expected masks": {"dropout_masks": "expected", "basis": "equal", "width": 8},
     "adapter": {"rank": 2},
     "stopping": {"early_stopping": True},
+    "given vectors": {"given_vectors": as_rows(np.eye(6)[::-1], -np.eye(6)), "init": "identity"},
+    "adapted tanh": {"activation": "tanh", "init": "random", "width": 4, "population": 10, "rank": 2, "batch": 4},
     "relu": {"activation": "relu", "init": "random", "population": 20, "optimiser": "adam"},
     "pathways": {"problem": "pathways", "units": "separate", "width": 2, "samples": 12},
 }

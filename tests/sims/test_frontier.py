@@ -168,3 +168,15 @@ def test_box_shares_do_not_depend_on_units_and_need_an_area():
     assert box_shares([*sets, np.stack([low, high])])[-1] == pytest.approx(1.0)
     with pytest.raises(WrongUse, match="no area"):
         box_shares([np.array([[0.0, 1.0], [2.0, 1.0]])])
+
+
+@pytest.mark.parametrize("lost", ["mixed", "unmixed+replay"])
+def test_a_seed_of_which_a_run_is_missing_is_left_out_of_everything_that_is_compared(lost):
+    """Loss differs by seed far more than by method: one pair of unequal seeds would show."""
+    parts = closed_form("rp", 0.03, RP, seeds=4)
+    parts = [part | {"loss_ret": part["loss_ret"] + 100 * part["seed"]} for part in parts]
+    gone = next(i for i, part in enumerate(parts) if (part["method"], part["seed"]) == (lost, 1))
+    whole = [part for part in parts if part["seed"] != 1]
+    parts[gone] = {name: value[1:] if np.ndim(value) else value for name, value in parts[gone].items()}
+    found, expected = (judge(table(some, **RP)) for some in (parts, whole))
+    assert [(v.finding, v.value) for v in found] == [(v.finding, pytest.approx(v.value)) for v in expected]

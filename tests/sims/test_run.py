@@ -12,10 +12,12 @@ import pytest
 import sims.run
 import sims.study
 from sims import Setup, simulate
+from sims.cases import Case
 from sims.networks import start_adapter
 from sims.run import LANES, ahead, report_diverged
-from sims.study import Case, Study, by_seed, run_study
+from sims.study import Study, run_study
 from theory import predict, results, rows
+from theory.curves import by_seed
 from theory.results import column
 from theory.settings import WrongUse
 
@@ -77,6 +79,7 @@ def test_blocks_are_computed_only_a_little_ahead():
         ({"problem": "pathways"}, {"rotation": 0.2}, "blocks"),
         ({"pieces": ((1.0, 0.1),)}, {"alpha": np.array([0.2, 0.3])}, r"alpha = 0\.3 .*pieces"),
         ({"pieces": ((1.0, 0.1),)}, {"window": 0.3}, "pieces"),
+        ({}, {"window": np.array([0.5, 0.3])}, r"window = 0\.3 .*early, late or anneal"),
         ({"record": 100}, {"alpha": np.linspace(0, 1, 300_000)}, "GB"),
     ],
 )
@@ -90,7 +93,7 @@ def test_wrong_settings_are_refused(fields, values, says):
     [
         {"activation": "relu"},
         {"activation": "relu", "init": "random", "depth": 3},
-        {"activation": "tanh", "init": "random", "rank": 1},
+        {"activation": "tanh", "init": "random", "rank": 7},
         {"width": 4},
         {"basis": "equal", "width": 6},
         {"dropout_masks": "expected", "depth": 3},
@@ -131,12 +134,39 @@ def test_what_breaks_the_bound_is_left_out_and_said():
     assert needed.converged
 
 
-def test_what_explodes_below_the_bound_is_said_too():
+SLOW = {"t_pre": 1.0, "t_post": 0.1, "t_ft": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "values", "says"),
+    [
+        ({}, {"t_ft": 400.0}, ("t_ft", "gradient descent is stable only below 1/(2 c s) = 0.167")),
+        ({"depth": 3}, {"t_ft": 400.0}, ("gradient descent is stable only below 1/(3 c s^(2 - 2/3)) =",)),
+        ({"optimiser": "momentum"}, {"t_ft": 400.0}, ("descent with momentum is stable only below 1.9/(2 c s) = 0.317",)),
+        ({"rank": 1, "depth": 3}, {"t_post": 400.0}, ("t_post", "below 1/(2 c s) =", "with s what the frozen weights leave")),
+        ({"optimiser": "adam"}, {"t_post": 1e200}, ("5e+197 in t_post", "No closed bound", "for Adam", "Use more steps")),
+        ({"activation": "relu", "init": "random"}, {"t_post": 1e4}, ("50 in t_post", "known for relu networks", "more steps")),
+        ({"activation": "tanh", "init": "random", "optimiser": "momentum"}, {"t_ft": 1e200}, ("known for tanh networks",)),
+    ],
+)  # fmt: skip
+def test_what_diverged_is_said_of_the_optimiser_and_the_network(fields, values, says):
+    """The bound where there is one, with its own factor; where there is none, that none is known, and what to do."""
+    setup = Setup(steps=(200, 200, 200), **fields)
+    said = report_diverged(simulate(setup, SLOW | values), setup)
+    for part in says:
+        assert part in said
+    assert ("only below" in said) != ("No closed bound" in said)
+    assert "every bound known" not in said
+
+
+def test_a_run_that_explodes_below_known_bounds_is_not_said_to_lack_one():
     """Fine-tuning towards 0 has no bound of its own, and a step that is far too long for where it starts."""
     setup = Setup(problem="pathways", units="separate", width=2, steps=(400, 200, 10))
     made = simulate(setup, {"sigma_ft": 0.0, "t_pre": 30.0, "t_post": 2.0, "t_ft": 100.0})
-    assert not made.converged
-    assert "Use more steps" in report_diverged(made, setup)
+    said = report_diverged(made, setup)
+    assert "below the bounds" in said
+    assert "No closed bound" not in said
+    assert "Use more steps" in said
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,15 @@ import pytest
 
 from sims.commands import commands
 from sims.commands.verdicts import standing
-from sims.findings import allowed, gather, read
+from sims.findings import gather, read
 from sims.studies import STUDIES
-from sims.study import write_json
-from sims.verdict import PREDICTIONS, Verdict
+from sims.verdict import PREDICTIONS, Verdict, around, untestable, verdict, within
 from theory import WrongUse, verdicts
 from theory.console import run
+from theory.files import write_json
+from theory.seeds import Interval
 
-ONE = Verdict("P13", "plain", "supported", "share of the gain left", 0.95, 0.93, 0.97, "at least 0.9")
+ONE = Verdict("P13", "plain", "", "supported", "share of the gain left", 0.95, 0.93, 0.97, "at least 0.9", 0.9, None)
 
 
 def document(study, made):
@@ -40,12 +41,14 @@ def call(*arguments):
 
 def test_a_study_is_read_back_as_it_was_written(tmp_path):
     untested = ONE._replace(finding="not testable here", effect="", value=0.0, low=None, high=None)
-    put(tmp_path, "misalignment", [ONE, untested])
-    assert read(tmp_path / "misalignment.json", "misalignment").verdicts == [ONE, untested]
+    other = ONE._replace(variant="random start", supported_from=None)
+    put(tmp_path, "misalignment", [ONE, untested, other])
+    assert read(tmp_path / "misalignment.json", "misalignment").verdicts == [ONE, untested, other]
 
 
 def test_every_prediction_is_listed_and_contradictions_are_shown_on_both_sides(tmp_path, capsys):
-    put(tmp_path, "misalignment", [ONE, ONE._replace(model="relu", prediction="P5")])
+    relu = ONE._replace(model="relu", prediction="P5", supported_from=None)
+    put(tmp_path, "misalignment", [ONE, relu, relu._replace(variant="width 40", finding="refuted")])
     put(tmp_path, "frontier", [ONE._replace(finding="refuted", value=0.2, low=None, high=None)])
     assert call("--results", tmp_path, "--json") == 0
     printed = json.loads(capsys.readouterr().out)
@@ -56,13 +59,14 @@ def test_every_prediction_is_listed_and_contradictions_are_shown_on_both_sides(t
     both = {v["finding"]: v["study"] for v in entries["P13"]["verdicts"]}
     assert both == {"supported": "misalignment", "refuted": "frontier"}
     assert entries["P13"]["verdicts"][0]["command"] == f"python -m sims misalignment --out {tmp_path}"
-    assert entries["P5"]["models"] == {"relu": "supported"}
+    assert entries["P5"]["models"] == {"relu": "supported", "relu (width 40)": "refuted"}
     assert entries["P1"]["standing"] == "missing"
     assert entries["P1"]["verdicts"] == []
     assert printed["without_result"] == [name for name in STUDIES if name not in ("misalignment", "frontier")]
     rows = verdicts.read(tmp_path / "verdicts.parquet").to_pylist()
     assert sum(row["finding"] == "missing" for row in rows) == len(PREDICTIONS) - 2
     assert [row["supported_from"] for row in rows if row["prediction"] == "P13"] == [0.9, 0.9]
+    assert [row["variant"] for row in rows if row["prediction"] == "P5"] == ["", "width 40"]
     assert call("--results", tmp_path) == 0  # its own files in the folder are no strangers
     assert "0.95 [0.93, 0.97]" in capsys.readouterr().out
 
@@ -106,6 +110,12 @@ HOSTILE = {
     "an unknown finding": altered(finding="proven"),
     "text for a number": altered(value="0.95"),
     "no value": altered(value=None),
+    "a range backwards": altered(supported_from=0.9, supported_to=0.1),
+    "a range in words": altered(supported_from="0.9"),
+    "supported outside its range": altered(supported_from=0.96),
+    "supported above its range": altered(supported_from=None, supported_to=0.9),
+    "a variant of two lines": altered(variant="depth 3\nP1"),
+    "no variant": altered(variant=None),
     "half an interval": altered(low=None),
     "an interval backwards": altered(low=1.0, high=0.0),
     "a field too many": altered(note="x"),
@@ -154,25 +164,30 @@ def test_a_damaged_file_leaves_the_earlier_table_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("criterion", "value", "finding", "expected"),
+    ("value", "levels", "finding"),
     [
-        ("at least 0.9", 0.95, "supported", (0.9, None)),
-        ("at least 0.9 in both halves", 0.5, "refuted", (0.9, None)),
-        ("at most 1e-3", 0.0, "supported", (None, 1e-3)),
-        ("below 0.05", 0.1, "refuted", (None, 0.05)),
-        ("at most 5%: saturated", 0.01, "supported", (None, 0.05)),
-        ("within 10% of 1", 1.05, "supported", (0.9, 1.1)),
-        ("at least 0.05k", 0.5, "refuted", (None, None)),
-        ("within 0.1 of 1", 1.05, "supported", (0.9, 1.1)),
-        ("within 0.1 of -1", 1.05, "refuted", (-1.1, -0.9)),
-        ("at least 0.9 after one of the two", 0.5, "supported", (None, None)),
-        ("the interval excludes 0", 0.5, "supported", (None, None)),
-        ("at least a third", 0.5, "supported", (None, None)),
+        (0.95, {"at_least": 0.9}, "supported"),
+        (0.85, {"at_least": 0.9}, "refuted"),
+        (0.9, {"at_least": 0.9, "at_most": 0.9}, "supported"),
+        (0.95, {"at_most": 0.9}, "refuted"),
+        (0.95, {"at_least": 0.9, "whole": True}, "refuted"),
+        (1.05, {"at_least": 0.9, "whole": True}, "supported"),
     ],
 )
-def test_what_a_criterion_allows(criterion, value, finding, expected):
-    made = ONE._replace(criterion=criterion, value=value, finding=finding)
-    assert allowed(made) == pytest.approx(expected)
+def test_a_range_decides_and_is_kept(value, levels, finding):
+    measured = Interval(value=value, low=value - 0.1, high=value + 0.1)
+    made = within("P13", "plain", "a share", measured, "as said", "long stage 1", **levels)
+    assert (made.finding, made.variant) == (finding, "long stage 1")
+    assert (made.supported_from, made.supported_to) == (levels.get("at_least"), levels.get("at_most"))
+
+
+def test_other_criteria_have_no_range_and_what_is_not_finite_no_finding():
+    assert verdict("P13", "plain", True, "a share", 0.5, "the interval excludes 0")[-2:] == (None, None)
+    near = around("P8", "plain", "a ratio", 1.05, 1.0, 0.1)
+    assert (near.finding, near.criterion) == ("supported", "within 0.1 of 1")
+    assert near[-2:] == pytest.approx((0.9, 1.1))
+    assert around("P8", "plain", "a ratio", float("nan"), 1.0, 0.1).finding == "not testable here"
+    assert untestable("P14", "plain", "a width", "too few seeds", "depth 4").finding == "not testable here"
 
 
 def test_how_a_prediction_stands():

@@ -1,6 +1,5 @@
 """`python -m theory fit`: the models fitted to a lambda study, and what the fits are worth."""
 
-import json as json_module
 import os
 import shlex
 import time
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from theory.console import Command, Json, Output, plain, seconds_since
+from theory.files import write_json
 from theory.settings import WrongUse
 
 ALL = ("plain", "rp", "rp-shared")
@@ -87,7 +87,8 @@ class FitCommand(Command):
 
         show(document, out)
         written = [results.write(curves(points, assessments, self.spelled_out()), self.out / "fits.parquet")]
-        written.append(write_json(document, self.out / "fits.json"))
+        written.append(self.out / "fits.json")
+        write_json(written[-1], plain(document))
         out.show(f"{document['seconds']:.0f} s. Wrote {' and '.join(str(path) for path in written)}.")
         return document | {"written": written}
 
@@ -116,17 +117,3 @@ class FitCommand(Command):
         for name in ("spectrum", "halves", "starts", "seed", "bootstrap", "groups"):
             parts += [f"--{name}", str(getattr(self, name))]
         return shlex.join([*parts, *(["--equal-steps"] if self.equal_steps else [])])
-
-
-def write_json(document: Any, path: Path) -> Path:
-    """Write plain data as JSON; the file appears only when complete. Raises `WrongUse` where it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json_module.dumps(plain(document), allow_nan=False, indent=1) + "\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise WrongUse(f"{path} cannot be written ({error}). Choose a folder you may write to.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -1,0 +1,53 @@
+"""Files that appear complete or not at all, and fingerprints of sources."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import theory
+from theory import WrongUse
+from theory.files import appearing, write_json
+from theory.versions import fingerprint
+
+
+def test_a_file_appears_only_when_its_block_succeeds(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with appearing(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+
+    def fail():
+        with appearing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_json_has_no_numbers_that_are_none(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "file.json", [float("nan")])
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(WrongUse, match="cannot be written"):
+        write_json(tmp_path, {})
+
+
+def test_a_fingerprint_changes_with_any_source(tmp_path):
+    room = Path(theory.__file__).parent
+    copies = [tmp_path / name for name in ("same", "changed", "renamed", "more")]
+    for copy in copies:
+        shutil.copytree(room, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    same, changed, renamed, more = copies
+    (changed / "stages.py").write_text((changed / "stages.py").read_text() + "\n# a remark\n")
+    (renamed / "stages.py").rename(renamed / "steps.py")
+    (more / "studies" / "empty.py").write_text("")
+    (same / "notes.txt").write_text("no source")
+    found = {fingerprint(copy) for copy in (changed, renamed, more)}
+    assert len(found) == 3
+    assert fingerprint(same) == fingerprint(room) not in found
+    assert fingerprint(room, same) not in {fingerprint(same), fingerprint(room, changed)}

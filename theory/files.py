@@ -1,0 +1,47 @@
+"""Files that appear under their name only when complete, in folders that are made for them."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from theory.settings import WrongUse
+
+
+def target(path: Path | str) -> Path:
+    """Where a file will go: links followed, folders made. Raises `WrongUse` where no ordinary file can be put there."""
+    try:
+        found = Path(path).resolve()
+        found.parent.mkdir(parents=True, exist_ok=True)
+        if not Path(path).name or (found.exists() and not found.is_file()):
+            raise OSError("it is not an ordinary file")
+        if not os.access(found.parent, os.W_OK):
+            raise PermissionError("no permission to write there")
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"'{path}' cannot be written ({error}). Choose a file in a folder you may write to.") from error
+    return found
+
+
+@contextlib.contextmanager
+def appearing(path: Path | str) -> Iterator[Path]:
+    """A temporary name beside a file to write to; it becomes the file if the block does not raise, and else vanishes.
+
+    Raises:
+        WrongUse: no ordinary file can be put there.
+    """
+    final = target(path)
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        temporary.replace(final)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write plain data as JSON; numbers must be finite. Raises `WrongUse` where the file cannot be written."""
+    with appearing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
