@@ -35,8 +35,8 @@ class Noise:
 
     steps = 10_000
 
-    def __init__(self, vocabulary: int) -> None:
-        self.windows = np.random.default_rng(0).integers(0, vocabulary, (64, BATCH, LENGTH + 1))
+    def __init__(self, vocabulary: int, batch: int = BATCH, length: int = LENGTH) -> None:
+        self.windows = np.random.default_rng(0).integers(0, vocabulary, (64, batch, length + 1))
 
     def batch(self, step: int) -> Any:
         return self.windows[step % len(self.windows)]
@@ -131,12 +131,31 @@ def litgpt(shape: str, data: Noise) -> Callable[[int], None]:
     return loop(model, model, data)
 
 
+def evaluation(shape: str, data: Noise) -> Callable[[int], None]:
+    """The plain loop's losses without gradients, as many tokens a step."""
+    import torch
+
+    from lm_experiments import models
+
+    model = models.build(models.PRESETS[shape], 0).eval()
+
+    def run(steps: int) -> None:
+        with torch.inference_mode():
+            for step in range(steps):
+                windows = torch.from_numpy(data.batch(step))
+                found = model(input_ids=windows[:, :-1], use_cache=False).logits
+                torch.nn.functional.cross_entropy(found.flatten(0, 1), windows[:, 1:].flatten())
+
+    return run
+
+
 LOOPS: dict[str, Callable[[str, Noise], Callable[[int], None]]] = {
     "ours": ours,
     "Trainer": trainer,
     "plain loop": plain,
     "LitGPT": litgpt,
 }
+EVALUATION = {"evaluation": evaluation}
 
 
 def peak() -> float:
@@ -153,8 +172,8 @@ def _timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def work(shape: str, threads: int, barrier: Any, results: Any) -> None:
-    """One process: all loops in turn, in step with the other process where there is one."""
+def work(shape: str, threads: int, names: Sequence[str], barrier: Any, results: Any) -> None:
+    """One process: the loops in turn, in step with the other process where there is one."""
     import torch
     import transformers
 
@@ -166,9 +185,9 @@ def work(shape: str, threads: int, barrier: Any, results: Any) -> None:
     warnings.simplefilter("ignore")
     data = Noise(models.PRESETS[shape].vocabulary)
     runs = {}
-    for name, make in LOOPS.items():
+    for name in names:
         with contextlib.suppress(ImportError):
-            runs[name] = make(shape, data)
+            runs[name] = (LOOPS | EVALUATION)[name](shape, data)
     best = dict.fromkeys(runs, math.inf)
     peaks = {"MKL": 0.0, "oneDNN": 0.0}
     for run in runs.values():
@@ -185,12 +204,16 @@ def work(shape: str, threads: int, barrier: Any, results: Any) -> None:
     results.put((rates, peaks))
 
 
-def together(shape: str, processes: int, threads: int) -> tuple[dict[str, float], dict[str, float]]:
+def together(
+    shape: str, processes: int, threads: int, names: Sequence[str] = tuple(LOOPS)
+) -> tuple[dict[str, float], dict[str, float]]:
     """Summed tokens a second of every loop, and summed peaks in GF/s, over processes that run at once."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(processes), context.Queue()
     with _threads(threads):
-        started = [context.Process(target=work, args=(shape, threads, barrier, results)) for _ in range(processes)]
+        started = [
+            context.Process(target=work, args=(shape, threads, names, barrier, results)) for _ in range(processes)
+        ]
         for process in started:
             process.start()
     found = [results.get(timeout=1800) for _ in started]
@@ -239,11 +262,13 @@ def show(out: Output, title: str, rows: Sequence[tuple[str, float, float, float]
 
 def main(out: Output) -> None:
     """Print both shapes and a whole study; LitGPT is left out where it cannot be imported."""
-    from benchmarks import study
+    from benchmarks import large, study
 
     for shape in STEPS:
         show(out, f"Training {shape}, batch {BATCH} x {LENGTH}, float32", measure(shape))
     show(out, "A whole nano study, two one-thread processes", study.measure())
+    rate, memory = large.measure()
+    out.show(f"The 135M model at sequence {large.LENGTH:,} in bf16: {rate:,.0f} tokens/s, {memory:.1f} GB at most.")
     try:
         import litgpt  # noqa: F401
     except ImportError as error:

@@ -1,7 +1,6 @@
 """What early exposure changes in every language-model study at once, and how much general text each of them leaves."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,13 +36,13 @@ def effects(published_table: Any, *tables: Any) -> Figure:
     change, kept = axes[0]
     for place, size in zip(places, published.distinct("tokens_post"), strict=False):
         here = published.where(tokens_post=size)
-        _change(change, here, "loss_im", place, BEFORE, "o")
-        _change(change, here, "loss_ret", place, "#000000", "*")
+        _point(change, _change(here, "loss_im"), place, BEFORE, "o")
+        _point(change, _change(here, "loss_ret"), place, "#000000", "*")
     for place, (rows, size) in zip(places[-len(ours) :], ours, strict=True):
         here = rows.where(tokens_post=size)
-        _change(change, here.where(lr_ft=rates[0]), "loss_im", place, BEFORE, "o")
+        _point(change, _change(here.where(lr_ft=rates[0]), "loss_im"), place, BEFORE, "o")
         for i, (rate, (colour, marker)) in enumerate(looks.items()):
-            _change(change, here.where(lr_ft=rate), "loss_ret", place - 0.16 * (i - 1), colour, marker)
+            _point(change, _change(here.where(lr_ft=rate), "loss_ret"), place - 0.16 * (i - 1), colour, marker)
         unmixed = here.where(lr_ft=rates[0], exposure=0.0)
         for name, fill in (("lm.loss_pre_after_pre", "none"), ("lm.loss_pre_after_post", BEFORE)):
             _point(kept, unmixed[name], place, BEFORE, "D", fill)
@@ -74,14 +73,17 @@ def _label(rows: Rows, size: float) -> str:
     return f"{rows.distinct('scale')[0]}{extra}, $D_\\mathrm{{post}}$ {size / 1e3:.0f}k"
 
 
-def _change(ax: Axes, rows: Rows, name: str, place: float, colour: Any, marker: str) -> None:
-    exposures, (loss,) = rows.by_seed("exposure", name)[0], rows.by_seed("exposure", name)[1:]
-    assert exposures[0] == 0
-    _point(ax, loss[:, -1] - loss[:, 0], place, colour, marker)
+def _change(rows: Rows, name: str) -> Any:
+    """At the largest lambda minus at 0, seed by seed; the published points have no seed."""
+    if not rows.distinct("seed"):
+        order = rows[name][rows.sorted_by("exposure")]
+        return order[-1:] - order[:1]
+    _, loss = rows.by_seed("exposure", name)
+    return loss[:, -1] - loss[:, 0]
 
 
-def _point(ax: Axes, values: Sequence[float], place: float, colour: Any, marker: str, fill: str | None = None) -> None:
-    found = mean_interval(np.asarray(values))
+def _point(ax: Axes, values: Any, place: float, colour: Any, marker: str, fill: str | None = None) -> None:
+    found = mean_interval(values)
     if found.low is not None and found.high is not None:
         ax.plot([found.low, found.high], [place, place], color=colour, lw=1)
     ax.plot(found.value, place, marker, color=colour, mfc=fill or colour, ms=7 if marker == "*" else 4)

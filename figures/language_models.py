@@ -90,7 +90,9 @@ def _one_scale(axes: Any) -> None:
 
 
 def _model(studies: dict[str, Rows]) -> str:
-    return " and ".join(sorted({scale for rows in studies.values() for scale in rows.distinct("scale")}))
+    scales = " and ".join(sorted({scale for rows in studies.values() for scale in rows.distinct("scale")}))
+    replay = {share for rows in studies.values() for share in rows.distinct("replay")} - {0.0}
+    return ", ".join([scales, *(f"replay {share:g}" for share in sorted(replay))])
 
 
 def _tokens(size: float) -> str:

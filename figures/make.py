@@ -32,10 +32,14 @@ class Measured:
 
 
 FITS = Measured("theory/fits", "fit", "python -m theory fit --out paper/results/theory")
-NANO = tuple(
-    Measured(f"lm/nano/{study}", study, f"python -m lm_experiments run {study} --out paper/results/lm/nano")
-    for study in ("fig3a", "fig3b")
-)
+LANGUAGE = {
+    (study, scale): Measured(
+        f"lm/{scale}/{study}", study, f"python -m lm_experiments run {study} --scale {scale} --out paper/results/lm/{scale}"
+    )
+    for study, scale in (
+        ("fig3a", "nano"), ("fig3b", "nano"), ("fig3a-replay", "nano"), ("fig3b-replay", "nano"), ("fig3a", "micro"), ("fig3b", "micro"),
+    )
+}  # fmt: skip
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier --out paper/results/sims")
 VERIFY = Measured("sims/verify", "verify", "python -m sims verify --out paper/results/sims")
 RELAXATIONS = {
@@ -83,7 +87,21 @@ PICTURES: dict[str, Picture] = {
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
     "fit_residuals": Picture("fits:residuals", published=(3,), measured=(FITS,)),
-    "language_models": Picture("language_models:language_models", published=(3,), measured=NANO),
+    "language_models": Picture(
+        "language_models:language_models",
+        published=(3,),
+        measured=(LANGUAGE["fig3a", "nano"], LANGUAGE["fig3b", "nano"]),
+    ),
+    "language_models_replay": Picture(
+        "language_models:language_models",
+        published=(3,),
+        measured=(LANGUAGE["fig3a-replay", "nano"], LANGUAGE["fig3b-replay", "nano"]),
+    ),
+    "language_effects": Picture(
+        "language_effects:effects",
+        published=(3,),
+        measured=(LANGUAGE["fig3a", "nano"], LANGUAGE["fig3a-replay", "nano"], LANGUAGE["fig3a", "micro"]),
+    ),
     **{
         f"simulated_figure{number:02d}": Picture("simulated_frontiers:beside", (), (number,), (FRONTIER,))
         for number in (2, 4, 6, 7)
@@ -106,9 +124,10 @@ PICTURES: dict[str, Picture] = {
 }
 GROUPS = {
     "theory": tuple(name for name, picture in PICTURES.items() if picture.tables),
+    "language": tuple(name for name in PICTURES if name.startswith("language_")),
     "simulations": tuple(name for name, p in PICTURES.items() if any(m.path.startswith("sims/") for m in p.measured)),
 }
-"""Figures that are drawn together; the others redraw the paper, or show fits and language models."""
+"""Figures that are drawn together; the others redraw the paper, or show fits."""
 
 
 def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:

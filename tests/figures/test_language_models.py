@@ -6,8 +6,10 @@ import pytest
 
 from figures import style
 from figures.__main__ import Make
+from figures.language_effects import effects
 from figures.language_models import language_models
-from figures.make import NANO, PICTURES
+from figures.make import PICTURES
+from lm_experiments.pipeline import EXTRA
 from theory import results
 from theory.console import run
 from theory.published import load
@@ -82,7 +84,7 @@ def test_it_is_drawn_by_default_only_where_it_was_measured(tables, tmp_path, mon
     commands = {"make": Make, "other": Make}
     assert run("figures", commands, "test", ["make", "language_models", "--out", str(tmp_path)]) == 2
     assert "python -m lm_experiments run fig3a" in capsys.readouterr().err
-    for measured, table in zip(NANO, tables, strict=True):
+    for measured, table in zip(PICTURES["language_models"].measured, tables, strict=True):
         results.write(table, measured.file)
     assert PICTURES["language_models"].drawable
     arguments = ["make", "language_models", "--out", str(tmp_path), "--formats", "png"]
@@ -97,3 +99,27 @@ def test_it_is_drawn_by_default_only_where_it_was_measured(tables, tmp_path, mon
     heard = capsys.readouterr()
     assert "language_models is left out" in " ".join(heard.err.split())
     assert "published_figure12" in heard.out
+
+
+def test_effects_are_those_of_the_table(tables):
+    """One row a study and size; the change of loss_im and loss_ret at each rate, and the published ones above."""
+    style.apply()
+    about = {"replay": 0.0, "lm.loss_pre_after_pre": 3.8, "lm.loss_pre_after_post": 6.0}
+    rows = [row | about for row in tables[0].to_pylist()]
+    table = results.table({name: [row[name] for row in rows] for name in rows[0]}, EXTRA)
+    figure = effects(load(3), table)
+    change, kept = figure.axes
+    assert len(change.get_yticklabels()) == 3 + len(SIZES)
+    drawn = {round(float(line.get_xdata()[0]), 9) for line in change.lines if len(line.get_xdata()) == 1}
+    for size in SIZES:
+        for rate in RATES:
+            at = {
+                exposure: np.mean([
+                    row["loss_ret"] for row in rows
+                    if (row["tokens_post"], row["lr_ft"], row["exposure"]) == (size, rate, exposure)
+                ])
+                for exposure in (0.0, 1.0)
+            }  # fmt: skip
+            assert round(float(at[1.0] - at[0.0]), 9) in drawn
+    assert {float(line.get_xdata()[0]) for line in kept.lines if len(line.get_xdata()) == 1} == {3.8, 6.0}
+    plt.close(figure)
