@@ -50,7 +50,7 @@ def effects(published_table: Any, *tables: Any) -> Figure:
     kept.axvline(math.log(VOCABULARY), color="0.6", lw=0.8, ls="--")
     kept.annotate(
         "guessing, ln V",
-        (math.log(VOCABULARY), 0.4),
+        (math.log(VOCABULARY), 0),
         ha="right",
         xytext=(-3, 0),
         textcoords="offset points",
@@ -59,10 +59,10 @@ def effects(published_table: Any, *tables: Any) -> Figure:
     change.set_yticks(places, labels)
     change.set_ylabel("model and study")
     kept.set_ylabel("the same studies")
-    change.set_xlabel("change with early exposure, $\\lambda$ = 1 minus 0 (nats/token)")
-    kept.set_xlabel("loss on general text, $\\lambda$ = 0 (nats/token)")
+    change.set_xlabel("loss at $\\lambda$ = 1 minus at 0 (nats/token)")
+    kept.set_xlabel("loss at $\\lambda$ = 0 (nats/token)")
     change.set_title("what early exposure changes")
-    kept.set_title("what post-training leaves of general text")
+    kept.set_title("what is left of general text")
     style.legend_below(figure, _handles(looks), 3)
     return figure
 
