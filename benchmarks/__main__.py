@@ -1,5 +1,6 @@
-"""`make bench`: every benchmark in one run, as settings or tokens a second and as ratios."""
+"""`make bench`: every benchmark in one run, as settings or tokens a second and as ratios; takes about ten minutes."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def saved_sweep() -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     out = Output(as_json=False)
     seconds, memory = saved_sweep()  # first: a child's peak memory is never below that of the process that started it
     show(out, f"Plain model, three blocks, four losses, float64, {os.cpu_count()} cores", closed_form.measure())

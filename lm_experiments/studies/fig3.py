@@ -11,8 +11,8 @@
 Stage 1 is the same in both, so its models are trained once. The nano regime comes from `search.py`, which says what was
 tried and by which rule it was chosen; seeds 0 to 4 took no part in that. D_post is 2.7 and 5.5 % of D_pre (in the paper 0.3 to 3.4 %).
 
-As in the paper, stage 2 is D_post alone, and at this size that nearly erases the general text. The variants named -replay keep it:
-a quarter of their stage 2 is D_pre.
+As in the paper, stage 2 is D_post alone, and at nano scale that nearly erases the general text. The variants named -replay keep it:
+a quarter of their stage 2 is D_pre. The micro studies, one size and the ends of lambda, have the nano regime unsearched.
 """
 
 from dataclasses import replace

@@ -1,8 +1,8 @@
 """What was tried to find the nano regime of `fig3.py`, kept so that anybody can see it, and run it again.
 
     stage 2 of 3a   batch 8 16 32   lr 5e-4 1e-3 2e-3   D_post 32k 64k 96k        stage 1 and stage 3 as in the trial
-    the same        replay .1 .25 .5 in stage 2         D_post 32k 64k
-    stage 2 of 3b   batch 2 4 8     lr 3e-3 6e-3        one pass, at lambda = 0
+    the same        replay .1 .25 .5 in stage 2         D_post 32k, and 64k with .25
+    stage 2 of 3b   batch 2 4 8     lr 3e-3 6e-3        one pass, chosen at lambda = 0
 
 The rule for 3a: early stopping fires, the general text stays as far below ln V as it then can, and a pipeline costs little more than
 its stage 1. The two pull against each other: at this size loss_im and the loss on the general text lie on one curve, whatever the
