@@ -6,9 +6,10 @@ stage 3   D_ft                                    -> loss_ret, loss_ft, loss_pre
 """
 
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +38,12 @@ from sims.trajectories import Snapshot, edges, snapshot
 from theory.arrays import Array, Float
 from theory.placement import Piece, placed
 
+T = TypeVar("T")
+
 TIMES = ("t_pre", "t_post", "t_ft")
 """The flow time of each stage."""
+ONE_AT_A_TIME = threading.Lock()
+"""For programs with decompositions: they hand work to XLA's pool of threads, and two at once can wait for one another for ever."""
 
 
 class Block(NamedTuple):
@@ -144,13 +149,15 @@ def adapted(
 def run_block(setup: Setup, values: Mapping[str, Float[np.ndarray, " lanes"]]) -> Outcome:
     """All three stages of a block. Source: arXiv 2605.12705 Sec. 5, with its assumptions as settings."""
     rates = [values[name] / steps for name, steps in zip(TIMES, setup.steps, strict=True)]
-    block = prepare(setup.start, values, problems(setup, values), rates)
+    with ONE_AT_A_TIME:
+        block = _ended(prepare(setup.start, values, problems(setup, values), rates))
     kernel, weights = setup.kernel, block.weights
     points: list[Snapshot] = []
     for index, stage in enumerate(block.stages[:2]):
         total, second = setup.steps[index], index == 1
         if second and setup.rank is not None:
-            weights, bound = adapted(setup.start, values, block.problem, weights, block.adapter_keys)
+            with ONE_AT_A_TIME:
+                weights, bound = _ended(adapted(setup.start, values, block.problem, weights, block.adapter_keys))
             block = block._replace(bounds=np.stack([block.bounds[0], bound, block.bounds[2]]))
         if second:
             stage = stage._replace(objective=stage.objective._replace(start=anchor(kernel, weights)))
@@ -166,6 +173,10 @@ def run_block(setup: Setup, values: Mapping[str, Float[np.ndarray, " lanes"]]) -
     if setup.rank is not None and setup.activation != "linear":
         weights = merged(kernel, weights)
     return _fine_tune(setup, block, rates, weights, points)
+
+
+def _ended(made: T) -> T:
+    return cast(T, jax.block_until_ready(made))  # type: ignore[no-untyped-call]
 
 
 def _fine_tune(setup: Setup, block: Block, rates: list[Array], weights: Weights, points: list[Snapshot]) -> Outcome:

@@ -322,3 +322,14 @@ def test_a_study_of_which_nothing_is_left_is_refused(tmp_path):
     done = run_study(Study("half", "", lambda: [lost, cases()[0]], lambda table: []), tmp_path)
     assert done.rows == 5
     assert len(done.diverged) == 1
+
+
+def test_many_blocks_on_several_threads_come_to_an_end() -> None:
+    """Two programs with decompositions at once waited for one another for ever, once in some hundred calls; a child can be given up."""
+    program = """
+import numpy as np
+from sims import Setup, simulate
+for _ in range(300):
+    simulate(Setup(steps=(2, 2, 2), placement="anneal"), {"seed": np.arange(160)}, workers=4)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=150)
