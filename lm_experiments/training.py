@@ -76,6 +76,8 @@ def train(
         if (outcome := resuming.finished(folder, spread)) is None:
             state = resuming.resume(folder, spread, settings)
             outcome = _Stage(spread, state, batches, settings, evaluation, folder, stop_on, report).run()
+        else:  # it may have been killed before it had tidied up
+            spread.alone(lambda: checkpoints.clear(folder))
         return outcome
 
 

@@ -322,3 +322,12 @@ def test_no_warning_in_a_plain_run(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(tmp_path)
+
+
+def test_what_a_killed_end_left_behind_is_cleared(tmp_path):
+    """Killed between the outcome and the tidying: the next run reads the outcome, and tidies."""
+    first = run(tmp_path)
+    (tmp_path / "checkpoint-20").mkdir()
+    (tmp_path / "checkpoint-20" / "state.json").write_text("{}")
+    assert run(tmp_path) == first
+    assert not (tmp_path / "checkpoint-20").exists()
