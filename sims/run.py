@@ -145,7 +145,8 @@ def blocks(
     from sims.pipeline import run_block
 
     jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # losses below 1e-7 are results here, not noise
-    # computations of several threads that wait for one another's pool can wait for ever (github.com/jax-ml/jax/issues/25861)
+    # computations in flight from several threads are reported to wait for ever (github.com/jax-ml/jax/issues/25861); those with
+    # decompositions did so here even without this, see `pipeline.ONE_AT_A_TIME`
     jax.config.update("jax_cpu_enable_async_dispatch", False)  # type: ignore[no-untyped-call]
 
     def run(first: int) -> Any:
