@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import closed_form, pathways, simulation, training
-from theory.console import Output
+from common.console import Output
 
 
 def show(out: Output, title: str, rows: Sequence[tuple[str, float]]) -> None:

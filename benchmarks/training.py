@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.console import Output
+from common.console import Output
 
 BATCH, LENGTH, ROUNDS = 8, 128, 3
 STEPS = {"nano": 40, "micro": 8}

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from common.console import Command, Json, Output, main
+from common.settings import WrongUse
 from figures.make import GROUPS, PICTURES, draw_all
-from theory.console import Command, Json, Output, main
-from theory.settings import WrongUse
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from theory.seeds import mean_interval
+from common.seeds import mean_interval
 
 LOOKS = (("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "v"), ("#CC79A7", "D"))
 """Colour and marker of the series of a panel, in order; colour-blind safe."""

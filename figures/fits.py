@@ -27,7 +27,7 @@ def fits(published_table: Any, fitted_table: Any) -> Figure:
     """Points of Figure 3 and fitted curves: a row a model, a column a view; what each fit leaves over is in the panel.
 
     Args:
-        published_table: the published points (`theory.published.load(3)`), or another study of the same form.
+        published_table: the published points (`common.published.load(3)`), or another study of the same form.
         fitted_table: `fits.parquet` of `python -m theory fit`.
     """
     points, curves = Rows(published_table), Rows(fitted_table)

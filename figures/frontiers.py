@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from common.frontier import lower_left_hull
 from figures import style
 from figures.tables import Rows
-from theory.frontier import lower_left_hull
 
 VIEWS = (("loss_ft", "loss_ret"), ("loss_ret", "loss_pre"))
 

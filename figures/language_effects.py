@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from common.seeds import LEVEL, mean_interval
 from figures import style
 from figures.lambda_curves import ramp
 from figures.language_models import BEFORE, MARKERS
 from figures.tables import Rows
-from theory.seeds import LEVEL, mean_interval
 
 VOCABULARY = 1024
 """Of the studies' tokenizer; guessing costs its logarithm."""
@@ -22,7 +22,7 @@ def effects(published_table: Any, *tables: Any) -> Figure:
     """Left: losses at the largest lambda minus those at 0, published and ours. Right: the loss on D_pre after stages 1 and 2.
 
     Args:
-        published_table: `theory.published.load(3)`.
+        published_table: `common.published.load(3)`.
         tables: studies with stage 2 stopped early (Figure 3a), each of one scale and replay.
     """
     published = Rows(published_table).where(split="independent")

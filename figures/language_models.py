@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from common.seeds import LEVEL, mean_interval
 from figures import style
 from figures.lambda_curves import SPLITS, WHEN, ramp
 from figures.tables import Rows
-from theory.seeds import LEVEL, mean_interval
 
 MARKERS = ("o", "s", "^", "v", "D")
 """Of the stage-3 learning rates, in rising order."""
@@ -23,7 +23,7 @@ def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
     """The published curves above, ours below: a row a size of D_post, a column a loss, a colour a stage-3 learning rate.
 
     Args:
-        published_table: `theory.published.load(3)`.
+        published_table: `common.published.load(3)`.
         added: the study fig3a; matched: the study fig3b. Faint points are seeds, lines their mean, bands its interval.
     """
     studies = {"independent": Rows(added), "compute-matched": Rows(matched)}

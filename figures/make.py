@@ -8,9 +8,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from theory import results, verdicts
-from theory.published import FOLDER, FRONTIER_FIGURES, load
-from theory.settings import WrongUse
+from common import results, verdicts
+from common.published import FOLDER, FRONTIER_FIGURES, load
+from common.settings import WrongUse
 
 RESULTS = FOLDER.parent / "results"
 

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from common.frontier import box_shares, lower_left_hull
+from common.seeds import LEVEL, mean_interval
 from figures import style
 from figures.frontiers import VIEWS, handles, limits, series
 from figures.tables import Rows
-from theory.frontier import box_shares, lower_left_hull
-from theory.seeds import LEVEL, mean_interval
 
 MODELS = {
     "plain": "plain, aligned start",

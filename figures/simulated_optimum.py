@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from common.minima import interior, lowest, over_seeds
 from figures import style
 from figures.tables import Rows
-from theory.minima import interior, lowest, over_seeds
 
 NAMES = {
     "plain": "plain (linear)",

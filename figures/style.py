@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from theory.files import appearing, target
+from common.files import appearing, target
 
 COLUMN, PAGE = 3.35, 6.9
 """Widths in inches: one column, and both."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from theory import curves, results
+from common import curves, results
 
 
 class Rows:
@@ -62,7 +62,7 @@ class Rows:
         return Rows(self._table, keep)
 
     def by_seed(self, axis: str, *names: str) -> tuple[Any, ...]:
-        """Values of an axis, and an array (seeds, values) a column, of the seeds that are whole; see `theory.curves`."""
+        """Values of an axis, and an array (seeds, values) a column, of the seeds that are whole; see `common.curves`."""
         points, found = curves.paired(self._table, axis, *((self._keep, name) for name in names))
         return points, *found
 

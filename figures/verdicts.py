@@ -5,8 +5,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from common.seeds import LEVEL
 from figures import style
-from theory.seeds import LEVEL
 
 FINDINGS = {
     "supported": (style.BLOCKS["specialised"][0], "o"),
@@ -33,7 +33,7 @@ def verdicts(table: Any) -> Figure:
     """A row a verdict. Right of the line its criterion is met; one unit is the size of the criterion itself.
 
     Args:
-        table: `theory.verdicts`.
+        table: `common.verdicts`.
     """
     rows = table.to_pylist()
     height = min(TALLEST, PITCH * len(rows) + 1.0)

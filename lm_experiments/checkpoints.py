@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.settings import WrongUse
 from lm_experiments.paths import sha256
 from lm_experiments.safe_files import (
     LARGEST_JSON,
@@ -29,7 +30,6 @@ from lm_experiments.safe_files import (
     write_json,
     write_tensors,
 )
-from theory.settings import WrongUse
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from theory.arrays import Float, Int
+from common.arrays import Float, Int
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

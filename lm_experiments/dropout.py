@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from theory.settings import Settings, setting
+from common.settings import Settings, setting
 
 if TYPE_CHECKING:
     import torch

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from common.arrays import Int
+from common.settings import WrongUse
 from lm_experiments.cross_entropy import LossOf
 from lm_experiments.kernels import fast
-from theory.arrays import Int
-from theory.settings import WrongUse
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

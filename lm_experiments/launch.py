@@ -21,9 +21,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from common.console import Output
+from common.settings import WrongUse
 from lm_experiments.stages import Node, ensure, finished, folder_of
-from theory.console import Output
-from theory.settings import WrongUse
 
 LINE_EVERY = 20.0
 """Seconds between two lines about the same running stage."""

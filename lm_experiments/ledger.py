@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.arrays import Int
+from common.recipe import Recipe
 from lm_experiments.plan import Corpus, Kind, Part, Plan, exposed
-from theory.arrays import Int
-from theory.recipe import Recipe
 
 PREFIX = 1.5
 """Windows by which a prefix of a stage may miss its share of replay: one, and half of one for rounding the whole."""

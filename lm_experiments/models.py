@@ -13,8 +13,8 @@ behind the one number that SmolLM2 publishes (0.041667 = 576^(-1/2)).
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from common.settings import Settings, WrongUse, setting
 from lm_experiments.dropout import Dropout
-from theory.settings import Settings, WrongUse, setting
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from theory.settings import WrongUse
+from common.settings import WrongUse
 
 VARIABLE = "EARLY_EXPOSURE_CACHE"
 

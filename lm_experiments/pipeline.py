@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from common import results
+from common.settings import WrongUse
 from lm_experiments.ledger import Taken, check_ledger
 from lm_experiments.plan import Corpus, Kind, Plan, fine_tuning_plan, post_training_plan, pretraining_plan
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import Cell, Stage
-from theory import results
-from theory.settings import WrongUse
 
 if TYPE_CHECKING:
     from lm_experiments.store import Store

@@ -6,7 +6,7 @@ A stage is a row of slots, `batch` slots a step. One part, the base, fills it; a
                + E    0 1 E 2 3 E 4 5 E 6 7
     replace    base   0 1 E 3 4 E 6 7          the base goes on underneath: the other windows keep their step
 
-Where the inserted windows go is the recipe's placement (`theory.placement`); within a piece of constant mixture they are evenly
+Where the inserted windows go is the recipe's placement (`common.placement`); within a piece of constant mixture they are evenly
 spaced, so every prefix of a stage holds its share to within one window. A corpus is read in passes, each a new order of
 its first `windows` windows; a part takes `count` windows of that endless sequence from `start` on. Stage 1 and a compute-matched
 stage 2 read one sequence of D_post, one after the other, so what they see is disjoint. There is no state to save.
@@ -20,10 +20,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from theory.arrays import Int
-from theory.placement import Placement, placed
-from theory.recipe import Recipe
-from theory.settings import Settings, WrongUse, config_hash, setting
+from common.arrays import Int
+from common.placement import Placement, placed
+from common.recipe import Recipe
+from common.settings import Settings, WrongUse, config_hash, setting
 
 Kind = Literal["pre", "post", "ft"]
 """The stages."""

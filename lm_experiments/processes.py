@@ -22,10 +22,10 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor
 
+from common.arrays import Float, Int
+from common.settings import WrongUse
 from lm_experiments.cross_entropy import LossOf
 from lm_experiments.stage_settings import StageSettings
-from theory.arrays import Float, Int
-from theory.settings import WrongUse
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

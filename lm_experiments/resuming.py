@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.settings import WrongUse
 from lm_experiments import checkpoints
 from lm_experiments.stage_settings import Outcome, StageSettings
-from theory.settings import WrongUse
 
 if TYPE_CHECKING:
     from lm_experiments.processes import Spread

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from theory.settings import WrongUse
+from common.settings import WrongUse
 
 if TYPE_CHECKING:
     import torch

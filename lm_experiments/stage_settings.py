@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from common.arrays import Int
+from common.settings import Settings, WrongUse, setting
 from lm_experiments.dropout import Dropout
 from lm_experiments.schedules import warn_if_rising
-from theory.arrays import Int
-from theory.settings import Settings, WrongUse, setting
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from common import results
+from common.settings import Settings, WrongUse, canonical, config_hash
 from lm_experiments import checkpoints, paths
 from lm_experiments.ledger import ledger
 from lm_experiments.plan import Kind, Plan
-from theory import results
-from theory.settings import Settings, WrongUse, canonical, config_hash
 
 if TYPE_CHECKING:
     from lm_experiments.models import ModelSettings

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from common.settings import WrongUse, config_hash
 from lm_experiments import paths
 from lm_experiments.corpora import Corpus, Documents, Report, hub, splits
 from lm_experiments.corpora import corpus as corpus_named
 from lm_experiments.corpora.packing import pack, worthwhile
 from lm_experiments.tokenizers import Tokenizer
-from theory.settings import WrongUse, config_hash
 
 SPLITS = tuple(splits.FRACTIONS)
 FORMAT = 1

@@ -13,9 +13,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from common.settings import WrongUse, config_hash
 from lm_experiments import paths
 from lm_experiments.corpora import Report, corpus, documents, hub
-from theory.settings import WrongUse, config_hash
 
 NANO_CORPORA = ("general", "music", "chemistry", "instruction")
 """What the tokenizer of the nano studies is trained on."""

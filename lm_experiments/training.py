@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.settings import WrongUse
 from lm_experiments import checkpoints, processes, resuming
 from lm_experiments.dropout import installed
 from lm_experiments.evaluation import EvalSet, measure
@@ -27,7 +28,6 @@ from lm_experiments.kernels import fast
 from lm_experiments.resuming import State
 from lm_experiments.schedules import learning_rate
 from lm_experiments.stage_settings import Batches, Outcome, Progress, StageSettings, refuse_misfits
-from theory.settings import WrongUse
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

@@ -1,7 +1,7 @@
 """`python -m sims`: simulations of full networks, next to and beyond the closed forms."""
 
+from common.console import main
 from sims.commands import commands
-from theory.console import main
 
 if __name__ == "__main__":
     main(

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 
+from common.arrays import Array, Float
 from sims.data import Data, Moments, linear_target, mix, population
 from sims.lanes import multiply, transpose
 from sims.setup import Setup
 from sims.tasks import Problem
 from sims.training import MOMENTUM
-from theory.arrays import Array, Float
 
 STABLE = {"gd": 1.0, "momentum": 1.0 + MOMENTUM}
 """Bound of the learning rate as a multiple of that of gradient descent."""

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from common import rows
+from common.settings import config_hash
 from sims.run import Simulation, complete
 from sims.setup import Setup
-from theory import rows
-from theory.settings import config_hash
 
 
 class Case(NamedTuple):

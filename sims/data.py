@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from common.arrays import Array, Float
 from sims.lanes import lane_sum, multiply, per_lane, transpose
 from sims.networks import Weights, activate, forward, product
 from sims.setup import Setup
 from sims.tasks import Problem, Task
-from theory.arrays import Array, Float
 
 
 class Moments(NamedTuple):

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from common.settings import WrongUse
 from sims.verdict import PREDICTIONS, UNPREDICTED, Finding, Verdict
-from theory.settings import WrongUse
 
 LARGEST = 1_000_000
 """Bytes of a file; a study writes a few thousand."""

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import vmap
 
-from theory.arrays import Array, Float
+from common.arrays import Array, Float
 
 LANES = 16
 """Runs a block."""

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from common.arrays import Array, Float
 from sims.lanes import multiply
 from sims.setup import Setup
 from sims.tasks import Problem, orthogonal
-from theory.arrays import Array, Float
 
 UNSEEN = 1e-9
 """Norm below which the inputs are taken to lack a direction (our choice: far above rounding); the adapter then starts along one input."""

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from common.arrays import Array, Float
 from sims.data import Data, Examples, Moments, fold, mix, sample_moments, take_mixed
 from sims.lanes import lane_sum, multiply, per_lane
 from sims.networks import Weights, effective, forward, product
 from sims.setup import Setup
-from theory.arrays import Array, Float
 
 
 class Mixture(NamedTuple):

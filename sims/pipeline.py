@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from common.arrays import Array, Float
+from common.placement import Piece, placed
 from sims.bounds import adapter_bound, step_bounds
 from sims.data import (
     Data,
@@ -35,8 +37,6 @@ from sims.setup import Setup
 from sims.tasks import Problem, problems
 from sims.training import Stage, begin, train
 from sims.trajectories import Snapshot, edges, snapshot
-from theory.arrays import Array, Float
-from theory.placement import Piece, placed
 
 T = TypeVar("T")
 

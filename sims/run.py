@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from common.arrays import Array, Bool, Float
+from common.losses import LOSSES, Losses
+from common.placement import placed
+from common.settings import WrongUse, check
 from sims.lanes import LANES
 from sims.setup import SETUP_FIELDS, Setup, bounds, defaults
-from theory.arrays import Array, Bool, Float
-from theory.losses import LOSSES, Losses
-from theory.placement import placed
-from theory.settings import WrongUse, check
 
 STAGES = ("t_pre", "t_post", "t_ft")
 AHEAD = 4

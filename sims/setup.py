@@ -18,12 +18,11 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Suppress
 
+from common.placement import PLACEMENTS, Piece, Placement, check_pieces
+from common.settings import Settings, WrongUse, check_choice, check_rank, ranges, setting
 from sims.vectors import Rows, check_vectors
 from theory.features import Blocks, check_block_sizes
-from theory.interventions import check_choice, check_rank
 from theory.pathways import Pathways
-from theory.placement import PLACEMENTS, Piece, Placement, check_pieces
-from theory.settings import Settings, WrongUse, ranges, setting
 from theory.stages import Schedule
 
 PROBLEMS = ("blocks", "pathways")

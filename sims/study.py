@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import common
 import sims
 import theory
+from common import results
+from common.files import target, write_json
+from common.settings import WrongUse, config_hash
+from common.versions import code_version, fingerprint
 from sims.cases import Case, rows_of
 from sims.run import report_diverged, simulate
 from sims.verdict import Report, Verdict
-from theory import results
-from theory.files import target, write_json
-from theory.settings import WrongUse, config_hash
-from theory.versions import code_version, fingerprint
 
-SOURCES = tuple(Path(str(room.__file__)).parent for room in (sims, theory))
+SOURCES = tuple(Path(str(room.__file__)).parent for room in (sims, theory, common))
 """What decides a result: parts that were made by other sources are no parts of this study."""
 
 

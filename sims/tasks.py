@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import expm
 
+from common.arrays import Array, Float
 from sims.lanes import per_lane
 from sims.setup import Setup
-from theory.arrays import Array, Float
 from theory.features import TASKS
 
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from common.arrays import Array, Float
 from sims.data import Evaluation, fold, measure
 from sims.networks import Weights, trainable
 from sims.objectives import Objective, gradient
 from sims.setup import Setup
-from theory.arrays import Array, Float
 
 MOMENTUM = 0.9
 """Of the heavy ball."""

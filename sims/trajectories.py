@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from common.arrays import Array, Float
 from sims.data import Evaluation, fold, measure
 from sims.lanes import lane_sum, multiply, transpose
 from sims.networks import Weights, product, trainable
@@ -14,7 +15,6 @@ from sims.objectives import gradient
 from sims.setup import Setup
 from sims.tasks import Problem
 from sims.training import Stage
-from theory.arrays import Array, Float
 
 
 class Snapshot(NamedTuple):

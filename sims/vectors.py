@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from theory.settings import WrongUse
+from common.settings import WrongUse
 
 Rows: TypeAlias = tuple[tuple[float, ...], ...]
 

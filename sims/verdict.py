@@ -7,8 +7,8 @@ verdict a model. Criteria are constants of the study that judges, fixed before i
 import math
 from typing import Any, Literal, NamedTuple
 
-from theory.seeds import Interval
-from theory.settings import WrongUse
+from common.seeds import Interval
+from common.settings import WrongUse
 
 Finding = Literal["supported", "refuted", "not testable here"]
 

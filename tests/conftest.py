@@ -8,7 +8,7 @@ from jaxtyping import install_import_hook
 
 import tests.checker  # noqa: F401 (the hook finds it by name)
 
-_HOOK = install_import_hook(["theory", "sims", "lm_experiments", "figures"], "tests.checker.check")
+_HOOK = install_import_hook(["common", "theory", "sims", "lm_experiments", "figures"], "tests.checker.check")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -2,8 +2,8 @@
 
 import sys
 
+from common.console import main
 from theory.commands import commands
-from theory.console import main
 
 if __name__ == "__main__":
     main("theory", commands(sys.argv[1:]), "The two-layer linear models of early data exposure, solved.")

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from theory.arrays import Array, Number, is_jax, namespace
+from common.arrays import Array, Number, is_jax, namespace
 from theory.two_layer import Drive, State
 
 

@@ -12,8 +12,8 @@ model it never lowers loss_ret at fixed times. Source: the question is arXiv 260
 
 import numpy as np
 
-from theory.arrays import Array, Number, is_jax, is_zero, namespace
-from theory.settings import WrongUse
+from common.arrays import Array, Number, is_jax, is_zero, namespace
+from common.settings import WrongUse
 from theory.two_layer import Drive, State
 
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, is_jax
-from theory.settings import WrongUse
+from common.arrays import Array, Float, Number, is_jax
+from common.settings import WrongUse
 from theory.two_layer import Drive, State
 
 RTOL, ATOL = 1e-11, 1e-15

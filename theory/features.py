@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, lead_with_modes
-from theory.settings import Settings, WrongUse, check, setting
+from common.arrays import Array, Float, Number, lead_with_modes
+from common.settings import Settings, WrongUse, check, setting
 
 TASKS = ("pre", "post", "ft")
 BLOCKS = ("invariant", "inconsistent", "specialised")

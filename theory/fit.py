@@ -6,11 +6,11 @@ The floors and the scale are linear and are solved for inside; the rest is nonli
 way to one fit, all strengths free; `theory.fitting` holds the parts, other models, and what the fits are worth.
 """
 
+from common.settings import WrongUse
 from theory.fitting.models import BOUNDS, model_losses
 from theory.fitting.outcome import Fit
 from theory.fitting.points import Points, points_from
 from theory.fitting.solver import Effort, Problem, best_fit, with_times
-from theory.settings import WrongUse
 
 __all__ = ["BOUNDS", "Fit", "Points", "fit", "model_losses", "points_from"]
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from common.arrays import Array, Float
+from common.recipe import Recipe
+from common.settings import WrongUse, check, ranges
 from theory.allocation import Budget, allocate
-from theory.arrays import Array, Float
 from theory.features import check_block_sizes
 from theory.models import model_named
-from theory.recipe import Recipe
-from theory.settings import WrongUse, check, ranges
 
 BLOCK = 1 << 15
 """Points a block: large enough to amortise Python, small enough that its arrays stay in cache (see `make bench`)."""

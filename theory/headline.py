@@ -10,28 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import results
-from theory.arrays import Array, Bool, Float
-from theory.console import Command, Json, Output
-from theory.settings import WrongUse
-
-NOTABLE = 0.1
-"""Fraction of the forgetting that a fall must exceed, and of the fall that loss_im may move."""
-
-
-def latent(
-    loss_im: Float[Array, "alphas others"], loss_ret: Float[Array, "alphas others"]
-) -> tuple[Bool[np.ndarray, "mixed others"], Bool[np.ndarray, "mixed others"]]:
-    """Which mixed settings gain notably, and which of those latently; the first row is unmixed (alpha or lambda 0)."""
-    forgetting = loss_ret[0] - loss_im[0]
-    fall, moved = loss_ret[0] - loss_ret[1:], np.abs(loss_im[0] - loss_im[1:])
-    gains = (fall > NOTABLE * np.maximum(forgetting, 0)) & (forgetting > 0)
-    return gains, gains & (moved < NOTABLE * fall)
+from common import results
+from common.console import Command, Json, Output
+from common.curves import latent
+from common.settings import WrongUse
 
 
 def published_changes() -> dict[str, Any]:
     """Figure 3a from lambda 0 to 1, nats: the change of each loss for every size of D_post, and how many are latent."""
-    from theory.published import load
+    from common.published import load
 
     rows = [row for row in load(3).to_pylist() if row["split"] == "independent" and row["exposure"] in (0.0, 1.0)]
     rows.sort(key=lambda row: (row["exposure"], row["tokens_post"]))
@@ -102,7 +89,7 @@ class Headline(Command):
 
     def run(self, out: Output) -> Any:
         """Compute and print."""
-        from theory.published import load
+        from common.published import load
 
         paper, counts, fitted = published_changes(), sweep_counts(self.sweep), fit_summary(self.overlay)
         change = fitted["change_3a"]

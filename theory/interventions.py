@@ -1,7 +1,7 @@
 """What can be done beyond the plain three stages, as settings of the linear model.
 
     setting               acts in    how it is solved
-    placement, window     stage 1    exact: one stage map for each piece of constant alpha (`theory.placement`)
+    placement, window     stage 1    exact: one stage map for each piece of constant alpha (`common.placement`)
     dropout, dropout_ft   2, 3       exact (aligned), integrated (equal), exact limit (equalised); see `theory.dropout`
     l2_to_start           stage 2    exact: a pull towards the start of the stage
     rank, adapter_scale   stage 2    exact: an additive adapter, then trained together with the rest (`theory.low_rank`)
@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from theory.arrays import Number, is_jax, is_zero
+from common.arrays import Number, is_jax, is_zero
+from common.placement import PLACEMENTS, Placement
+from common.settings import Settings, WrongUse, check_choice, check_rank, setting
 from theory.features import Modes
-from theory.placement import PLACEMENTS, Placement
-from theory.settings import Settings, WrongUse, setting
 from theory.two_layer import Drive, State
 
 BASES = ("aligned", "equal", "equalised")
@@ -66,18 +66,6 @@ OFF: dict[str, Any] = {field.name: field.default for field in fields(Interventio
 
 _SWITCHES = ("dropout", "dropout_ft", "l2_to_start", "stop_at", "replay", "decay_post")
 """Settings that are off at the plain number 0."""
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise `WrongUse` where a named choice is not one of those there are."""
-    if value not in choices:
-        raise WrongUse(f"{name} = {value!r} is not known. Choose one of {', '.join(choices)}.")
-
-
-def check_rank(rank: object) -> None:
-    """Raise `WrongUse` where a single rank is not a whole number from 1 (None: no adapter)."""
-    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-        raise WrongUse(f"rank = {rank!r} is no rank of an adapter. Choose a whole number from 1, or None to train all.")
 
 
 def towards_start(drive: Drive, weight: Number, start: State) -> Drive:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, namespace
+from common.arrays import Array, Float, Number, namespace
 from theory.two_layer import Drive, State, unbalanced
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from common.losses import Losses
+from common.settings import Settings, WrongUse, ranges
 from theory.features import BLOCKS, Blocks, modes_from_blocks
-from theory.losses import Losses
-from theory.settings import Settings, WrongUse, ranges
 from theory.stages import PlainSchedule, Schedule, predict, solve
 
 ModelName = Literal["plain", "rp", "rp-shared"]

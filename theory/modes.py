@@ -5,9 +5,9 @@
 
 import numpy as np
 
-from theory.arrays import Array, Number, is_jax, namespace
+from common.arrays import Array, Number, is_jax, namespace
+from common.settings import WrongUse
 from theory.deep import deep
-from theory.settings import WrongUse
 from theory.two_layer import Drive, State, balanced, unbalanced
 
 __all__ = ["Drive", "State", "advance", "balanced", "deep", "evolve", "learning_time", "unbalanced"]

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, is_jax, is_zero, namespace
-from theory.losses import Losses
+from common.arrays import Array, Float, Number, is_jax, is_zero, namespace
+from common.losses import Losses
+from common.settings import Settings, WrongUse, check, ranges, setting
 from theory.modes import Drive, State, balanced
 from theory.pathways_flow import SEPARATE, Pull, flow
-from theory.settings import Settings, WrongUse, check, ranges, setting
 from theory.stages import Schedule
 
 

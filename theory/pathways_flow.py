@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, is_jax, namespace
-from theory.settings import WrongUse
+from common.arrays import Array, Float, Number, is_jax, namespace
+from common.settings import WrongUse
 
 TOLERANCE = 1e-9
 """Largest local error of a step in either coordinate (for logarithms: of a strength, relative). Our choice."""

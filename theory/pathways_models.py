@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from theory.losses import Losses
+from common.losses import Losses
+from common.settings import Settings, WrongUse
 from theory.pathways import DEFAULTS, RANGES, SETTINGS, PathwaySolution, predict_separate, solve_separate
 from theory.pathways_shared import predict_shared, solve_shared
-from theory.settings import Settings, WrongUse
 
 
 class Model(NamedTuple):

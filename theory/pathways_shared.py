@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Number, is_jax, namespace
-from theory.losses import Losses
+from common.arrays import Array, Number, is_jax, namespace
+from common.losses import Losses
 from theory.modes import Drive, State, unbalanced
 from theory.pathways import (
     PathwaySolution,

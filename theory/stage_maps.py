@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from theory.arrays import Number, is_jax, is_zero
+from common.arrays import Number, is_jax, is_zero
+from common.losses import weighted_squares
 from theory.dropout import aligned_dropout, equalised, threshold
 from theory.factors import Noise, integrate_factors
 from theory.features import Modes
 from theory.interventions import towards_start
-from theory.losses import weighted_squares
 from theory.low_rank import Part, adapt, adapted_modes
 from theory.modes import Drive, State, advance
 from theory.stopping import check_monotone, stopping_time

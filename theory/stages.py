@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, is_jax, namespace
+from common.arrays import Array, Float, is_jax, namespace
+from common.losses import Losses, weighted_squares
+from common.placement import Piece, check_pieces, placed
+from common.settings import Settings, setting
 from theory.features import Blocks, Modes, modes_from_blocks
 from theory.interventions import OFF, Interventions, refuse_impossible
-from theory.losses import Losses, weighted_squares
 from theory.low_rank import Part, mean_strength
 from theory.modes import State, advance
-from theory.placement import Piece, check_pieces, placed
-from theory.settings import Settings, setting
 from theory.stage_maps import fine_tuning, is_one, mixture, post_training
 
 __all__ = ["DEFAULTS", "PlainSchedule", "Schedule", "Solution", "is_one", "mixture", "predict", "solve"]

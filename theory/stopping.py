@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.arrays import Array, Number, is_jax, namespace
-from theory.settings import WrongUse
+from common.arrays import Array, Number, is_jax, namespace
+from common.settings import WrongUse
 
 HALVINGS = 64
 """Bisections: the time is good to t_post x 2^-64, or to where the loss changes by rounding."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Number, namespace
+from common.arrays import Array, Number, namespace
 
 
 def exposure_time(beta: Number, init_scale: Number) -> Array:

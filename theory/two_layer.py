@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, is_jax, is_zero, namespace
+from common.arrays import Array, Float, Number, is_jax, is_zero, namespace
 
 
 class State(NamedTuple):

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from common.console import Command, Json, Output, seconds_since
+from common.settings import WrongUse
 from lm_experiments.corpora import Report, corpus, documents, embedded, hub, wheels
 from lm_experiments.store import SPLITS, Store, open_store
 from lm_experiments.tokenizers import NANO_CORPORA, NANO_VOCABULARY, Tokenizer, load, trained
-from theory.console import Command, Json, Output, seconds_since
-from theory.settings import WrongUse
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from theory.console import Command, Json, Output, plain
-from theory.settings import WrongUse
+from common.console import Command, Json, Output, plain
+from common.settings import WrongUse
 
 AXES = ("seeds", "exposures", "sizes", "rates")
 
@@ -47,13 +47,13 @@ class Run(Command):
 
     def run(self, out: Output) -> Any:
         """Run, write, print, return what is in the remarks. Raises `SystemExit(1)` if a pipeline failed."""
+        from common import results
+        from common.files import write_json
         from lm_experiments.studies import named
         from lm_experiments.studies.conduct import conduct, document
         from lm_experiments.verdicts import verdicts
         from lm_experiments.verdicts.claims import LEAST_SEEDS
         from lm_experiments.verdicts.report import show
-        from theory import results
-        from theory.files import write_json
 
         if self.workers < 1:
             raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")

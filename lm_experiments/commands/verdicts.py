@@ -6,7 +6,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from theory.console import Command, Json, Output
+from common.console import Command, Json, Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,9 @@ class Verdicts(Command):
 
     def run(self, out: Output) -> Any:
         """Judge, print, return the verdicts."""
+        from common import published, results
         from lm_experiments.verdicts import verdicts
         from lm_experiments.verdicts.report import show
-        from theory import published, results
 
         found = verdicts([results.read(path) for path in self.tables] or [published.load(3)])
         show(found, out)

@@ -7,10 +7,10 @@
 for split, text in documents("music"): ...                          # each distinct document once, with its split
 """
 
+from common.settings import WrongUse
 from lm_experiments.corpora import embedded, files, hub, splits
 from lm_experiments.corpora.corpus import Corpus, Report
 from lm_experiments.corpora.splits import Documents
-from theory.settings import WrongUse
 
 __all__ = ["Corpus", "Documents", "Report", "corpus", "documents"]
 

@@ -13,8 +13,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.settings import WrongUse, config_hash
 from lm_experiments.corpora.corpus import Corpus
-from theory.settings import WrongUse, config_hash
 
 KINDS = (".txt", ".jsonl", ".parquet")
 SEPARATOR = "<|endoftext|>"

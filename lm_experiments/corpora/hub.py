@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.settings import WrongUse, config_hash
 from lm_experiments.corpora.corpus import Corpus
-from theory.settings import WrongUse, config_hash
 
 C4_REVISION = "1588ec454efa1a09f29cd18ddd04fe05fc8653a2"
 PATIENCE = 5.0

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt32
 
+from common.settings import WrongUse
 from lm_experiments import paths
 from lm_experiments.tokenizers import Tokenizer, backend
-from theory.settings import WrongUse
 
 CHUNK_BYTES = 2_000_000
 """About how much text a worker gets at a time, and a shard holds."""

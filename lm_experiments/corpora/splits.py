@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from theory.settings import WrongUse
+from common.settings import WrongUse
 
 FRACTIONS = {"train": 0.90, "stop": 0.05, "report": 0.05}
 

@@ -1,10 +1,10 @@
 """The studies by name: each a tuple of frozen settings objects whose cells make one results table."""
 
+from common.settings import WrongUse
 from lm_experiments.studies.fig3 import FIG3
 from lm_experiments.studies.search import SEARCH
 from lm_experiments.studies.settings import Cell, Stage, Study
 from lm_experiments.studies.smoke import SMOKE
-from theory.settings import WrongUse
 
 __all__ = ["NAMES", "Cell", "Stage", "Study", "named"]
 

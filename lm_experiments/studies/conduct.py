@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import results
+from common.console import Output
+from common.settings import WrongUse, canonical
 from lm_experiments import launch
 from lm_experiments.pipeline import EXTRA, Opener, Pipeline
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import Study
-from theory import results
-from theory.console import Output
-from theory.settings import WrongUse, canonical
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,8 +17,8 @@ a quarter of their stage 2 is D_pre. The micro studies, one size and the ends of
 
 from dataclasses import replace
 
+from common.recipe import Recipe
 from lm_experiments.studies.settings import Stage, Study
-from theory.recipe import Recipe
 
 REPLAY = 0.25
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from theory.recipe import Recipe
-from theory.settings import Settings, WrongUse, setting
+from common.recipe import Recipe
+from common.settings import Settings, WrongUse, setting
 
 CORPORA = ("general", "music", "chemistry")
 SEARCH_SEEDS = 1000

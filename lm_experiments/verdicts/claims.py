@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from scipy.stats import rankdata
 
+from common.arrays import Float
+from common.curves import NOTABLE
+from common.seeds import Interval, interval, mean_interval
 from lm_experiments.verdicts.groups import Group
-from theory.arrays import Float
-from theory.headline import NOTABLE
-from theory.seeds import Interval, interval, mean_interval
 
 MOSTLY = 0.5
 """C1 in its weaker reading: loss_im moves by less than half of the fall of loss_ret, so most of the benefit was not to be seen."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.arrays import Float
-from theory.settings import WrongUse
+from common.arrays import Float
+from common.settings import WrongUse
 
 MATCHED_POINTS = 33
 """Points of loss_ft, evenly spaced over the range that all lambda reach, at which curves are compared."""

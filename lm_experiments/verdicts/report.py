@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from common.console import Output
 from lm_experiments.verdicts.claims import Verdict
-from theory.console import Output
 
 
 def show(verdicts: Sequence[Verdict], out: Output) -> None:

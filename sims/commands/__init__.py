@@ -1,11 +1,11 @@
 """The commands of `python -m sims`: one a study, and a few about all of them."""
 
+from common.console import Command
 from sims.commands.run import Run
 from sims.commands.study import All, study_command
 from sims.commands.sweep import Sweep
 from sims.commands.verdicts import Verdicts
 from sims.studies import STUDIES
-from theory.console import Command
 
 
 def commands() -> dict[str, type[Command]]:

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
+from common.console import Command, Json, Output, plain
+from common.files import appearing, target, write_json
+from common.losses import LOSSES
+from common.settings import WrongUse
 from sims.commands.sweep import checked_axes, with_vectors
 from sims.run import Simulation, complete, simulate, why_diverged
 from sims.setup import Setup
 from sims.trajectories import moments
-from theory.console import Command, Json, Output, plain
-from theory.files import appearing, target, write_json
-from theory.losses import LOSSES
-from theory.settings import WrongUse
 
 FORMATS = (".csv", ".json")
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.console import Command, Failed, Json, Output
+from common.settings import WrongUse, setting
 from sims.studies import STUDIES
 from sims.study import Done, Study, judge_again, run_study
-from theory.console import Command, Failed, Json, Output
-from theory.settings import WrongUse, setting
 
 
 class ChecksFailed(Failed):

@@ -15,18 +15,18 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
+from common import results
+from common.console import Command, Json, Output, seconds_since
+from common.files import appearing, target
+from common.losses import Losses
+from common.settings import WrongUse, config_hash, setting
+from common.versions import fingerprint
 from sims.cases import Case, product, rows_of
 from sims.run import Simulation, complete, simulate, why_diverged
 from sims.setup import SETUP_FIELDS, Setup, bounds
 from sims.study import SOURCES
 from sims.vectors import read_vectors
-from theory import results
-from theory.console import Command, Json, Output, seconds_since
-from theory.files import appearing, target
 from theory.grid import Axis, parse_axis
-from theory.losses import Losses
-from theory.settings import WrongUse, config_hash, setting
-from theory.versions import fingerprint
 
 CHUNK = 4096
 """Runs a chunk, and rows a parquet row group: about a second of work."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import verdicts
+from common.console import Command, Json, Output
+from common.files import write_json
 from sims.findings import Summary, gather
 from sims.studies import STUDIES
 from sims.verdict import PREDICTIONS, UNPREDICTED
-from theory import verdicts
-from theory.console import Command, Json, Output
-from theory.files import write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Verdicts(Command):
 
 
 def table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """Every verdict as a row of `theory.verdicts`, by prediction and model, and a row for every prediction without any."""
+    """Every verdict as a row of `common.verdicts`, by prediction and model, and a row for every prediction without any."""
     made: list[dict[str, Any]] = []
     for name, statement in [*PREDICTIONS.items(), (UNPREDICTED, "a finding that no prediction is about")]:
         found = [

@@ -2,22 +2,22 @@
 
 Against fine-tuning length (all lengths from one run) and against the step ratio rho, for linear and nonlinear networks. A minimum
 counts as interior only where it is notably deep and its depth's interval excludes 0, chosen by one half of the seeds and measured in
-the other (`theory.minima`).
+the other (`common.minima`).
 """
 
 from typing import Any
 
 import numpy as np
 
+from common.curves import by_seed, paired
+from common.minima import NOTABLE_GAIN, crossfitted, deepest, gain, gain_above_zero, interior, lowest, over_seeds
+from common.results import column
 from sims.studies.compute_matched_cases import CHECKS, MATCHED, SHORT, TIMES, cases, closed_form, closed_rows, spent
 from sims.studies.networks import LINEAR, NETWORKS, THEORY
 from sims.study import Study
 from sims.verdict import UNPREDICTED, Verdict, verdict, within
-from theory.allocation import NOTABLE_GAIN, exposure_curve
-from theory.curves import by_seed, paired
-from theory.minima import crossfitted, deepest, gain, gain_above_zero, interior, lowest, over_seeds
+from theory.allocation import exposure_curve
 from theory.models import MODELS
-from theory.results import column
 
 UNCHANGED = 0.02
 """The exposure law holds if loss_im moves by at most this fraction along lambda (discretisation alone moves it by .01)."""

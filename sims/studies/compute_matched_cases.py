@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from common.recipe import Recipe
 from sims.cases import Case, closed_columns
 from sims.setup import Setup
 from sims.studies.networks import LINEAR, NETWORKS, THEORY, Network, with_seeds
 from theory.allocation import Budget, allocate, exposure_curve, optimum
 from theory.models import MODELS
-from theory.recipe import Recipe
 
 MATCHED = Recipe(split="compute-matched")
 TIMES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from common.arrays import Array
+from common.curves import by_seed, curves
+from common.minima import NOTABLE_DEPTH, NOTABLE_GAIN, lowest
+from common.results import column
+from common.seeds import interval
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import LAWFUL, SEEDS, largest_change, lawful, specialised_loss
 from sims.study import Study
 from sims.verdict import Verdict, around, untestable, verdict, within
-from theory.allocation import NOTABLE_DEPTH, NOTABLE_GAIN
-from theory.arrays import Array
-from theory.curves import by_seed, curves
-from theory.minima import lowest
 from theory.modes import evolve
-from theory.results import column
-from theory.seeds import interval
 
 DEPTHS = (2, 3, 4)
 BETA = 0.9

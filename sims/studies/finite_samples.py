@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from common.arrays import Array
+from common.curves import gain, paired, whole_seeds
+from common.results import column
+from common.seeds import interval, mean_interval
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import SEEDS
 from sims.study import Study
 from sims.verdict import UNPREDICTED, Verdict, within
-from theory.arrays import Array
-from theory.curves import gain, paired, whole_seeds
-from theory.results import column
-from theory.seeds import interval, mean_interval
 
 SAMPLES = (12, 16, 24, 48, 96)
 NOISE = (0.0, 0.25, 0.5)

@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from common.curves import whole_seeds
+from common.frontier import box_shares
+from common.results import column
+from common.seeds import Interval, interval, mean_interval
 from sims.verdict import UNPREDICTED, Verdict, around, within
-from theory.curves import whole_seeds
-from theory.frontier import box_shares
-from theory.results import column
-from theory.seeds import Interval, interval, mean_interval
 from theory.stages import predict
 
 INTERVENTIONS = ("replay", "dropout", "decay")

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from common.curves import paired
+from common.minima import NOTABLE_DEPTH, NOTABLE_GAIN
+from common.seeds import Interval, interval
 from sims.verdict import ends
-from theory.allocation import NOTABLE_DEPTH, NOTABLE_GAIN
-from theory.curves import paired
-from theory.seeds import Interval, interval
 
 SEEDS = 24
 """Seeds of everything random."""

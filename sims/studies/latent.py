@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from common.curves import by_seed, paired
+from common.curves import latent as is_latent
+from common.minima import NOTABLE_GAIN, over_seeds
+from common.results import column
+from common.seeds import mean_interval
 from sims.studies.latent_cases import (
     AT_ONCE,
     LENGTH,
@@ -24,13 +29,7 @@ from sims.studies.latent_cases import (
 from sims.studies.networks import NETWORKS
 from sims.study import Study
 from sims.verdict import Verdict, around, ends, verdict, within
-from theory.allocation import NOTABLE_GAIN
-from theory.curves import by_seed, paired
 from theory.features import Blocks
-from theory.headline import latent as is_latent
-from theory.minima import over_seeds
-from theory.results import column
-from theory.seeds import mean_interval
 
 SECOND_MOMENT = {"linear": 1.0, "relu": 0.5, "tanh": 0.3943}
 """E phi(z)^2 of a standard normal z: what an error of 1 in a feature's weight costs."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from common.losses import Losses
 from sims.cases import Case, closed_columns
 from sims.studies.networks import LINEAR, NETWORKS, THEORY, with_seeds
-from theory.losses import Losses
 from theory.models import MODELS
 from theory.studies.compare import LATENT as LINEAR_SETTINGS
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from common.arrays import Array
+from common.curves import by_seed, paired
+from common.results import column
+from common.seeds import interval
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import NOTICEABLE, SEEDS, lost, mean_at, noticeable
 from sims.study import Study
 from sims.verdict import Verdict, verdict, within
-from theory.arrays import Array
-from theory.curves import by_seed, paired
-from theory.results import column
-from theory.seeds import interval
 
 BETA = 0.9
 MIXED = 0.3

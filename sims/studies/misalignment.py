@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from common.curves import paired
+from common.results import column
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import NOTICEABLE, mean_at, noticeable
 from sims.study import Study
 from sims.verdict import Verdict, verdict, within
-from theory.curves import paired
-from theory.results import column
 
 SEEDS = 48
 """Twice as many as elsewhere: at large rotations the gain of single seeds spreads from below 0 to all of it."""

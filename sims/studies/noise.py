@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from common.curves import paired
+from common.results import column
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import (
@@ -25,8 +27,6 @@ from sims.studies.gains import (
 )
 from sims.study import Study
 from sims.verdict import Verdict, verdict
-from theory.curves import paired
-from theory.results import column
 
 MIXED = 0.2
 TIMES = {"t_pre": 20.0, "t_post": 1.0, "t_ft": 1.0}

@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from common.curves import by_seed, paired
+from common.minima import NOTABLE_GAIN, over_seeds
+from common.placement import PLACEMENTS
+from common.recipe import Recipe
+from common.results import column
+from common.seeds import Interval
 from sims.cases import Case
 from sims.studies.networks import NETWORKS, with_seeds
 from sims.study import Study
 from sims.verdict import UNPREDICTED, Verdict, verdict, within
-from theory.allocation import NOTABLE_GAIN, allocate
-from theory.curves import by_seed, paired
-from theory.minima import over_seeds
-from theory.placement import PLACEMENTS
-from theory.recipe import Recipe
-from theory.results import column
-from theory.seeds import Interval
+from theory.allocation import allocate
 
 PLACED = ("plain", "rp", "rp-shared", "relu", "relu-corr", "relu-rp")
 WINDOW = 0.25

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from common.losses import LOSSES
+from common.results import column
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.study import Study
 from sims.verdict import Check, Report, Verdict
-from theory.losses import LOSSES
 from theory.models import MODELS
-from theory.results import column
 from theory.stages import DEFAULTS
 
 STEPS = (1600, 400, 400)

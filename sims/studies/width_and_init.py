@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from common.curves import by_seed, paired
+from common.results import column
+from common.seeds import Interval, interval
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import LAWFUL, NOTICEABLE, SEEDS, largest_change, lawful, mean_at, noticeable, specialised_loss
 from sims.study import Study
 from sims.verdict import Verdict, verdict
-from theory.curves import by_seed, paired
-from theory.results import column
-from theory.seeds import Interval, interval
 
 BETA = 0.9
 N = 6

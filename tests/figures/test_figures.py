@@ -7,11 +7,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+from common import results
+from common.console import run
+from common.settings import WrongUse
 from figures import style
 from figures.__main__ import List, Make
 from figures.make import GROUPS, PICTURES, draw
-from theory import WrongUse, results
-from theory.console import run
 from theory.studies import STUDIES
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"

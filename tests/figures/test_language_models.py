@@ -4,16 +4,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from common import results
+from common.console import run
+from common.published import load
+from common.seeds import mean_interval
 from figures import style
 from figures.__main__ import Make
 from figures.language_effects import effects
 from figures.language_models import language_models
 from figures.make import PICTURES
 from lm_experiments.pipeline import EXTRA
-from theory import results
-from theory.console import run
-from theory.published import load
-from theory.seeds import mean_interval
 
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SIZES, RATES = (32_768, 98_304), (1e-4, 3e-4, 1e-3)

@@ -4,12 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from common import results
+from common import verdicts as table_of_verdicts
+from common.published import load
 from figures import style
 from figures.simulated_frontiers import COLUMNS, GAINS, MODELS, beside, hypervolumes
 from figures.verdicts import FINDINGS, TALLEST, verdicts
-from theory import results
-from theory import verdicts as table_of_verdicts
-from theory.published import load
 
 METHODS = sorted({method for pair in GAINS.values() for method in pair})
 

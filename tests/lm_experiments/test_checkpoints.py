@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from common.settings import WrongUse
 from lm_experiments import checkpoints, models
 from tests.lm_experiments.test_training import interrupted
 from tests.lm_experiments.tiny import SHAPE, run
-from theory.settings import WrongUse
 
 
 @pytest.fixture(scope="module")

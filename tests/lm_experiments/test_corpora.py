@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.settings import WrongUse
 from lm_experiments import paths
 from lm_experiments.corpora import corpus, documents, embedded, engineering, hub, music, splits, wheels
 from lm_experiments.corpora.chemistry import record
 from lm_experiments.corpora.splits import FRACTIONS, Documents
 from lm_experiments.corpora.statistics import ngrams, overlaps, sample, shared
-from theory.settings import WrongUse
 
 TEXTS = st.lists(st.text(min_size=1, max_size=8), max_size=40)
 

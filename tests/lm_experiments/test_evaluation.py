@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from common.settings import WrongUse
 from lm_experiments import models
 from lm_experiments.evaluation import EvalSet, evaluate
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Text
-from theory.settings import WrongUse
 
 
 def test_it_is_the_mean_over_all_tokens_of_the_chosen_windows():

@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from common.settings import WrongUse
 from lm_experiments import checkpoints, models
 from lm_experiments.cross_entropy import LossOf, mean_loss, token_losses
 from lm_experiments.dropout import Dropout, everywhere, installed
 from lm_experiments.kernels import fast, fast_products, two_products
 from tests.lm_experiments.tiny import SHAPE
-from theory.settings import WrongUse
 
 
 @pytest.mark.parametrize(

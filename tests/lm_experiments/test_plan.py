@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.recipe import Recipe
+from common.settings import WrongUse
 from lm_experiments.ledger import Disagreement, Taken, check_ledger, counts, ledger
 from lm_experiments.plan import (
     Corpus,
@@ -19,8 +21,6 @@ from lm_experiments.plan import (
     post_training_plan,
     pretraining_plan,
 )
-from theory.recipe import Recipe
-from theory.settings import WrongUse
 
 PRE = Corpus(store="general/train", windows=500, count=400)
 POST = Corpus(store="music/train", windows=48, count=200)

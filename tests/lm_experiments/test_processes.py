@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from common.settings import WrongUse
 from tests.lm_experiments.tiny import lines, run
-from theory.settings import WrongUse
 
 WATCHED = {"stop_on": "stop", "eval_every": 6, "patience": 3}
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from common import results
 from figures.make import LANGUAGE
 from lm_experiments.studies import named
-from theory import results
 
 
 @pytest.mark.parametrize(("study", "scale"), LANGUAGE)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from common.recipe import Recipe
+from common.settings import WrongUse
 from lm_experiments import stages
 from lm_experiments.ledger import ledger
 from lm_experiments.models import shape
 from lm_experiments.plan import Corpus, fine_tuning_plan, pretraining_plan
 from lm_experiments.stages import Node, Occupied, ensure, finished, folder_of, held, inspect
 from lm_experiments.training import StageSettings
-from theory.recipe import Recipe
-from theory.settings import WrongUse
 
 MODEL = shape(8, 1, 1, 1, 16, 32, 8)
 NAMES = ("a/train", "b/train", "a/report", "b/report", "b/stop")

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.console import run
+from common.settings import WrongUse
 from lm_experiments import paths, store
 from lm_experiments.commands.corpora import Corpora
 from lm_experiments.corpora import packing
 from lm_experiments.corpora.splits import Documents
 from lm_experiments.tokenizers import END_OF_TEXT, trained
-from theory.console import run
-from theory.settings import WrongUse
 
 LETTERS = str.maketrans("0123456789", "ghijklmnop")
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from common import results
+from common.console import Output, run
+from common.settings import WrongUse
 from lm_experiments import launch
 from lm_experiments.commands.run import Run
 from lm_experiments.pipeline import Opener, Pipeline
@@ -20,9 +23,6 @@ from lm_experiments.studies.conduct import conduct
 from lm_experiments.studies.settings import SEARCH_SEEDS
 from lm_experiments.studies.smoke import SMOKE
 from tests.lm_experiments.test_stages import STORES, first, second
-from theory import results
-from theory.console import Output, run
-from theory.settings import WrongUse
 
 COMMANDS = {"run": Run, "other": Run}
 

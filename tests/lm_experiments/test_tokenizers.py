@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.settings import WrongUse
 from lm_experiments import paths, tokenizers
 from lm_experiments.tokenizers import END_OF_TEXT, load, trained
-from theory.settings import WrongUse
 
 LETTERS = str.maketrans("0123456789", "ghijklmnop")
 

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from common.settings import WrongUse, config_hash
 from lm_experiments import checkpoints, models
 from lm_experiments.evaluation import evaluate
 from lm_experiments.schedules import learning_rate
@@ -21,7 +22,6 @@ from lm_experiments.training import Diverged, Outcome
 from tests.lm_experiments import tiny
 from tests.lm_experiments.killed import stage
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, heldout, lines, run, settings
-from theory.settings import WrongUse, config_hash
 
 
 @pytest.fixture(autouse=True)

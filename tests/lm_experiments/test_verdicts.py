@@ -6,15 +6,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from common import results
+from common.console import run
+from common.curves import NOTABLE
+from common.published import load
+from common.seeds import interval, mean_interval, resamples
+from common.settings import WrongUse
 from lm_experiments.commands.verdicts import Verdicts
 from lm_experiments.verdicts import verdicts
 from lm_experiments.verdicts.claims import MOSTLY, _picked
 from lm_experiments.verdicts.groups import groups, matched
-from theory import WrongUse, results
-from theory.console import run
-from theory.headline import NOTABLE
-from theory.published import load
-from theory.seeds import interval, mean_interval, resamples
 
 LAMBDAS = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 FLAT = np.zeros(5)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import sims.pipeline as pipeline
+from common.settings import WrongUse
 from sims import Setup, simulate
 from sims.networks import adapter_shapes, forward
 from sims.pipeline import TIMES
 from tests.sims.test_engine import block, lane
-from theory.settings import WrongUse
 
 FIELDS = {"activation": "tanh", "init": "random", "width": 8, "population": 24, "steps": (60, 50, 40)}
 VALUES = {"t_pre": 3.0, "t_post": 2.0, "t_ft": 1.0, "init_scale": 0.4, "seed": 3}

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
+from common import results
+from common.frontier import box_shares
+from common.results import column
+from common.seeds import interval
+from common.settings import WrongUse
 from sims import simulate
 from sims.studies.frontier import ADAPTER_RANK, ALONE, FAMILIES, FRONTIER, OBSERVED, PAIRS, converged, sweeps
 from sims.studies.frontier_verdicts import judge, of_means, sweep
 from sims.verdict import UNPREDICTED
-from theory import WrongUse, results
-from theory.frontier import box_shares
 from theory.models import MODELS
-from theory.results import column
-from theory.seeds import interval
 
 POST, FT = np.array([0.3, 1.0, 3.0]), np.array([0.02, 0.3, 3.0])
 

@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from common import results
+from common.losses import Losses
+from common.minima import NOTABLE_DEPTH, crossfitted, gain_above_zero, interior, lowest, over_seeds
+from common.seeds import Interval
+from common.settings import WrongUse
 from sims.cases import Case, rows_of
 from sims.run import simulate
 from sims.setup import Setup
@@ -14,13 +19,7 @@ from sims.studies import compute_matched, compute_matched_cases, latent, latent_
 from sims.studies.networks import NETWORKS, THEORY
 from sims.study import join
 from sims.verdict import UNPREDICTED, Verdict, verdict
-from theory import results
-from theory.allocation import NOTABLE_DEPTH
-from theory.losses import Losses
-from theory.minima import crossfitted, gain_above_zero, interior, lowest, over_seeds
 from theory.models import MODELS
-from theory.seeds import Interval
-from theory.settings import WrongUse
 
 Shape = Callable[[Case, Any, Any], Losses]
 """A case, its runs' settings and the fine-tuning times, shape (observations, 1), to losses of shape (observations, runs)."""

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import sims.study
+from common import results
 from sims.cases import Case
 from sims.run import Simulation
 from sims.setup import Setup
 from sims.study import SOURCES, Study, part_name, run_study
-from theory import results
 
 CASE = Case("plain", Setup(steps=(60, 40, 30)), {"t_pre": 4.0, "t_post": 2.0, "init_scale": 0.3, "alpha": [0.0, 0.3]})
 

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from common import results
+from common.losses import LOSSES, Losses
+from common.seeds import Interval
 from sims.cases import Case, rows_of
 from sims.run import Simulation, complete, simulate
 from sims.setup import Setup
@@ -13,10 +16,8 @@ from sims.studies import depth, finite_samples, leakage, misalignment, noise, wi
 from sims.studies.gains import largest_change, lawful, noticeable
 from sims.study import join
 from sims.verdict import UNPREDICTED, Verdict
-from theory import predict, results
-from theory.losses import LOSSES, Losses
+from theory import predict
 from theory.modes import evolve
-from theory.seeds import Interval
 
 STUDIES = (misalignment, noise, finite_samples, width_and_init, depth, leakage)
 SEEDS = 4

@@ -11,15 +11,16 @@ import pytest
 
 import sims.run
 import sims.study
+from common import results, rows
+from common.curves import by_seed
+from common.results import column
+from common.settings import WrongUse
 from sims import Setup, simulate
 from sims.cases import Case
 from sims.networks import start_adapter
 from sims.run import LANES, ahead, report_diverged
 from sims.study import Study, run_study
-from theory import predict, results, rows
-from theory.curves import by_seed
-from theory.results import column
-from theory.settings import WrongUse
+from theory import predict
 
 SHORT = Setup(steps=(60, 40, 30))
 TIMES = {"t_pre": 4.0, "t_post": 2.0, "t_ft": 1.5, "init_scale": 0.3}

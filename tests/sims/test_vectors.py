@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import sims.commands.sweep as sweep
+from common import results
+from common.console import run
+from common.settings import WrongUse
 from sims import Setup, simulate
 from sims.commands import commands
 from sims.run import complete
@@ -13,9 +16,7 @@ from sims.tasks import problems
 from sims.vectors import LARGEST, as_rows, read_vectors
 from tests.sims.test_engine import block, check_losses, lane, losses_of, matrices
 from tests.theory.reference import FullMatrix, orthogonal
-from theory import predict, results
-from theory.console import run
-from theory.settings import WrongUse
+from theory import predict
 
 N = 6
 VALUES = {"t_pre": 6.0, "t_post": 1.5, "t_ft": 1.0, "init_scale": 0.05, "alpha": 0.3}

@@ -4,15 +4,16 @@ import json
 
 import pytest
 
+from common import verdicts
+from common.console import run
+from common.files import write_json
+from common.seeds import Interval
+from common.settings import WrongUse
 from sims.commands import commands
 from sims.commands.verdicts import standing
 from sims.findings import gather, read
 from sims.studies import STUDIES
 from sims.verdict import PREDICTIONS, Verdict, around, untestable, verdict, within
-from theory import WrongUse, verdicts
-from theory.console import run
-from theory.files import write_json
-from theory.seeds import Interval
 
 ONE = Verdict("P13", "plain", "", "supported", "share of the gain left", 0.95, 0.93, 0.97, "at least 0.9", 0.9, None)
 

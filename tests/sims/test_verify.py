@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from common import results
+from common.losses import LOSSES
 from sims import Setup, simulate
 from sims.studies import verify
 from sims.study import run_study
 from sims.verdict import Verdict
-from theory import results
-from theory.losses import LOSSES
 
 
 def synthetic(error):

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import Budget, Recipe, WrongUse, allocate, exposure_curve, optimum
-from theory.allocation import minimise
+from common.minima import minimise
+from common.recipe import Recipe
+from common.settings import WrongUse
+from theory import Budget, allocate, exposure_curve, optimum
 
 MATCHED = Recipe(split="compute-matched")
 

@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from theory import predict, results
+from common import results
+from common.console import run
+from theory import predict
 from theory.commands import commands
-from theory.console import run
 
 
 def call(capsys, *arguments):

@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 
+from common.console import Output, run
 from theory.commands.proofs import Errata
-from theory.console import Output, run
 from theory.errata import ERRATA, Erratum, Finding
 
 

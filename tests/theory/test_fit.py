@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from theory import WrongUse, results
+from common import results
+from common.console import run
+from common.published import load
+from common.settings import WrongUse
 from theory.commands.fit import FitCommand
-from theory.console import run
 from theory.fit import Points, fit, model_losses, points_from
 from theory.fitting.assessment import Options, assess, drops, floors_only, problem_for
 from theory.fitting.intervals import at_bounds, bootstrap
 from theory.fitting.prediction import cross, decided, leave_one_out
 from theory.fitting.solver import Effort
-from theory.published import load
 
 
 @pytest.fixture(scope="module")

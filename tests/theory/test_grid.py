@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import Budget, Recipe, WrongUse, allocate, predict
+from common.recipe import Recipe
+from common.settings import WrongUse
+from theory import Budget, allocate, predict
 from theory.grid import Axis, Grid, evaluate, parse_axis, pieces
 from theory.models import MODELS
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.special import hyp2f1
 
+from common.placement import Piece, placed
 from theory import (
     LOSSES,
     Budget,
@@ -26,7 +27,6 @@ from theory.dropout import threshold
 from theory.factors import Noise, integrate_factors
 from theory.interventions import OFF, Interventions
 from theory.modes import Drive, State
-from theory.placement import Piece, placed
 from theory.stages import DEFAULTS
 from theory.thresholds import mixing_window
 

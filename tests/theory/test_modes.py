@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import WrongUse, evolve, learning_time
+from common.settings import WrongUse
+from theory import evolve, learning_time
 from theory.modes import Drive, State, advance, balanced
 
 from .reference import FullMatrix, integrate

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from theory.allocation import Budget, Minimum, allocate, minimise
+from common.minima import Minimum, minimise
+from common.recipe import Recipe
+from common.settings import WrongUse
+from theory.allocation import Budget, allocate
 from theory.pathways import (
     DEFAULTS,
     RANGES,
@@ -29,8 +32,6 @@ from theory.pathways import (
 from theory.pathways_flow import SEPARATE, SHARED, Pull, attempt, flow
 from theory.pathways_models import MODELS, pathway_predict
 from theory.pathways_shared import Polar, fine_tuned, predict_shared, shared_stage, solve_shared, strengths
-from theory.recipe import Recipe
-from theory.settings import WrongUse
 from theory.stages import Schedule, predict
 
 SPANS = {

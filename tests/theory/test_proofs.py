@@ -12,8 +12,8 @@ import pytest
 import sympy as sp
 
 import theory.proofs
+from common.console import Output, run
 from theory.commands.proofs import Prove
-from theory.console import Output, run
 from theory.proofs import NAMES, prove
 from theory.proofs.core import Derivation, Proof, ProofFailed, Theorem, carry_out
 from theory.proofs.rendering import latex

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theory import WrongUse
+from common.settings import WrongUse
 from theory.fitting.models import FAMILIES, model_losses
 from theory.fitting.points import Points
 from theory.fitting.spectrum import Ranks, power_law, ranks

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import LOSSES, Modes, modes_from_blocks, predict, solve
+from common.losses import LOSSES
+from theory import Modes, modes_from_blocks, predict, solve
 from theory.stages import DEFAULTS
 from theory.thresholds import exposure_time
 

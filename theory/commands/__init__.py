@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from common.console import Command
 from theory.commands.fit import FitCommand
 from theory.commands.optimum import Optimum
 from theory.commands.proofs import Errata, Prove
@@ -9,7 +10,6 @@ from theory.commands.setting import for_model
 from theory.commands.solve import Solve
 from theory.commands.study import Study
 from theory.commands.sweep import Sweep
-from theory.console import Command
 from theory.headline import Headline
 
 

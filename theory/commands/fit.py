@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from theory.console import Command, Json, Output, plain, seconds_since
-from theory.files import write_json
-from theory.settings import WrongUse
+from common.console import Command, Json, Output, plain, seconds_since
+from common.files import write_json
+from common.settings import WrongUse
 
 ALL = ("plain", "rp", "rp-shared")
 HALVES = {
@@ -58,7 +58,7 @@ class FitCommand(Command):
         began = time.perf_counter()
         models = self._models()
         points, source = self._points()
-        from theory import results
+        from common import results
         from theory.fitting.assessment import Options, assess, drops, floors_only, work
 
         options = Options(
@@ -104,7 +104,7 @@ class FitCommand(Command):
         return ALL if "all" in self.model else tuple(name for name in ALL if name in self.model)
 
     def _points(self) -> tuple[Any, str]:
-        from theory import published, results
+        from common import published, results
         from theory.fitting.points import points_from
 
         if self.table:

@@ -6,12 +6,13 @@ from typing import Any, Literal
 import numpy as np
 from tyro.conf import Positional
 
-from theory.allocation import NOTABLE_DEPTH, NOTABLE_GAIN, Budget, Minimum, optimum
+from common.console import Output
+from common.minima import NOTABLE_DEPTH, NOTABLE_GAIN, Minimum
+from common.settings import WrongUse, ranges
+from theory.allocation import Budget, optimum
 from theory.commands.setting import Setting
-from theory.console import Output
 from theory.grid import Grid, parse_axis
 from theory.models import MODELS
-from theory.settings import WrongUse, ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from theory.console import Command, Json, Output, plain
-from theory.settings import WrongUse
+from common.console import Command, Json, Output, plain
+from common.settings import WrongUse
 
 
 @dataclass(frozen=True, kw_only=True)

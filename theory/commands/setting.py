@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from common.console import Command, Json
+from common.recipe import Recipe
+from common.settings import Settings
 from theory.allocation import Budget
-from theory.console import Command, Json
 from theory.features import Blocks
 from theory.models import MODELS, ModelName
-from theory.recipe import Recipe
-from theory.settings import Settings
 from theory.stages import PlainSchedule, Schedule
 
 

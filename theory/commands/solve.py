@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import results
+from common import results
+from common.console import Output
+from common.losses import LOSSES, Losses
+from common.recipe import Recipe
+from common.settings import WrongUse, check, ranges
 from theory.allocation import Budget, allocate
 from theory.commands.setting import Setting
-from theory.console import Output
 from theory.features import modes_from_json
-from theory.losses import LOSSES, Losses
 from theory.models import MODELS
-from theory.recipe import Recipe
-from theory.settings import WrongUse, check, ranges
 from theory.stages import solve
 from theory.thresholds import assumptions, exposure_time
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from theory import results
-from theory.console import Command, Json, Output, seconds_since
-from theory.settings import WrongUse
+from common import results
+from common.console import Command, Json, Output, seconds_since
+from common.settings import WrongUse
 
 
 @dataclass(frozen=True, kw_only=True)

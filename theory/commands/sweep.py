@@ -8,13 +8,13 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from theory import results, rows
+from common import results, rows
+from common.console import Output, seconds_since
+from common.losses import LOSSES
+from common.settings import WrongUse, config_hash, ranges
 from theory.allocation import Budget, allocate
 from theory.commands.setting import Setting
-from theory.console import Output, seconds_since
 from theory.grid import BLOCK, Grid, evaluate, parse_axis, pieces
-from theory.losses import LOSSES
-from theory.settings import WrongUse, config_hash, ranges
 
 ROWS = 1 << 16
 """Rows a parquet row group."""

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from theory.arrays import Shaped
+from common.arrays import Shaped
 
 Numbers: TypeAlias = Shaped[np.ndarray, "..."]
 """An array of any shape: draws, strengths, matrices."""

@@ -9,7 +9,7 @@ whatever the rest is (variable projection). Rows of weight 0 take no part.
 
 from typing import NamedTuple
 
-from theory.arrays import Array, Float, namespace
+from common.arrays import Array, Float, namespace
 
 
 class Groups(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.arrays import Float
+from common.arrays import Float
 from theory.fitting import prediction
 from theory.fitting.intervals import at_bounds, bootstrap
 from theory.fitting.models import EXPONENTS, HELD, Bounds, family_named

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from common.arrays import Array, Float, namespace
+from common.losses import Losses
+from common.recipe import Recipe
+from common.settings import WrongUse
 from theory.allocation import allocate
-from theory.arrays import Array, Float, namespace
 from theory.features import Modes
 from theory.fitting.points import Points
 from theory.fitting.spectrum import Spectrum, power_law
-from theory.losses import Losses
-from theory.recipe import Recipe
-from theory.settings import WrongUse
 from theory.stages import DEFAULTS, predict, solve
 
 HUNDRED_MILLION = 1e8

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from theory.arrays import Array, Float
+from common.arrays import Array, Float
 from theory.fitting.models import model_losses
 from theory.fitting.points import Points
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Bool, Float, Int
-from theory.settings import WrongUse
+from common.arrays import Bool, Float, Int
+from common.settings import WrongUse
 
 SPLITS = ("independent", "compute-matched")
 """The two halves of a lambda study; in the published one, Figure 3a and Figure 3b."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Bool, Float
+from common.arrays import Bool, Float
 from theory.fitting.models import TIME_BOUNDS
 from theory.fitting.points import SPLITS, Points
 from theory.fitting.solver import Effort, Problem, best_fit

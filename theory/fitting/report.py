@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from theory import results
-from theory.console import Output
+from common import results
+from common.console import Output
+from common.settings import config_hash
 from theory.fitting.assessment import Assessment
 from theory.fitting.points import SPLITS, Points
-from theory.settings import config_hash
 
 ERRORS = ("fitted", "predicted", "shape")
 DENSE = 101

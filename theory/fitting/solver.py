@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.arrays import Array, Float, namespace
+from common.arrays import Array, Float, namespace
 from theory.fitting import affine
 from theory.fitting.affine import Groups
 from theory.fitting.models import TIME_BOUNDS, Bounds, model_losses, own_time

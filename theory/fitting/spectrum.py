@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.arrays import Array, Float, Number, namespace
-from theory.settings import WrongUse
+from common.arrays import Array, Float, Number, namespace
+from common.settings import WrongUse
 
 GROUPS = 16
 """Groups of ranks; together they reach to rank 307 (our choice: the integrated models cost in proportion)."""

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from theory.arrays import Float
+from common.arrays import Float
 
 Square: TypeAlias = Float[np.ndarray, "n n"]
 """A task's target or covariance, or a basis."""

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from theory.allocation import Budget, exposure_curve, minimise, optimum
+from common.losses import LOSSES
+from common.minima import minimise
+from common.recipe import Recipe
+from theory.allocation import Budget, exposure_curve, optimum
 from theory.grid import Axis, Grid, evaluate
-from theory.losses import LOSSES
 from theory.models import MODELS
-from theory.recipe import Recipe
 from theory.studies.table import join, solved
 
 MATCHED = Recipe(split="compute-matched")

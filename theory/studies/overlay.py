@@ -13,8 +13,8 @@ STARTS = 24
 
 def overlay() -> Any:
     """Figure 3 of the paper as the plain linear model fits it: each half alone, at equal step sizes."""
+    from common.published import load
     from theory.fit import Fit, fit, points_from
-    from theory.published import load
 
     published = load(3)
     splits = ("independent", "compute-matched")

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from common.losses import LOSSES
+from common.recipe import Recipe
 from theory.allocation import allocate, optimum
 from theory.features import BLOCKS, modes_from_blocks
 from theory.grid import Axis, Grid
-from theory.losses import LOSSES
 from theory.modes import learning_time
-from theory.recipe import Recipe
 from theory.stages import DEFAULTS, predict, solve
 from theory.studies.table import boundary, join, phase_map, solved
 from theory.thresholds import exposure_time, half_time, mixing_window, retained_crossing

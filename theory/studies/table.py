@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from theory import results, rows
-from theory.arrays import Array
+from common import results, rows
+from common.arrays import Array
+from common.losses import LOSSES
+from common.settings import config_hash
 from theory.grid import Axis, Grid, evaluate
-from theory.losses import LOSSES
 from theory.models import model_named
-from theory.settings import config_hash
 from theory.stages import DEFAULTS
 
 

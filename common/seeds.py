@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from theory.arrays import Float, Int
+from common.arrays import Float, Int
 
 LEVEL = 0.95
 """Two-sided level of every interval."""

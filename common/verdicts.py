@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theory.files import appearing
-from theory.settings import WrongUse
+from common.files import appearing
+from common.settings import WrongUse
 
 COLUMNS: dict[str, tuple[str, str]] = {
     "prediction": ("text", "P1, P2, ..."),

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import WrongUse, results
-from theory.curves import by_seed, curves, gain, paired, whole_seeds
-from theory.results import column
+from common import results
+from common.curves import by_seed, curves, gain, paired, whole_seeds
+from common.results import column
+from common.settings import WrongUse
 
 SEEDS, TIMES = (3, 4, 5, 8), (0.5, 1.0, 2.0)
 

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from theory import WrongUse
-from theory.published import FOLDER, FRONTIER_FIGURES, load
+from common.published import FOLDER, FRONTIER_FIGURES, load
+from common.settings import WrongUse
 
 
 @pytest.mark.parametrize("figure", [3, *FRONTIER_FIGURES])

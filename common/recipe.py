@@ -10,9 +10,8 @@ lambda > 0   mixed:    D_pre + lambda of D_post | D_post | D_ft        "early ex
 from dataclasses import dataclass
 from typing import Literal
 
-from theory.interventions import check_choice, check_rank
-from theory.placement import PLACEMENTS, Placement
-from theory.settings import Settings, WrongUse, setting
+from common.placement import PLACEMENTS, Placement
+from common.settings import Settings, WrongUse, check_choice, check_rank, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from theory import Blocks, Recipe, Schedule, WrongUse, config_hash
-from theory.settings import Settings, setting
+from common.recipe import Recipe
+from common.settings import Settings, WrongUse, config_hash, setting
+from theory import Blocks, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from theory.arrays import Number, is_jax
-from theory.settings import WrongUse
+from common.arrays import Number, is_jax
+from common.settings import WrongUse
 
 Placement: TypeAlias = Literal["uniform", "early", "late", "anneal"]
 

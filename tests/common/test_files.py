@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import theory
-from theory import WrongUse
-from theory.files import appearing, write_json
-from theory.versions import fingerprint
+from common.files import appearing, write_json
+from common.settings import WrongUse
+from common.versions import fingerprint
 
 
 def test_a_file_appears_only_when_its_block_succeeds(tmp_path):

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from theory import results
-from theory.settings import WrongUse
+from common import results
+from common.settings import WrongUse
 
 FOLDER = Path(__file__).resolve().parent.parent / "paper" / "published"
 FRONTIER_FIGURES = (2, 4, 5, 6, 7, 8, 9, 10, 11, 12)

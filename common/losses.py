@@ -11,7 +11,7 @@ halved; in a language model it is nats per token on held-out text.
 
 from typing import NamedTuple
 
-from theory.arrays import Array, Float
+from common.arrays import Array, Float
 
 LOSSES = ("loss_im", "loss_ret", "loss_ft", "loss_pre")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from theory.settings import WrongUse
+from common.settings import WrongUse
 
 
 def _points(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points 2"]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from theory.files import appearing, target
-from theory.losses import LOSSES
-from theory.settings import WrongUse
-from theory.versions import code_version
+from common.files import appearing, target
+from common.losses import LOSSES
+from common.settings import WrongUse
+from common.versions import code_version
 
 __all__ = [
     "REQUIRED",

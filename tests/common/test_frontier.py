@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import WrongUse
-from theory.frontier import attainment, hypervolume, lower_left_hull, nondominated
-from theory.published import FRONTIER_FIGURES, load
+from common.frontier import attainment, hypervolume, lower_left_hull, nondominated
+from common.published import FRONTIER_FIGURES, load
+from common.settings import WrongUse
 
 clouds = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=25).map(
     lambda p: np.array(p, dtype=float)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from theory.settings import WrongUse
+from common.settings import WrongUse
 
 
 def target(path: Path | str) -> Path:

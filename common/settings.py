@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.arrays import is_jax
+from common.arrays import is_jax
 
 
 class WrongUse(ValueError):
@@ -63,6 +63,18 @@ def check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
             f"{name} = {entries[wrong].flat[0]:g} is outside its range {bracket}{low:g}, {high:g}{close}. "
             f"Choose every value of {name} inside that range."
         )
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise `WrongUse` where a named choice is not one of those there are."""
+    if value not in choices:
+        raise WrongUse(f"{name} = {value!r} is not known. Choose one of {', '.join(choices)}.")
+
+
+def check_rank(rank: object) -> None:
+    """Raise `WrongUse` where a single rank is not a whole number from 1 (None: no adapter)."""
+    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+        raise WrongUse(f"rank = {rank!r} is no rank of an adapter. Choose a whole number from 1, or None to train all.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from theory.settings import WrongUse
+from common.settings import WrongUse
 
 
 class Failed(Exception):

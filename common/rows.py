@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from theory import results
-from theory.losses import LOSSES
+from common import results
+from common.losses import LOSSES
 
 
 def column_name(setting: str) -> str:

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from theory import WrongUse, results
-from theory.settings import WrongUse as SameWrongUse
+from common import results
+from common.settings import WrongUse
+from common.settings import WrongUse as SameWrongUse
 
 ROW = {"engine": "theory", "study": "test", "config_hash": "0", "code_version": "0"}
 

@@ -4,9 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theory.arrays import Bool, Float
-from theory.results import column
-from theory.settings import WrongUse
+from common.arrays import Array, Bool, Float
+from common.results import column
+from common.settings import WrongUse
+
+NOTABLE = 0.1
+"""Fraction of the forgetting that a fall must exceed, and of the fall that loss_im may move."""
 
 
 class Curves(NamedTuple):
@@ -88,3 +91,13 @@ def gain(table: Any, keep: Bool[np.ndarray, " rows"], axis: str, loss: str = "lo
     alpha = column(table, "alpha")
     points, (unmixed, mixed) = paired(table, axis, (keep & (alpha == 0), loss), (keep & (alpha > 0), loss))
     return points, unmixed - mixed
+
+
+def latent(
+    loss_im: Float[Array, "alphas others"], loss_ret: Float[Array, "alphas others"]
+) -> tuple[Bool[np.ndarray, "mixed others"], Bool[np.ndarray, "mixed others"]]:
+    """Which mixed settings gain notably, and which of those latently; the first row is unmixed (alpha or lambda 0)."""
+    forgetting = loss_ret[0] - loss_im[0]
+    fall, moved = loss_ret[0] - loss_ret[1:], np.abs(loss_im[0] - loss_im[1:])
+    gains = (fall > NOTABLE * np.maximum(forgetting, 0)) & (forgetting > 0)
+    return gains, gains & (moved < NOTABLE * fall)
