@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from benchmarks import training
 
-ARGUMENTS = "run fig3a fig3b --sizes 32768 --seeds 1000 1001 --exposures 0 0.5 1 --workers 2"
+ARGUMENTS = "run fig3a fig3b --tokens-post 32768 --seeds 1000 1001 --exposures 0 0.5 1 --workers 2"
 
 
 class Work(NamedTuple):

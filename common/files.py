@@ -25,7 +25,7 @@ def target(path: Path | str) -> Path:
 
 
 @contextlib.contextmanager
-def appearing(path: Path | str) -> Iterator[Path]:
+def atomic_write(path: Path | str) -> Iterator[Path]:
     """A temporary name beside a file to write to; it becomes the file if the block does not raise, and else vanishes.
 
     Raises:
@@ -43,5 +43,5 @@ def appearing(path: Path | str) -> Iterator[Path]:
 
 def write_json(path: Path, document: Any) -> None:
     """Write plain data as JSON; numbers must be finite. Raises `WrongUse` where the file cannot be written."""
-    with appearing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")

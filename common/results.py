@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from common.files import appearing, target
+from common.files import atomic_write, target
 from common.losses import LOSSES
 from common.settings import WrongUse
 from common.versions import code_version
@@ -182,7 +182,7 @@ def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[
     import pyarrow.parquet as pq
 
     shape = schema(extra)
-    with appearing(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             file = pq.ParquetWriter(
                 temporary,
@@ -203,7 +203,7 @@ def write(made: Any, path: Path) -> Path:
     import pyarrow.parquet as pq
 
     verify(made)
-    with appearing(path) as temporary:
+    with atomic_write(path) as temporary:
         pq.write_table(made, temporary, compression="lz4")
     return Path(path)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.files import appearing
+from common.files import atomic_write
 from common.settings import WrongUse
 
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -53,7 +53,7 @@ def write(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
     made = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
     verify(made, path)
-    with appearing(path) as temporary:
+    with atomic_write(path) as temporary:
         pq.write_table(made, temporary, compression="lz4")
     return Path(path)
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from common.files import appearing, target
+from common.files import atomic_write, target
 
 COLUMN, PAGE = 3.35, 6.9
 """Widths in inches: one column, and both."""
@@ -126,7 +126,7 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("p
         figure.set_layout_engine("none")
     paths = []
     for kind, path in targets.items():
-        with appearing(path) as partial:
+        with atomic_write(path) as partial:
             figure.savefig(partial, format=kind, metadata=FORMATS[kind])
         paths.append(folder / path.name)
     plt.close(figure)

@@ -39,7 +39,7 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Launched:
+class GraphResult:
     """What became of the stages, by hash; one that is in neither was not begun because an ancestor failed."""
 
     outcomes: dict[str, Mapping[str, Any]]
@@ -136,7 +136,7 @@ def run(
     out: Output,
     titles: Mapping[str, str],
     check: Callable[[Node, Mapping[str, Mapping[str, Any]]], None],
-) -> Launched:
+) -> GraphResult:
     """Carry out stages and all that they continue.
 
     Args:
@@ -149,7 +149,7 @@ def run(
         check: is called after every stage with it and all outcomes so far; what it raises ends the run.
     """
     began = time.perf_counter()
-    found = Launched(outcomes={}, failures={}, seconds=0.0)
+    found = GraphResult(outcomes={}, failures={}, seconds=0.0)
     waiting = {one.hash: one for node in nodes for one in node.lineage}
     crew: list[_Worker] = []
     lines = _Lines(out, titles)

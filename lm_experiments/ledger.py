@@ -46,7 +46,7 @@ class Ledger:
     entries: tuple[Entry, ...]
 
 
-class Taken(NamedTuple):
+class CompletedStage(NamedTuple):
     """A stage of a pipeline as it was carried out."""
 
     plan: Plan
@@ -80,7 +80,9 @@ def _entry(part: Part, seen: Int[np.ndarray, " windows"], length: int) -> Entry:
                  times=dict(zip(times.tolist(), windows.tolist(), strict=True)))  # fmt: skip
 
 
-def check_ledger(recipe: Recipe, pre: Corpus, post: Corpus, post_batch: int, stages: Mapping[Kind, Taken]) -> None:
+def check_ledger(
+    recipe: Recipe, pre: Corpus, post: Corpus, post_batch: int, stages: Mapping[Kind, CompletedStage]
+) -> None:
     """Compare what the stages of a pipeline saw with what its recipe asks for.
 
     Args:
@@ -122,7 +124,7 @@ def check_ledger(recipe: Recipe, pre: Corpus, post: Corpus, post_batch: int, sta
             _agree("stages 1 and 2", f"times that a window of {post.store} was seen", int(extreme), 1, 1)
 
 
-def _seen(stage: Taken, corpus: Corpus) -> Int[np.ndarray, " windows"]:
+def _seen(stage: CompletedStage, corpus: Corpus) -> Int[np.ndarray, " windows"]:
     found = np.zeros(corpus.windows, dtype=np.int64)
     for part, seen in zip(stage.plan.parts, counts(stage.plan, stage.steps), strict=True):
         if part.store == corpus.store:

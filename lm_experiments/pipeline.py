@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import results
 from common.settings import WrongUse
-from lm_experiments.ledger import Taken, check_ledger
+from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.plan import Corpus, Kind, Plan, fine_tuning_plan, post_training_plan, pretraining_plan
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import Cell, Stage
@@ -28,7 +28,7 @@ Outcomes = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opener:
+class StoreFactory:
     """Makes the function that opens the stores of a study; picklable, so that workers can make it too."""
 
     corpora: tuple[str, ...]
@@ -146,7 +146,7 @@ class Pipeline:
     def check(self, outcomes: Outcomes) -> None:
         """Compare what the stages that are done were trained on with the recipe. Raises `ledger.Disagreement`."""
         taken = {
-            kind: Taken(node.plan, outcome["steps"], outcome["tokens"])
+            kind: CompletedStage(node.plan, outcome["steps"], outcome["tokens"])
             for kind, node in self.nodes.items()
             if (outcome := outcomes.get(node.hash)) is not None
         }

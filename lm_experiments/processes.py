@@ -44,7 +44,7 @@ def optimizer_of(module: torch.nn.Module, settings: StageSettings) -> torch.opti
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
 
 
-class Spread:
+class DistributedModel:
     """A model with its loss and its optimiser, prepared by accelerate."""
 
     def __init__(self, model: "LlamaForCausalLM", settings: StageSettings, folder: Path) -> None:

@@ -13,7 +13,7 @@ from lm_experiments import checkpoints
 from lm_experiments.stage_settings import Outcome, StageSettings
 
 if TYPE_CHECKING:
-    from lm_experiments.processes import Spread
+    from lm_experiments.processes import DistributedModel
 
 
 @dataclass
@@ -24,7 +24,7 @@ class State:
     seconds: float = 0.0
     best_step: int = 0
     best_loss: float | None = None
-    worse: int = 0
+    evals_since_best: int = 0
     """Evaluations since the best."""
     ceiling: float = 0.0
     """A loss above it is an explosion."""
@@ -34,7 +34,7 @@ class State:
     """Loss and gradient norm of the steps since the last line of metrics."""
 
 
-def resume(folder: Path, spread: "Spread", settings: StageSettings) -> State:
+def resume(folder: Path, spread: "DistributedModel", settings: StageSettings) -> State:
     """Put the newest intact checkpoint in place and cut the log where it was; a fresh `State` where there is none.
 
     A damaged checkpoint is reported with a warning and removed, and the one before is used.
@@ -83,7 +83,7 @@ def known(path: Path, told: Mapping[str, Any], settings: StageSettings) -> State
     return state
 
 
-def finished(folder: Path, spread: "Spread") -> Outcome | None:
+def finished(folder: Path, spread: "DistributedModel") -> Outcome | None:
     """The outcome of a stage that had ended before, its weights put in place; None where it has not ended.
 
     Raises:

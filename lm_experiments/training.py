@@ -71,7 +71,7 @@ def train(
         installed(model, settings.dropout),
         fast(model),
         torch.random.fork_rng(devices=[]),
-        contextlib.closing(processes.Spread(model, settings, folder)) as spread,
+        contextlib.closing(processes.DistributedModel(model, settings, folder)) as spread,
     ):
         if (outcome := resuming.finished(folder, spread)) is None:
             state = resuming.resume(folder, spread, settings)
@@ -86,7 +86,7 @@ class _Stage:
 
     def __init__(
         self,
-        spread: processes.Spread,
+        spread: processes.DistributedModel,
         state: State,
         batches: Batches,
         settings: StageSettings,
@@ -112,7 +112,7 @@ class _Stage:
                 watch = self.stop_on is not None and (last or state.step % settings.eval_every == 0)
                 if watch or last or state.step % settings.log_every == 0:
                     losses = self._watch() if watch else {}
-                    stopped = bool(settings.patience) and state.worse >= settings.patience
+                    stopped = bool(settings.patience) and state.evals_since_best >= settings.patience
                     self._log(rate, losses)
                 if not (last or stopped) and self._checkpoint_due():
                     self._checkpoint()
@@ -192,11 +192,11 @@ class _Stage:
         if not math.isfinite(found[watched]):
             raise self._diverged(state.step - 1, found[watched], math.nan)
         if state.best_loss is None or found[watched] < state.best_loss:
-            state.best_loss, state.best_step, state.worse = found[watched], state.step, 0
+            state.best_loss, state.best_step, state.evals_since_best = found[watched], state.step, 0
             held = self.spread.weights()
             self.spread.alone(lambda: checkpoints.save_best(self.folder, state.step, held))
         else:
-            state.worse += 1
+            state.evals_since_best += 1
         return found
 
     def _log(self, rate: float, losses: Mapping[str, float]) -> None:

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from common.console import Command, Json, Output, plain
 from common.settings import WrongUse
 
-AXES = ("seeds", "exposures", "sizes", "rates")
+AXES = ("seeds", "exposures", "tokens_post", "lr_ft")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,9 @@ class Run(Command):
     """Random seeds, in the place of the study's own."""
     exposures: tuple[float, ...] | None = None
     """Values of lambda, in the place of the study's own."""
-    sizes: tuple[int, ...] | None = None
+    tokens_post: tuple[int, ...] | None = None
     """Sizes of D_post in tokens, in the place of the study's own."""
-    rates: tuple[float, ...] | None = None
+    lr_ft: tuple[float, ...] | None = None
     """Stage-3 learning rates, in the place of the study's own."""
     workers: int = os.cpu_count() or 1
     """Processes, each of one thread. Decides nothing about the result."""

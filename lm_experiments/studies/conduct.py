@@ -11,7 +11,7 @@ from common import results
 from common.console import Output
 from common.settings import WrongUse, canonical
 from lm_experiments import launch
-from lm_experiments.pipeline import EXTRA, Opener, Pipeline
+from lm_experiments.pipeline import EXTRA, Pipeline, StoreFactory
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import Study
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conducted:
+class StudyResult:
     """What became of a study."""
 
     table: "pa.Table | None"
@@ -31,14 +31,16 @@ class Conducted:
     """Pipelines that are not complete, each with the reason and the folder."""
 
 
-def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> dict[str, Conducted]:
+def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> dict[str, StudyResult]:
     """Carry out studies together, so that what they share is trained once; by name of the study, in order.
 
     Raises:
         WrongUse: settings that cannot be carried out; nothing was trained then.
         ledger.Disagreement: the stages of a pipeline did not see what its recipe says.
     """
-    openers = dict.fromkeys(Opener(corpora=study.tokenizer_corpora, vocabulary=study.vocabulary) for study in studies)
+    openers = dict.fromkeys(
+        StoreFactory(corpora=study.tokenizer_corpora, vocabulary=study.vocabulary) for study in studies
+    )
     if len(openers) > 1:
         raise WrongUse("Studies with different tokenizers cannot be run together. Run one after the other.")
     opener = next(iter(openers))
@@ -58,7 +60,7 @@ def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> 
 
     runs.mkdir(parents=True, exist_ok=True)
     launched = launch.run([pipeline.last for pipeline in pipelines], runs, opener, workers, out, titles, check)
-    found: dict[str, Conducted] = {}
+    found: dict[str, StudyResult] = {}
     for name in dict.fromkeys(study.name for study in studies):
         mine = [pipeline for pipeline in pipelines if pipeline.study.name == name]
         found[name] = _conducted(name, [study for study in studies if study.name == name], mine, launched, workers)
@@ -66,8 +68,8 @@ def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> 
 
 
 def _conducted(
-    name: str, studies: Sequence[Study], pipelines: Sequence[Pipeline], launched: launch.Launched, workers: int
-) -> Conducted:
+    name: str, studies: Sequence[Study], pipelines: Sequence[Pipeline], launched: launch.GraphResult, workers: int
+) -> StudyResult:
     rows = [pipeline.row(launched.outcomes) for pipeline in pipelines if pipeline.done(launched.outcomes)]
     columns = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
     nodes = {node.hash: node for pipeline in pipelines for node in pipeline.nodes.values()}
@@ -87,10 +89,10 @@ def _conducted(
         "stage_2": _endings(pipelines, launched),
         "settings": [canonical(study) for study in studies],
     }
-    return Conducted(table=results.table(columns, EXTRA) if rows else None, remarks=remarks, failed=failed)
+    return StudyResult(table=results.table(columns, EXTRA) if rows else None, remarks=remarks, failed=failed)
 
 
-def _endings(pipelines: Sequence[Pipeline], launched: launch.Launched) -> dict[str, Any]:
+def _endings(pipelines: Sequence[Pipeline], launched: launch.GraphResult) -> dict[str, Any]:
     """How stage 2 ended where early stopping was asked for; a stage that took all its steps is not converged."""
     nodes = {
         pipeline.nodes["post"].hash: pipeline for pipeline in pipelines
@@ -101,13 +103,13 @@ def _endings(pipelines: Sequence[Pipeline], launched: launch.Launched) -> dict[s
     return {"with_early_stopping": len(ended), "stopped_early": len(ended) - len(capped), "step_cap_only": capped}
 
 
-def _reason(pipeline: Pipeline, launched: launch.Launched) -> str:
+def _reason(pipeline: Pipeline, launched: launch.GraphResult) -> str:
     for node in pipeline.nodes.values():
         if (failure := launched.failures.get(node.hash)) is not None:
             return f"{pipeline.cell.title}, lr_ft {pipeline.cell.rate:g}: {failure.message} ({failure.folder})"
     return f"{pipeline.cell.title}, lr_ft {pipeline.cell.rate:g}: not carried out"
 
 
-def document(conducted: Conducted, verdicts: Sequence[Any], command: str) -> dict[str, Any]:
+def document(conducted: StudyResult, verdicts: Sequence[Any], command: str) -> dict[str, Any]:
     """What stands beside the table: the command, the remarks and the verdicts."""
     return {"command": command, **conducted.remarks, "verdicts": [asdict(verdict) for verdict in verdicts]}

@@ -29,8 +29,8 @@ _NANO = Study(
     stage1=Stage(tokens=1_200_000, batch=8, lr=3e-3, warmup=50),
     stage2=Stage(tokens=1_600_000, batch=16, lr=1e-3, warmup=20, eval_every=24, patience=3),
     stage3=Stage(tokens=80_000, batch=8, lr=1e-4, warmup=10),
-    sizes=(32_768, 65_536),
-    rates=(1e-4, 3e-4, 1e-3),
+    tokens_post=(32_768, 65_536),
+    lr_ft=(1e-4, 3e-4, 1e-3),
 )
 
 
@@ -56,7 +56,7 @@ def replayed(study: Study) -> Study:
     )
 
 
-_MICRO = replace(_NANO, scale="micro", sizes=(32_768,), exposures=(0.0, 1.0), seeds=(0, 1, 2))
+_MICRO = replace(_NANO, scale="micro", tokens_post=(32_768,), exposures=(0.0, 1.0), seeds=(0, 1, 2))
 
 FIG3 = {
     (made.name, made.scale): made

@@ -28,32 +28,34 @@ TRIAL = Study(
     stage1=Stage(tokens=1_200_000, batch=8, lr=3e-3, warmup=50),
     stage2=Stage(tokens=800_000, batch=8, lr=1e-3, warmup=20, eval_every=50, patience=3),
     stage3=Stage(tokens=80_000, batch=8, lr=1e-4, warmup=10),
-    sizes=(98_304,),
+    tokens_post=(98_304,),
     exposures=(0.0, 1.0),
     seeds=(SEARCH_SEEDS,),
-    rates=(1e-4, 3e-4),
+    lr_ft=(1e-4, 3e-4),
 )
 
 
 def _stage2(variant: str, size: int, exposures: tuple[float, ...] = (0.0,), **changes: Any) -> Study:
-    return replace(TRIAL, variant=variant, sizes=(size,), exposures=exposures, stage2=replace(TRIAL.stage2, **changes))
+    return replace(
+        TRIAL, variant=variant, tokens_post=(size,), exposures=exposures, stage2=replace(TRIAL.stage2, **changes)
+    )
 
 
 def _chosen(name: str, seeds: tuple[int, ...], exposures: tuple[float, ...]) -> Study:
     final = FIG3[name, "nano"]
     return replace(
-        final, name=TRIAL.name, variant=f"chosen {name}", seeds=seeds, exposures=exposures, rates=TRIAL.rates
+        final, name=TRIAL.name, variant=f"chosen {name}", seeds=seeds, exposures=exposures, lr_ft=TRIAL.lr_ft
     )
 
 
 def _replayed(share: float, size: int) -> Study:
     final = _chosen("fig3a-replay", (SEARCH_SEEDS,), _BOTH)
-    return replace(final, variant=f"replay {share:g}", sizes=(size,), recipe=replace(final.recipe, replay=share))
+    return replace(final, variant=f"replay {share:g}", tokens_post=(size,), recipe=replace(final.recipe, replay=share))
 
 
 def _one_pass(variant: str, **changes: Any) -> Study:
     final = _chosen("fig3b", (SEARCH_SEEDS,), (0.0,))
-    return replace(final, variant=variant, sizes=(65_536,), stage2=replace(final.stage2, **changes))
+    return replace(final, variant=variant, tokens_post=(65_536,), stage2=replace(final.stage2, **changes))
 
 
 _WIDE: dict[str, Any] = {"batch": 32, "tokens": 1_600_000, "eval_every": 16}
@@ -71,7 +73,7 @@ SEARCH = (
     _chosen("fig3a", (SEARCH_SEEDS, SEARCH_SEEDS + 1), _BOTH),
     *(_replayed(share, 32_768) for share in (0.1, 0.25, 0.5)),
     _replayed(0.25, 65_536),
-    replace(_one_pass("one pass, batch 8", batch=8), sizes=(32_768, 65_536), exposures=(0.0, 0.5, 1.0)),
+    replace(_one_pass("one pass, batch 8", batch=8), tokens_post=(32_768, 65_536), exposures=(0.0, 0.5, 1.0)),
     _one_pass("one pass, batch 8, lr 6e-3", batch=8, lr=6e-3),
     _one_pass("one pass, batch 4, lr 6e-3", batch=4, lr=6e-3),
     _one_pass("one pass, batch 2, lr 6e-3", lr=6e-3),

@@ -21,7 +21,7 @@ class Stage(Settings):
     batch: int = setting(low=1)
     """Windows a step."""
     lr: float = setting(low=0, open_low=True)
-    """Peak learning rate; stage 3 has those of `Study.rates`."""
+    """Peak learning rate; stage 3 has those of `Study.lr_ft`."""
     floor: float = setting(0.1, low=0)
     warmup: int = setting(low=0)
     """Steps."""
@@ -52,11 +52,11 @@ class Study(Settings):
     stage3: Stage
     recipe: Recipe = field(default_factory=Recipe)
     """All of the recipe but lambda."""
-    sizes: tuple[int, ...]
+    tokens_post: tuple[int, ...]
     """Tokens of D_post; to whole stage-2 batches."""
     exposures: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    rates: tuple[float, ...]
+    lr_ft: tuple[float, ...]
     """Peak learning rates of stage 3."""
     stop_windows: int = setting(128, low=0)
     """Windows of the stopping set; 0 is all."""
@@ -68,13 +68,13 @@ class Study(Settings):
     def __post_init__(self) -> None:
         """Check ranges, and that every axis has values. Raises `WrongUse`."""
         super().__post_init__()
-        for name in ("sizes", "exposures", "seeds", "rates"):
+        for name in ("tokens_post", "exposures", "seeds", "lr_ft"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise WrongUse(
                     f"--{name} {' '.join(map(str, values)) or '(none)'}: give at least one value, and each only once."
                 )
-        if min(self.seeds) < 0 or min(self.sizes) < self.post_window or min(self.rates) <= 0:
+        if min(self.seeds) < 0 or min(self.tokens_post) < self.post_window or min(self.lr_ft) <= 0:
             raise WrongUse(
                 f"seeds must be 0 or more, learning rates above 0, and a D_post at least one batch of {self.post_window:,} tokens."
             )
@@ -91,10 +91,10 @@ class Study(Settings):
 
     def cells(self) -> Iterator["Cell"]:
         """Every pipeline of the study; those that share stages follow each other."""
-        for size in self.sizes:
+        for size in self.tokens_post:
             for seed in self.seeds:
                 for exposure in self.exposures:
-                    for rate in self.rates:
+                    for rate in self.lr_ft:
                         yield Cell(self, replace(self.recipe, exposure=exposure), size, seed, rate)
 
     def narrowed(self, **axes: Any) -> "Study":

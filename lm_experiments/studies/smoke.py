@@ -14,10 +14,10 @@ SMOKE = Study(
     stage1=Stage(tokens=20_480, batch=8, lr=3e-3, warmup=5),
     stage2=Stage(tokens=16_384, batch=8, lr=1e-3, warmup=2, eval_every=4, patience=2),
     stage3=Stage(tokens=8_192, batch=8, lr=1e-3, warmup=2),
-    sizes=(8_192,),
+    tokens_post=(8_192,),
     exposures=(0.0, 1.0),
     seeds=(SEARCH_SEEDS,),
-    rates=(3e-4,),
+    lr_ft=(3e-4,),
     stop_windows=16,
     report_windows=16,
 )

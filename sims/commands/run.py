@@ -9,7 +9,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from common.console import Command, Json, Output, plain
-from common.files import appearing, target, write_json
+from common.files import atomic_write, target, write_json
 from common.losses import LOSSES
 from common.settings import WrongUse
 from sims.commands.sweep import checked_axes, with_vectors
@@ -123,5 +123,5 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow as pa
     from pyarrow.csv import write_csv
 
-    with appearing(path) as temporary:
+    with atomic_write(path) as temporary:
         write_csv(pa.Table.from_pylist([dict(row) for row in rows]), temporary)

@@ -17,7 +17,7 @@ from tyro.conf import Positional, arg
 
 from common import results
 from common.console import Command, Json, Output, seconds_since
-from common.files import appearing, target
+from common.files import atomic_write, target
 from common.losses import Losses
 from common.settings import WrongUse, config_hash, setting
 from common.versions import fingerprint
@@ -135,7 +135,7 @@ def simulated(
         else:
             made = simulate(setup, coordinates(axes, first, last), workers=workers, progress=progress)
             reason = "" if made.converged.all() else why_diverged(made, setup)
-            with appearing(path) as temporary, temporary.open("wb") as file:
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, losses=np.array(made.losses), converged=made.converged, reason=np.array(reason))
         yield Chunk(first, last, path)
 

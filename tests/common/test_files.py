@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 
 import theory
-from common.files import appearing, write_json
+from common.files import atomic_write, write_json
 from common.settings import WrongUse
 from common.versions import fingerprint
 
 
 def test_a_file_appears_only_when_its_block_succeeds(tmp_path):
     path = tmp_path / "new" / "file.txt"
-    with appearing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"
 
     def fail():
-        with appearing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise KeyboardInterrupt
 

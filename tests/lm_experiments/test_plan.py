@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.recipe import Recipe
 from common.settings import WrongUse
-from lm_experiments.ledger import Disagreement, Taken, check_ledger, counts, ledger
+from lm_experiments.ledger import CompletedStage, Disagreement, check_ledger, counts, ledger
 from lm_experiments.plan import (
     Corpus,
     Part,
@@ -198,7 +198,11 @@ def test_the_ledger_counts_what_the_rows_say_and_agrees_with_the_recipe(exposure
         assert sum(entry.times.values()) == entry.windows
         assert sum(often * many for often, many in entry.times.items()) == entry.seen
     third = fine_tuning_plan(FT, length=16, batch=8, seed=3)
-    taken = {"pre": Taken(first, first.steps), "post": Taken(second, steps), "ft": Taken(third, third.steps)}
+    taken = {
+        "pre": CompletedStage(first, first.steps),
+        "post": CompletedStage(second, steps),
+        "ft": CompletedStage(third, third.steps),
+    }
     check_ledger(recipe, PRE, POST, 8, taken)
 
 
@@ -206,7 +210,9 @@ def test_the_ledger_counts_what_the_rows_say_and_agrees_with_the_recipe(exposure
 def test_a_compute_matched_pipeline_agrees_with_its_recipe(exposure):
     recipe = Recipe(exposure=exposure, split="compute-matched")
     stages = {"pre": stage1(recipe), "post": stage2(recipe)}
-    check_ledger(recipe, PRE, POST, 8, {kind: Taken(plan, plan.steps) for kind, plan in stages.items() if plan})
+    check_ledger(
+        recipe, PRE, POST, 8, {kind: CompletedStage(plan, plan.steps) for kind, plan in stages.items() if plan}
+    )
 
 
 def test_the_check_finds_what_is_wrong():
@@ -215,19 +221,25 @@ def test_the_check_finds_what_is_wrong():
     with pytest.raises(
         Disagreement, match="stage 1: windows of music/train: the ledger counts 36, the recipe asks for 24"
     ):
-        check_ledger(recipe, PRE, POST, 8, {"pre": Taken(wrong, wrong.steps)})
+        check_ledger(recipe, PRE, POST, 8, {"pre": CompletedStage(wrong, wrong.steps)})
     right = stage1(recipe)
     with pytest.raises(Disagreement, match="stage 1"):
-        check_ledger(recipe, PRE, POST, 8, {"pre": Taken(right, right.steps - 1)})
+        check_ledger(recipe, PRE, POST, 8, {"pre": CompletedStage(right, right.steps - 1)})
     with pytest.raises(Disagreement, match="stage 3"):
-        check_ledger(recipe, PRE, POST, 8, {"ft": Taken(right, right.steps)})
+        check_ledger(recipe, PRE, POST, 8, {"ft": CompletedStage(right, right.steps)})
     replayed = stage2(Recipe(replay=0.1))
     with pytest.raises(Disagreement, match="replayed windows"):
-        check_ledger(recipe, PRE, POST, 8, {"post": Taken(replayed, replayed.steps)})
+        check_ledger(recipe, PRE, POST, 8, {"post": CompletedStage(replayed, replayed.steps)})
     matched = Recipe(exposure=0.5, split="compute-matched")
     first, second = stage1(matched), stage2(matched)
     shifted = dataclasses.replace(second, parts=(dataclasses.replace(second.parts[0], start=20),))
     with pytest.raises(Disagreement, match="stages 1 and 2"):
-        check_ledger(matched, PRE, POST, 8, {"pre": Taken(first, first.steps), "post": Taken(shifted, shifted.steps)})
+        check_ledger(
+            matched,
+            PRE,
+            POST,
+            8,
+            {"pre": CompletedStage(first, first.steps), "post": CompletedStage(shifted, shifted.steps)},
+        )
     with pytest.raises(Disagreement, match="steps of its share"):
-        check_ledger(matched, PRE, POST, 8, {"post": Taken(second, second.steps - 1)})
+        check_ledger(matched, PRE, POST, 8, {"post": CompletedStage(second, second.steps - 1)})

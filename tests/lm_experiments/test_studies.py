@@ -16,7 +16,7 @@ from common.console import Output, run
 from common.settings import WrongUse
 from lm_experiments import launch
 from lm_experiments.commands.run import Run
-from lm_experiments.pipeline import Opener, Pipeline
+from lm_experiments.pipeline import Pipeline, StoreFactory
 from lm_experiments.stages import folder_of
 from lm_experiments.studies import NAMES, named
 from lm_experiments.studies.conduct import conduct
@@ -109,19 +109,19 @@ def test_a_killed_study_ends_with_the_same_bits(smoke, tmp_path):
 
 def test_models_share_what_they_can():
     """One size, five lambda, two seeds, three rates: ten stage-1 models serve both splits, and stage 2 serves all rates."""
-    axes = {"seeds": (0, 1), "sizes": (65_536,)}
+    axes = {"seeds": (0, 1), "tokens_post": (65_536,)}
     (added,), (matched,) = named("fig3a", "nano"), named("fig3b", "nano")
     added, matched = added.narrowed(**axes), matched.narrowed(**axes)
     assert hashes(added, "pre") == hashes(matched, "pre")
     assert [len(hashes(added, kind)) for kind in ("pre", "post", "ft")] == [10, 10, 30]
     assert len(hashes(matched, "post")) == 8  # nothing is left for stage 2 at lambda = 1
-    both = added.narrowed(sizes=named("fig3a", "nano")[0].sizes)
-    assert len(hashes(both, "pre")) == 2 * (1 + 4 * len(both.sizes))  # lambda = 0 does not know the size
+    both = added.narrowed(tokens_post=named("fig3a", "nano")[0].tokens_post)
+    assert len(hashes(both, "pre")) == 2 * (1 + 4 * len(both.tokens_post))  # lambda = 0 does not know the size
 
 
 def test_seeds_are_paired_across_lambda():
     (study,) = named("fig3a", "nano")
-    mine = pipelines(study.narrowed(seeds=(3,), sizes=study.sizes[:1], rates=study.rates[:1]))
+    mine = pipelines(study.narrowed(seeds=(3,), tokens_post=study.tokens_post[:1], lr_ft=study.lr_ft[:1]))
     assert len({one.nodes["pre"].settings.seed for one in mine}) == 1
     assert len({one.plans["post"].fingerprint() for one in mine}) == 1
     assert len({one.plans["pre"].fingerprint() for one in mine}) == len(mine)
@@ -150,13 +150,13 @@ def test_studies_refuse_what_makes_no_sense():
     with pytest.raises(WrongUse, match="each only once"):
         SMOKE.narrowed(seeds=(1, 1))
     with pytest.raises(WrongUse, match="at least one batch"):
-        SMOKE.narrowed(sizes=(100,))
+        SMOKE.narrowed(tokens_post=(100,))
     with pytest.raises(WrongUse, match="has no scale 'micro'"):
         named("smoke", "micro")
     with pytest.raises(WrongUse, match="'fig9' is not known"):
         named("fig9", "nano")
     with pytest.raises(WrongUse, match="music holds 768,000 tokens"):
-        _ = pipelines(SMOKE.narrowed(sizes=(1_000_000,)))[0].nodes
+        _ = pipelines(SMOKE.narrowed(tokens_post=(1_000_000,)))[0].nodes
     low_rank = dataclasses.replace(SMOKE, recipe=dataclasses.replace(SMOKE.recipe, rank=4))
     with pytest.raises(WrongUse, match="rank = 4"):
         pipelines(low_rank)
@@ -214,7 +214,7 @@ def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, caps
 
 
 def _smoke_pipelines():
-    stores = Opener(corpora=SMOKE.tokenizer_corpora, vocabulary=SMOKE.vocabulary)()
+    stores = StoreFactory(corpora=SMOKE.tokenizer_corpora, vocabulary=SMOKE.vocabulary)()
     return [Pipeline(cell, stores) for cell in SMOKE.cells()]
 
 

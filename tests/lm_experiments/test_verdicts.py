@@ -23,7 +23,7 @@ FALLING = -0.3 * LAMBDAS
 BOWL = (LAMBDAS - 0.5) ** 2
 
 
-def study(im, ret, *, split="independent", seeds=5, noise=0.01, rates=(1e-4,), ft=None, missing=()):
+def study(im, ret, *, split="independent", seeds=5, noise=0.01, lr_ft=(1e-4,), ft=None, missing=()):
     """A table in which loss_im and loss_ret follow curves over lambda, plus an offset a seed and noise a pipeline."""
     rng = np.random.default_rng(7)
     rows = []
@@ -116,7 +116,7 @@ def test_only_whole_seeds_count():
 
 def test_matched_loss_ft_removes_what_only_shifts_along_the_frontier():
     """loss_ret = 3 + d(lambda) - loss_ft, and lambda changes loss_ft as well: at equal loss_ft only d is left."""
-    table = study(FLAT, FALLING, noise=0.0, rates=(1e-4, 3e-4, 1e-3), ft=lambda lam, rate: 1 - 500 * rate + 0.1 * lam)
+    table = study(FLAT, FALLING, noise=0.0, lr_ft=(1e-4, 3e-4, 1e-3), ft=lambda lam, rate: 1 - 500 * rate + 0.1 * lam)
     found = groups(table)
     assert [group.lr_ft for group in found] == [1e-4, 3e-4, 1e-3]
     assert not np.allclose(found[0].ret[:, -1] - found[0].ret[:, 0], -0.3)
@@ -124,7 +124,7 @@ def test_matched_loss_ft_removes_what_only_shifts_along_the_frontier():
     assert one.lr_ft is None
     assert np.allclose(one.ret - one.ret[:, :1], FALLING)
     assert any("matched loss_ft" in verdict.where for verdict in verdicts([table]))
-    apart = study(FLAT, FALLING, rates=(1e-4, 1e-3), ft=lambda lam, rate: 10 * lam - rate)
+    apart = study(FLAT, FALLING, lr_ft=(1e-4, 1e-3), ft=lambda lam, rate: 10 * lam - rate)
     assert matched(groups(apart)) == []
 
 
