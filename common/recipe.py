@@ -4,46 +4,153 @@ lambda = 0   unmixed:  D_pre | D_post | D_ft
 lambda > 0   mixed:    D_pre + lambda of D_post | D_post | D_ft        "early exposure"
 
                stage 1: exposure, mixing, placement, window
-               stage 2: split, replay, dropout, rank
+               stage 2: split, replay, dropout, rank, l2_to_start
+
+Each intervention is declared here and nowhere else: a small dataclass with its name, range, stage and meaning, from which `Recipe`, the
+options of the engines and the recipe's columns of the results table are made. Each engine has one adapter, `realise(recipe, problem)`
+(`theory.realise`, `sims.realise`, `lm_experiments.realise`); what it cannot do it refuses with `cannot_realise`.
+
+The dose of D_post, in passes over it, is the same in every engine:
+
+                          stage 1      stage 2
+    compute-matched       lambda       1 - lambda: one pass in all; replay makes the stage longer, by 1/(1 - replay)
+    independent           lambda       what the stage's own length holds: a share 1 - replay of it is D_post
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from common.arrays import Number, is_jax
 from common.placement import PLACEMENTS, Placement
 from common.settings import Settings, WrongUse, check_choice, check_rank, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Settings):
+class Replayed(Settings):
+    """Stage 2 sees D_pre as well; a compute-matched stage 2 becomes longer for it, because it keeps its D_post."""
+
+    replay: float = setting(0.0, low=0, high=1, about="fraction of stage 2 drawn from D_pre")
+    """Fraction of stage 2 drawn from D_pre."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed(Settings):
+    """When in stage 1 the exposure happens; its dose does not change."""
+
+    placement: Placement = setting("uniform", about="when in stage 1 the exposure happens")
+    """When in stage 1 the exposure happens: spread evenly, in the first or last window, or ramped up in the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windowed(Settings):
+    """The part of stage 1 that a placement uses; the dose does not change."""
+
+    window: float = setting(
+        0.5, low=0, high=1, open_low=True, about="fraction of stage 1 that the placement uses; null if uniform"
+    )
+    """Fraction of stage 1 that early, late and anneal use; the total exposure stays the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped(Settings):
+    """Dropout in stage 2; the dose does not change."""
+
+    dropout: float = setting(0.0, low=0, high=0.99, about="dropout probability in stage 2")
+    """Probability with which a hidden unit is dropped in stage 2 (inverted scaling)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted(Settings):
+    """A low-rank stage 2; the dose does not change."""
+
+    rank: int | None = setting(None, about="rank of a low-rank stage 2; null is full fine-tuning")
+    """Rank of an adapter that stage 2 trains instead of the weights; None trains the weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchored(Settings):
+    """A pull towards the weights that stage 2 starts from; the dose does not change."""
+
+    l2_to_start: float = setting(0.0, low=0, about="weight of |theta - theta at the start of stage 2|^2")
+    """Weight of the penalty |theta - theta at the start of stage 2|^2."""
+
+
+class Dose(NamedTuple):
+    """How much of D_post each stage sees."""
+
+    stage1: Any
+    """Passes over D_post."""
+    stage2: Any
+    """Passes over D_post; None for an independent split, whose stage 2 is as long as it is set."""
+    stage2_share: Any
+    """D_post as a fraction of stage 2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Anchored, Adapted, Dropped, Windowed, Placed, Replayed, Settings):
     """How a capability is acquired before somebody else fine-tunes the model."""
 
-    exposure: float = setting(0.0, low=0)
+    exposure: float = setting(0.0, low=0, about="lambda: fraction of one pass over D_post in stage 1")
     """lambda: fraction of one pass over D_post seen during pretraining; above 1 it is repeated."""
-    mixing: Literal["add", "replace"] = "add"
+    mixing: Literal["add", "replace"] = setting("add", about="add or replace: how the exposure enters stage 1")
     """Whether the exposure is added to the D_pre budget or replaces part of it."""
-    split: Literal["independent", "compute-matched"] = "independent"
+    split: Literal["independent", "compute-matched"] = setting(
+        "independent", about="independent or compute-matched: what stage 2 sees of D_post"
+    )
     """Whether stage 2 is set by itself, or gets the remaining (1 - lambda) of one pass over D_post."""
-    replay: float = setting(0.0, low=0, high=1)
-    """Fraction of stage 2 drawn from D_pre."""
-    placement: Placement = "uniform"
-    """When in stage 1 the exposure happens: spread evenly, in the first or last window, or ramped up in the last."""
-    window: float = setting(0.5, low=0, high=1, open_low=True)
-    """Fraction of stage 1 that early, late and anneal use."""
-    dropout: float = setting(0.0, low=0, high=0.99)
-    """Dropout probability in stage 2."""
-    rank: int | None = None
-    """Rank of a low-rank stage 2; None trains all weights."""
 
     def __post_init__(self) -> None:
-        """Check ranges and names. Raises `WrongUse`."""
+        """Check ranges, names and that stage 2 is left its share. Raises `WrongUse`."""
         super().__post_init__()
         check_choice("mixing", self.mixing, ("add", "replace"))
         check_choice("split", self.split, ("independent", "compute-matched"))
         check_choice("placement", self.placement, PLACEMENTS)
         check_rank(self.rank)
-        if self.split == "compute-matched" and self.exposure > 1:
-            raise WrongUse(
-                f"exposure = {self.exposure:g} with split = compute-matched leaves stage 2 a negative share of D_post. "
-                "Choose an exposure of at most 1, or split = independent."
-            )
+        if self.split == "compute-matched":
+            check_share(self.exposure, self.replay)
+
+    @property
+    def dose(self) -> Dose:
+        """How much of D_post each stage sees: what every engine must give it."""
+        rest = 1 - self.exposure if self.split == "compute-matched" else None
+        return Dose(self.exposure, rest, 1 - self.replay)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """All recipe columns of the results table."""
+        values = {name: getattr(self, name) for name in COLUMNS}
+        return values | {"window": None if self.placement == "uniform" else self.window}
+
+
+def check_share(exposure: Number, replay: Number) -> None:
+    """Raise `WrongUse` where one pass over D_post leaves a compute-matched stage 2 a negative share, or no place for it."""
+    if not is_jax(exposure) and np.any(np.asarray(exposure) > 1):
+        raise WrongUse(
+            f"exposure = {np.max(exposure):g} with split = compute-matched leaves stage 2 a negative share of D_post. "
+            "Choose an exposure of at most 1, or split = independent."
+        )
+    if not is_jax(replay) and np.any(np.asarray(replay) == 1):
+        raise WrongUse(
+            "replay = 1 with split = compute-matched leaves stage 2 no place for its share of D_post. "
+            "Choose replay below 1, or split = independent."
+        )
+
+
+_ORDER = ("exposure", "mixing", "split", "placement", "window", "replay", "dropout", "rank", "l2_to_start")
+_KINDS = {"mixing": "text", "split": "text", "placement": "text", "rank": "whole"}
+_FIELDS = {field.name: field for field in fields(Recipe)}
+COLUMNS: dict[str, tuple[str, str]] = {
+    name: (_KINDS.get(name, "real"), _FIELDS[name].metadata["about"])
+    for name in (*_ORDER, *(name for name in _FIELDS if name not in _ORDER))
+}
+"""Column of the results table -> its kind and meaning: one for each field of a recipe."""
+OFF: dict[str, Any] = Recipe().columns
+"""The recipe columns of a pipeline without any intervention: what a table says that is older than an intervention."""
+
+
+def cannot_realise(engine: str, name: str, value: object, reason: str, remedy: str) -> WrongUse:
+    """The error with which every engine refuses a part of a recipe that it cannot carry out: raise what it returns."""
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return WrongUse(f"{engine} cannot realise {name} = {shown}: {reason}. {remedy}.")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from common import recipe
 from common.files import atomic_write, target
 from common.losses import LOSSES
 from common.settings import WrongUse
@@ -41,13 +42,7 @@ SCHEMA: dict[str, tuple[str, str]] = {
     "scale": (_TEXT, "size of the model: 135M, 1B, nano, ...; empty in the linear model"),
     "pipeline": (_TEXT, "D_pre>D_post>D_ft"),
     "method": (_TEXT, "series of a figure: unmixed, mixed, mixed+replay, ..."),
-    "exposure": (_REAL, "lambda: fraction of one pass over D_post in stage 1"),
-    "mixing": (_TEXT, "add or replace: how the exposure enters stage 1"),
-    "split": (_TEXT, "independent or compute-matched"),
-    "placement": (_TEXT, "when in stage 1 the exposure happens"),
-    "replay": (_REAL, "fraction of stage 2 drawn from D_pre"),
-    "dropout": (_REAL, "dropout probability in stage 2"),
-    "rank": (_WHOLE, "rank of a low-rank stage 2; null is full fine-tuning"),
+    **recipe.COLUMNS,
     "alpha": (_REAL, "weight of D_post in the stage-1 mixture"),
     "t_pre": (_REAL, "stage 1, flow time (learning rate x steps)"),
     "t_post": (_REAL, "stage 2, flow time"),
@@ -224,7 +219,20 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
             f"{path} cannot be read as a results table ({error}). Write it again with the command that made it."
         ) from error
     if columns is None:
+        made = _with_older_recipe(made)
         verify(made)
+    return made
+
+
+def _with_older_recipe(made: Any) -> Any:
+    """A table that is older than an intervention, with its column: it was off."""
+    shape = schema()
+    for name in recipe.COLUMNS:
+        if name not in made.column_names and set(REQUIRED) <= set(made.column_names):
+            kind = shape.field(name)
+            made = made.add_column(
+                shape.get_field_index(name), kind, filled(recipe.OFF[name], kind.type, made.num_rows)
+            )
     return made
 
 

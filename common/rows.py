@@ -1,9 +1,11 @@
-"""Settings of the linear models as columns of the results table."""
+"""Settings of the linear models, and of networks that answer the same questions, as columns of the results table."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from common import results
+import numpy as np
+
+from common import recipe, results
 from common.losses import LOSSES
 
 
@@ -24,4 +26,26 @@ def columns(settings: Mapping[str, Any], losses: Any, *, study: str, config_hash
     made |= {"config_hash": config_hash, "code_version": results.code_version()}
     made |= {name if "." in name else column_name(name): value for name, value in settings.items() if value is not None}
     made |= dict(zip(LOSSES, losses, strict=True))
-    return made | more
+    made |= more
+    return made | recipe_columns(made)
+
+
+def recipe_columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """All recipe columns, for a row that may say its stages only by their times and mixture weights.
+
+    Then alpha takes the place of D_pre in a stage 1 of fixed length (mixing "replace"), stage 2 is as long as it is set (split
+    "independent"), and a pass over D_post is what stage 2 sees of it: `exposure = alpha t_pre / ((1 - replay) t_post)`, null where that is
+    nothing.
+    """
+    made = {name: values.get(name, off) for name, off in recipe.OFF.items()}
+    if isinstance(made["placement"], str) and made["placement"] == "uniform":
+        made["window"] = None
+    if "exposure" in values or not {"alpha", "t_pre", "t_post"} <= set(values):
+        return made
+    once = (1 - made["replay"]) * values["t_post"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        passes = np.asarray(values["alpha"] * values["t_pre"]) / once
+    bad = ~np.isfinite(passes)
+    found = np.ma.masked_array(np.where(bad, 0.0, passes), bad) if np.any(bad) else passes
+    made["exposure"] = found if np.ndim(found) else None if np.any(bad) else float(found)
+    return made | {"mixing": values.get("mixing", "replace"), "split": values.get("split", "independent")}

@@ -21,6 +21,9 @@ class WrongUse(ValueError):
     """A request that cannot be carried out as asked: names the setting, its value and the remedy. Exit code 2."""
 
 
+_ANY = {"low": -math.inf, "high": math.inf, "open_low": False}
+
+
 def setting(
     default: Any = dataclasses.MISSING,
     *,
@@ -28,10 +31,13 @@ def setting(
     high: float = math.inf,
     open_low: bool = False,
     science: bool = True,
+    about: str = "",
 ) -> Any:
-    """A dataclass field whose values lie in [low, high] (or (low, high] with `open_low`)."""
+    """A dataclass field: numbers lie in [low, high] (or (low, high] with `open_low`); `about` is its meaning as a column."""
+    bounds = {"low": low, "high": high, "open_low": open_low}
+    ranged = isinstance(default, int | float) or default is dataclasses.MISSING or bounds != _ANY
     return dataclasses.field(
-        default=default, metadata={"low": low, "high": high, "open_low": open_low, "science": science}
+        default=default, metadata={**(bounds if ranged else {}), "science": science, "about": about}
     )
 
 
@@ -87,21 +93,40 @@ class Settings:
             check(name, getattr(self, name), bounds)
 
 
-def canonical(value: Any) -> Any:
-    """What of a value is science, as plain JSON data: dataclasses by field order, lists in their order."""
+def canonical(value: Any, *, defaults: bool = True) -> Any:
+    """What of a value is science, as plain JSON data: dataclasses by field order, lists in their order.
+
+    Args:
+        value: settings, or plain data that may hold them.
+        defaults: whether fields at their default are said too.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [field for field in dataclasses.fields(value) if field.metadata.get("science", True)]
-        return {type(value).__name__: {field.name: canonical(getattr(value, field.name)) for field in kept}}
+        kept = {
+            field.name: canonical(getattr(value, field.name), defaults=defaults)
+            for field in dataclasses.fields(value)
+            if field.metadata.get("science", True)
+            and (defaults or canonical(getattr(value, field.name)) != canonical(_default(field)))
+        }
+        return {type(value).__name__: kept}
     if isinstance(value, Mapping):
-        return {str(key): canonical(entry) for key, entry in value.items()}
+        return {str(key): canonical(entry, defaults=defaults) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [canonical(entry) for entry in value]
+        return [canonical(entry, defaults=defaults) for entry in value]
     if isinstance(value, np.ndarray | np.generic):
         return canonical(value.tolist())
     return value
 
 
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def config_hash(*values: Any) -> str:
-    """Sixteen hex digits that name a configuration; any change of a scientific field, or of an order, changes it."""
-    text = json.dumps([canonical(value) for value in values], sort_keys=False, separators=(",", ":"))
+    """Sixteen hex digits that name a configuration; any change of a scientific field, or of an order, changes it.
+
+    Fields of settings that are at their default are left out, so that a setting which is added later, off by default, keeps the
+    names of everything that was made before. Changing a default therefore changes what a name means: do not.
+    """
+    said = [canonical(value, defaults=False) for value in values]
+    text = json.dumps(said, sort_keys=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,9 +10,6 @@ from matplotlib.lines import Line2D
 from figures import style
 from figures.tables import Rows
 
-LINES = {"plain": ("#000000", "-", "o"), "rp": ("#E69F00", "--", "s"), "rp-shared": ("#0072B2", "-.", "^")}
-"""Model -> colour, dash, marker."""
-
 
 def latent(table: Any) -> Figure:
     """loss_im and loss_ret against alpha, a panel a model: flat and falling is latent, both flat is no benefit."""
@@ -45,7 +42,7 @@ def optimum_time(table: Any) -> Figure:
     for model in style.MODELS:
         for ratio in rows.where(model=model).distinct("problem.step_ratio"):
             here = rows.where(model=model, problem__step_ratio=ratio)
-            colour, dash, marker = LINES[model]
+            colour, dash, marker = style.LINES[model]
             look: dict[str, Any] = {
                 "color": colour,
                 "ls": dash if ratio == 1 else ":",

@@ -16,7 +16,6 @@ VIEWS = (
     ("compute-matched", "loss_im", "(b) compute-matched\nbefore fine-tuning"),
     ("compute-matched", "loss_ret", "\nafter fine-tuning"),
 )
-MODELS = {"plain": "plain", "rp": "redundant\npathways (rp)", "rp-shared": "redundant,\nshared unit (rp-shared)"}
 VARIANTS = {"": ("--", "one specialised feature"), "+spectrum": ("-", "a spectrum of features")}
 """Suffix of a method -> dash, name."""
 STROKES = {"--": "- -", "-": "—"}
@@ -31,7 +30,7 @@ def fits(published_table: Any, fitted_table: Any) -> Figure:
         fitted_table: `fits.parquet` of `python -m theory fit`.
     """
     points, curves = Rows(published_table), Rows(fitted_table)
-    models = [name for name in MODELS if name in curves.distinct("model")]
+    models = [name for name in style.SHORT if name in curves.distinct("model")]
     figure, axes = style.panels(len(models), len(VIEWS), height=1.05 + 1.65 * len(models), sharex=True)
     for ax, half in ((axes[i, j], axes[0, j // 2 * 2]) for i in range(len(models)) for j in range(len(VIEWS))):
         if ax is not half:
@@ -51,7 +50,7 @@ def fits(published_table: Any, fitted_table: Any) -> Figure:
             if i == len(models) - 1:
                 ax.set_xlabel(style.AXES["exposure"])
             ax.text(0.97, 0.99, "rms  " + "   ".join(left), transform=ax.transAxes, ha="right", va="top", fontsize=6.5)
-        axes[i, 0].set_ylabel(f"{MODELS[model]}\nloss (nats/token)")
+        axes[i, 0].set_ylabel(f"{style.SHORT[model]}\nloss (nats/token)")
         axes[i, 2].set_ylabel("loss (nats/token)")
     for half in (axes[0, 0], axes[0, 2]):
         low, high = half.get_ylim()
@@ -91,7 +90,7 @@ def _curves(ax: Axes, curves: Rows, points: Rows, split: str, loss: str, dash: s
 def residuals(published_table: Any, fitted_table: Any) -> Figure:
     """Published minus fitted loss along lambda: a row a model, the columns of `fits`, one scale for all panels."""
     points, curves = Rows(published_table), Rows(fitted_table)
-    models = [name for name in MODELS if name in curves.distinct("model")]
+    models = [name for name in style.SHORT if name in curves.distinct("model")]
     figure, axes = style.panels(len(models), len(VIEWS), height=1.05 + 1.4 * len(models), sharex=True, sharey=True)
     for i, model in enumerate(models):
         for j, (split, loss, title) in enumerate(VIEWS):
@@ -106,7 +105,7 @@ def residuals(published_table: Any, fitted_table: Any) -> Figure:
                         ax.plot(seen["exposure"], left, marker=marker, color=colour, ls=dash, lw=0.9, ms=2.5)
             if i == 0:
                 ax.set_title(title, fontsize=7.5)
-        axes[i, 0].set_ylabel(f"{MODELS[model]}\npublished − fit (nats)", fontsize=7)
+        axes[i, 0].set_ylabel(f"{style.SHORT[model]}\npublished − fit (nats)", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel(style.AXES["exposure"])
     style.legend_below(figure, _legend(), 3)

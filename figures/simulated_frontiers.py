@@ -14,15 +14,6 @@ from figures import style
 from figures.frontiers import VIEWS, handles, limits, series
 from figures.tables import Rows
 
-MODELS = {
-    "plain": "plain, aligned start",
-    "plain-random": "plain, random start",
-    "rp": style.MODELS["rp"],
-    "rp-shared": style.MODELS["rp-shared"],
-    "relu": "ReLU network",
-    "relu-rp": "ReLU network, redundant pathways",
-}
-"""Simulated model -> name."""
 _RETAINED = ("loss_ret", "loss_ft")
 _ALONE = ("unmixed", "mixed")
 
@@ -64,7 +55,9 @@ def beside(published: Any, simulated: Any) -> Figure:
     paper, rows = Rows(published), Rows(simulated)
     figure_name = paper["study"][0]
     columns = COLUMNS[figure_name]
-    models = [name for name in MODELS if len(_methods(rows.where(model=name), columns[0][2])) == len(columns[0][2])]
+    models = [
+        name for name in style.NETWORKS if len(_methods(rows.where(model=name), columns[0][2])) == len(columns[0][2])
+    ]
     across = 4 if len(columns) == 2 else 3
     blocks = [*PIPELINES, *models]
     lines = -(-len(blocks) * len(columns) // across)
@@ -84,7 +77,7 @@ def beside(published: Any, simulated: Any) -> Figure:
             ax.set_ylabel(SYMBOLS[y] + unit, fontsize=7)
             ax.tick_params(labelsize=6)
             if j == 0:
-                ax.set_title(PIPELINES.get(block) or MODELS[block], fontsize=7.5)
+                ax.set_title(PIPELINES.get(block) or style.NETWORKS[block], fontsize=7.5)
     drawn = list(dict.fromkeys(method for _, _, methods in columns for method in methods))
     seeds = Line2D([], [], color="0.5", lw=0.6, alpha=0.5, label="hull of one seed")
     style.legend_below(figure, [*handles(drawn), seeds], len(drawn) + 1)
@@ -131,8 +124,8 @@ def _sweep(rows: Rows, losses: tuple[str, str]) -> Any:
 def hypervolumes(simulated: Any) -> Figure:
     """What each method adds to the dominated share of the box that holds all sweeps of a model, in both views of Figure 2."""
     rows = Rows(simulated)
-    models = [name for name in MODELS if len(rows.where(model=name))]
-    looks = dict(zip(MODELS, LOOKS, strict=True))
+    models = [name for name in style.NETWORKS if len(rows.where(model=name))]
+    looks = dict(zip(style.NETWORKS, LOOKS, strict=True))
     figure, axes = style.panels(1, 2, height=0.48 * len(GAINS) + 1.0, sharey=True)
     for ax, view in zip(axes[0], VIEWS, strict=True):
         ax.axvline(0, color="0.5", lw=0.8)
@@ -155,7 +148,7 @@ def hypervolumes(simulated: Any) -> Figure:
     axes[0, 0].set_ylim(len(GAINS) - 0.5, -0.5)
     axes[0, 0].set_ylabel("what is added to stage 1 or 2")
     shown = [
-        Line2D([], [], color=c, marker=m, mec="k", mew=0.3, ls="-", lw=1.0, label=MODELS[name])
+        Line2D([], [], color=c, marker=m, mec="k", mew=0.3, ls="-", lw=1.0, label=style.NETWORKS[name])
         for name, (c, m) in looks.items()
         if name in models
     ]

@@ -50,6 +50,19 @@ MODELS = {
     "rp-shared": "redundant pathways, shared unit",
 }
 """Linear model -> name."""
+SHORT = {"plain": "plain", "rp": "redundant\npathways (rp)", "rp-shared": "redundant,\nshared unit (rp-shared)"}
+"""The same where there is little room."""
+LINES = {"plain": ("#000000", "-", "o"), "rp": (_ORANGE, "--", "s"), "rp-shared": (_BLUE, "-.", "^")}
+"""Linear model -> colour, dash, marker."""
+NETWORKS = {
+    "plain": "plain, aligned start",
+    "plain-random": "plain, random start",
+    "rp": MODELS["rp"],
+    "rp-shared": MODELS["rp-shared"],
+    "relu": "ReLU network",
+    "relu-rp": "ReLU network, redundant pathways",
+}
+"""Simulated model -> name."""
 
 AXES = {
     "loss_im": r"immediate loss $L_\mathrm{im}$",

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from common import results
 from common.settings import WrongUse
 from lm_experiments.ledger import CompletedStage, check_ledger
-from lm_experiments.plan import Corpus, Kind, Plan, fine_tuning_plan, post_training_plan, pretraining_plan
+from lm_experiments.plan import Corpus, Kind, Plan
+from lm_experiments.realise import Problem, Realised, realise
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import Cell, Stage
 
@@ -57,10 +58,6 @@ class Pipeline:
     def __init__(self, cell: Cell, stores: Callable[[str], "Store"]) -> None:
         """Args: cell: what to run; stores: opens a store by name. Raises `WrongUse` where a corpus is too small."""
         self.cell, self.study, self._stores = cell, cell.study, stores
-        if cell.recipe.rank is not None:
-            raise WrongUse(
-                f"rank = {cell.recipe.rank}: low-rank stages are not available in language models yet. Leave it out."
-            )
 
     def _corpus(self, name: str, tokens: int, size: int | None = None) -> Corpus:
         """A corpus of `size` tokens (as far as needed, if absent), of which a stage trains on `tokens`."""
@@ -86,27 +83,27 @@ class Pipeline:
         }
 
     @cached_property
-    def plans(self) -> dict[Kind, Plan]:
-        """The data of every stage; a compute-matched pipeline at lambda = 1 has no stage 2."""
-        study, seed, recipe, length = self.study, self.cell.seed, self.cell.recipe, self.study.length
-        pre, post, ft = (self.corpora[kind] for kind in ("pre", "post", "ft"))
-        found: dict[Kind, Plan | None] = {
-            "pre": pretraining_plan(
-                recipe, pre, post, length=length, batch=study.stage1.batch, post_batch=study.stage2.batch, seed=seed
-            ),
-            "post": post_training_plan(recipe, post, pre, length=length, batch=study.stage2.batch, seed=seed),
-            "ft": fine_tuning_plan(ft, length=length, batch=study.stage3.batch, seed=seed),
-        }
-        return {kind: plan for kind, plan in found.items() if plan is not None}
+    def realised(self) -> Realised:
+        """The recipe as data plans and stage settings."""
+        stages = self.stages
+        batches: dict[Kind, int] = {kind: stage.batch for kind, stage in stages.items()}
+        return realise(
+            self.cell.recipe,
+            Problem(corpora=self.corpora, batches=batches, length=self.study.length, seed=self.cell.seed),
+        )
+
+    @property
+    def stages(self) -> dict[Kind, Stage]:
+        """How every stage trains."""
+        return {"pre": self.study.stage1, "post": self.study.stage2, "ft": self.study.stage3}
 
     @cached_property
     def nodes(self) -> dict[Kind, Node]:
         """The stages, each continuing the one before."""
         made: dict[Kind, Node] = {}
         parent: Node | None = None
-        stages: dict[Kind, Stage] = {"pre": self.study.stage1, "post": self.study.stage2, "ft": self.study.stage3}
-        for kind, plan in self.plans.items():
-            made[kind] = parent = self._node(kind, plan, stages[kind], parent)
+        for kind, plan in self.realised.plans.items():
+            made[kind] = parent = self._node(kind, plan, self.stages[kind], parent)
         return made
 
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
@@ -124,13 +121,13 @@ class Pipeline:
         )  # fmt: skip
 
     def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
-        from lm_experiments.dropout import everywhere
+        from lm_experiments.dropout import Dropout
         from lm_experiments.training import StageSettings
 
         rate = self.cell.rate if kind == "ft" else stage.lr
         return StageSettings(
             lr=rate, min_lr=stage.floor * rate, warmup_steps=stage.warmup, max_steps=plan.steps, batch=plan.batch, length=plan.length,
-            weight_decay=stage.weight_decay, dropout=everywhere(self.cell.recipe.dropout if kind == "post" else 0.0), seed=self.cell.seed,
+            weight_decay=stage.weight_decay, dropout=self.realised.dropout if kind == "post" else Dropout(), seed=self.cell.seed,
             eval_every=stage.eval_every if stops else 0, patience=stage.patience if stops else 0,
         )  # fmt: skip
 
@@ -162,8 +159,7 @@ class Pipeline:
         stage2 = of.get("post")
         return {
             "engine": "lm", "study": study.name, "model": "llama", "scale": study.scale, "pipeline": study.pipeline,
-            "method": "mixed" if recipe.exposure else "unmixed", "exposure": recipe.exposure, "mixing": recipe.mixing,
-            "split": recipe.split, "placement": recipe.placement, "replay": recipe.replay, "dropout": recipe.dropout,
+            "method": "mixed" if recipe.exposure else "unmixed", **recipe.columns,
             "tokens_pre": nodes["pre"].plan.steps * study.stage1.batch * study.length,
             "tokens_post": self.corpora["post"].windows * study.length,
             "tokens_ft": nodes["ft"].plan.steps * study.stage3.batch * study.length,

@@ -21,8 +21,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from common.arrays import Int
-from common.placement import Placement, placed
-from common.recipe import Recipe
+from common.placement import placed
+from common.recipe import Placed, Recipe, Windowed
 from common.settings import Settings, WrongUse, config_hash, setting
 
 Kind = Literal["pre", "post", "ft"]
@@ -62,7 +62,7 @@ class Part(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Settings):
+class Plan(Windowed, Placed):
     """The data of one stage; made by `pretraining_plan`, `post_training_plan` and `fine_tuning_plan`."""
 
     length: int = setting(low=1)
@@ -76,8 +76,6 @@ class Plan(Settings):
     """The base, then what is inserted into it (at most one part)."""
     replaces: bool = False
     """Whether the inserted part takes places of the base instead of being added to it."""
-    placement: Placement = "uniform"
-    window: float = setting(0.5, low=0, high=1, open_low=True)
 
     def __post_init__(self) -> None:
         """Check ranges, and that the parts fill the steps. Raises `WrongUse`."""
@@ -248,8 +246,6 @@ def post_training_plan(recipe: Recipe, post: Corpus, pre: Corpus, *, length: int
         left = post.windows - start
         if left == 0:
             return None
-        if recipe.replay == 1:
-            raise WrongUse("replay = 1 leaves no place for D_post in a compute-matched stage 2. Choose less replay.")
         steps = -(-round(left / (1 - recipe.replay)) // batch)
         base, replayed = post.part(left, start=start), steps * batch - left
     else:

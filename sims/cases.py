@@ -8,6 +8,7 @@ import numpy as np
 
 from common import rows
 from common.settings import config_hash
+from sims.realise import COMPILED
 from sims.run import Simulation, complete
 from sims.setup import Setup
 
@@ -86,7 +87,7 @@ def setup_columns(setup: Setup) -> dict[str, Any]:
     steps = {
         f"sims.steps_{stage}": float(count) for stage, count in zip(("pre", "post", "ft"), setup.steps, strict=True)
     }
-    return shown | steps | {"placement": setup.placement} | ({} if setup.rank is None else {"rank": setup.rank})
+    return shown | steps | {name: getattr(setup, name) for name in COMPILED if getattr(setup, name) is not None}
 
 
 _SHOWN = (

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Suppress
 
-from common.placement import PLACEMENTS, Piece, Placement, check_pieces
+from common.placement import PLACEMENTS, Piece, check_pieces
+from common.recipe import Adapted, Anchored, Dropped, Placed, Windowed
 from common.settings import Settings, WrongUse, check_choice, check_rank, ranges, setting
 from sims.vectors import Rows, check_vectors
 from theory.features import Blocks, check_block_sizes
@@ -33,8 +34,12 @@ OPTIMISERS = ("gd", "momentum", "adam")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup(Settings):
-    """What all runs of a batch share; changing any of it compiles anew."""
+class Setup(Adapted, Placed):
+    """What all runs of a batch share; changing any of it compiles anew.
+
+    `rank` is that of an additive adapter of a linear network's product; in a nonlinear network one of each weight matrix
+    (LoRA; at most that matrix's own rank), merged after stage 2.
+    """
 
     problem: Literal["blocks", "pathways"] = "blocks"
     """Which family of tasks."""
@@ -73,13 +78,8 @@ class Setup(Settings):
     """Dropout not at all, as the expected loss (linear, depth 2), or with a mask of the hidden units drawn every step."""
     early_stopping: bool = False
     """Whether stage 2 watches loss_im and stops at `stop_at`."""
-    placement: Placement = "uniform"
-    """When in stage 1 the exposure happens."""
     pieces: tuple[tuple[float, float], ...] = ()
     """Stage 1 as (fraction, alpha) pieces, instead of `alpha` and `placement`: any alpha(t)."""
-    rank: int | None = None
-    """Rank of what stage 2 trains instead of the weights: an additive adapter of a linear network's product; in a nonlinear network
-    one of each weight matrix (LoRA; at most that matrix's own rank), merged after stage 2."""
     observe: tuple[float, ...] = (1.0,)
     """Fractions of the flow time of stage 3 at which the losses are taken; the steps are shared out evenly between them."""
     record: int = setting(0, low=0, high=1000)
@@ -201,7 +201,7 @@ _CHOICES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relaxations(Settings):
+class Relaxations(Anchored, Dropped, Windowed):
     """Where a run leaves the assumptions of the closed form, and the interventions that theory and simulation share."""
 
     seed: int = setting(0, low=0, high=2**32 - 1)
@@ -212,16 +212,10 @@ class Relaxations(Settings):
     """Standard deviation of the noise on the labels of sampled examples; losses are reported without it."""
     correlation: float = setting(0.0, low=-1, high=1)
     """Correlation under D_post of the inputs of inconsistent mode i and specialised mode i."""
-    dropout: float = setting(0.0, low=0, high=0.99)
-    """Probability with which a hidden unit is dropped in stage 2, with `dropout_masks`."""
     dropout_ft: float = setting(0.0, low=0, high=0.99)
-    """The same in stage 3."""
-    l2_to_start: float = setting(0.0, low=0)
-    """Weight of |theta - theta at the start of stage 2|^2; of the weights themselves in a nonlinear network."""
+    """Probability with which a hidden unit is dropped in stage 3, with `dropout_masks`."""
     adapter_scale: float = setting(0.1, low=0, open_low=True)
     """Scale of an adapter's input factor at its start."""
-    window: float = setting(0.5, low=0, high=1, open_low=True)
-    """Fraction of stage 1 that early, late and anneal use."""
     stop_at: float = setting(0.0, low=0)
     """Loss_im at which stage 2 stops, with `early_stopping`."""
 

@@ -8,9 +8,10 @@ predict({"alpha": 0.2, "t_ft": 1.0})            # four losses, defaults for the 
 from common.losses import LOSSES, Losses
 from common.recipe import Recipe
 from common.settings import WrongUse, config_hash
-from theory.allocation import Budget, allocate, exposure_curve, optimum
+from theory.allocation import exposure_curve, optimum
 from theory.features import Blocks, Modes, modes_from_blocks, modes_from_json
 from theory.modes import evolve, learning_time
+from theory.realise import Budget, realise
 from theory.stages import Schedule, Solution, predict, solve
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "Schedule",
     "Solution",
     "WrongUse",
-    "allocate",
     "config_hash",
     "evolve",
     "exposure_curve",
@@ -32,5 +32,6 @@ __all__ = [
     "modes_from_json",
     "optimum",
     "predict",
+    "realise",
     "solve",
 ]

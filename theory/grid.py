@@ -18,9 +18,9 @@ import numpy as np
 from common.arrays import Array, Float
 from common.recipe import Recipe
 from common.settings import WrongUse, check, ranges
-from theory.allocation import Budget, allocate
 from theory.features import check_block_sizes
 from theory.models import model_named
+from theory.realise import Budget, realise
 
 BLOCK = 1 << 15
 """Points a block: large enough to amortise Python, small enough that its arrays stay in cache (see `make bench`)."""
@@ -111,7 +111,7 @@ class Grid:
             raise WrongUse("A sweep needs at least one axis, e.g. alpha=0:1:101.")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise WrongUse(f"Axis {twice[0]} is given twice. Give each setting once, with all its values.")
-        self.axes, self.model = tuple(axes), model_named(model)
+        self.axes, self.name, self.model = tuple(axes), model, model_named(model)
         self.fixed = {**self.model.defaults(), **(fixed or {})}
         known = self.model.ranges() | ranges(Budget) | {"exposure": ranges(Recipe)["exposure"]}
         for axis in axes:
@@ -142,7 +142,9 @@ class Grid:
             along[axis.name] = axis.values[start[i] : stop[i]].reshape(shape)
         if self.allocates:
             budget = {name: along.pop(name, getattr(self.budget, name)) for name in ranges(Budget)}
-            values |= allocate(along.pop("exposure", self.recipe.exposure), self.recipe, budget)
+            varied = {"exposure": along.pop("exposure", self.recipe.exposure)}
+            varied |= {"replay": along["replay"]} if "replay" in along else {}
+            values |= realise(self.recipe, budget, self.name, varied)
         return values | along
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, tuple[int, ...], tuple[int, ...]]]:

@@ -18,8 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from common.arrays import Number, is_jax, is_zero
-from common.placement import PLACEMENTS, Placement
-from common.settings import Settings, WrongUse, check_choice, check_rank, setting
+from common.placement import PLACEMENTS
+from common.recipe import Adapted, Anchored, Dropped, Placed, Windowed
+from common.settings import WrongUse, check_choice, check_rank, setting
 from theory.features import Modes
 from theory.two_layer import Drive, State
 
@@ -27,26 +28,16 @@ BASES = ("aligned", "equal", "equalised")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interventions(Settings):
-    """Changes to the plain pipeline; the defaults change nothing."""
+class Interventions(Anchored, Adapted, Dropped, Windowed, Placed):
+    """Changes to the plain pipeline; the defaults change nothing. Those that a recipe has are declared in `common.recipe`."""
 
-    placement: Placement = "uniform"
-    """When in stage 1 the D_post exposure happens: spread evenly, in the first or last window, or ramped up in the last."""
-    window: float = setting(0.5, low=0, high=1, open_low=True)
-    """Fraction of stage 1 that early, late and anneal use; the total exposure alpha x t_pre stays the same."""
-    dropout: float = setting(0.0, low=0, high=0.99)
-    """Probability with which a hidden unit is dropped in stage 2 (inverted scaling, expected loss)."""
     dropout_ft: float = setting(0.0, low=0, high=0.99)
-    """The same in stage 3."""
+    """Probability with which a hidden unit is dropped in stage 3."""
     dropout_basis: Literal["aligned", "equal", "equalised"] = "aligned"
     """How modes lie in the hidden layer: a unit each; spread equally over all units; or equalised, the limit of an
     endless stage 2 in a generic basis (whatever the dropout; t_post is not used)."""
     width: int = setting(8, low=1)
     """Hidden units; matters only for dropout in a basis that is not aligned."""
-    l2_to_start: float = setting(0.0, low=0)
-    """Weight of the penalty |theta - theta at the start of stage 2|^2."""
-    rank: int | None = None
-    """Rank of an additive adapter that stage 2 trains instead of the weights; None trains the weights."""
     adapter_scale: float = setting(0.1, low=0, open_low=True)
     """Scale of the adapter's input factor at its start, like an ordinary weight matrix; the output factor starts at 0."""
     stop_at: float = setting(0.0, low=0)

@@ -1,8 +1,10 @@
-"""The models by name: what a sweep, an optimum or a command line needs to know of each.
+"""The linear models by name: all that a sweep, an optimum, a fit or a command line needs to know of each.
 
 plain       independent modes in three blocks                        theory.stages
 rp          redundant pathways, a balanced unit each                 theory.pathways
 rp-shared   redundant pathways through one hidden direction          theory.pathways_shared
+
+A further model is a further entry here; `docs/extending.md` shows it.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +16,8 @@ import numpy as np
 from common.losses import Losses
 from common.settings import Settings, WrongUse, ranges
 from theory.features import BLOCKS, Blocks, modes_from_blocks
+from theory.pathways import Pathways, PathwaySchedule, PathwaySolution, solve_separate
+from theory.pathways_shared import solve_shared
 from theory.stages import PlainSchedule, Schedule, predict, solve
 
 ModelName = Literal["plain", "rp", "rp-shared"]
@@ -22,9 +26,9 @@ ModelName = Literal["plain", "rp", "rp-shared"]
 class Model(NamedTuple):
     """A model of the three-stage pipeline."""
 
-    problem: Callable[[], type[Settings]]
-    """The dataclass of its problem; a function, because the redundant-pathway models are imported when asked for."""
-    schedule: Callable[[], type[Schedule]]
+    problem: type[Settings]
+    """The dataclass of its problem."""
+    schedule: type[Schedule]
     """The dataclass of its schedule, with the interventions that the model knows."""
     predict: Callable[[Mapping[str, Any]], Losses]
     """Settings, as numbers or broadcastable arrays, to the four losses."""
@@ -33,11 +37,11 @@ class Model(NamedTuple):
 
     def defaults(self) -> dict[str, Any]:
         """Every setting of the model with its default."""
-        return asdict(self.problem()()) | asdict(self.schedule()())
+        return asdict(self.problem()) | asdict(self.schedule())
 
     def ranges(self) -> dict[str, Mapping[str, Any]]:
         """The admissible range of every numeric setting: what can be the axis of a sweep."""
-        return ranges(self.problem()) | ranges(self.schedule())
+        return ranges(self.problem) | ranges(self.schedule)
 
 
 def _plain_strengths(values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[float]], Losses]:
@@ -45,46 +49,20 @@ def _plain_strengths(values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[l
     return BLOCKS, [np.broadcast_to(stage, (len(BLOCKS),)).tolist() for stage in solution.strengths], solution.losses
 
 
-def _pathways() -> type[Settings]:
-    from theory.pathways import Pathways
+def _pathways(solution: Callable[[Mapping[str, Any]], PathwaySolution]) -> Model:
+    def strengths(values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[float]], Losses]:
+        found = solution(values)
+        return BLOCKS[1:], [[float(strength) for strength in stage] for stage in found.strengths], found.losses
 
-    return Pathways
-
-
-def _pathway_schedule() -> type[Schedule]:
-    from theory.pathways import PathwaySchedule
-
-    return PathwaySchedule
-
-
-def _pathway_predict(variant: str) -> Callable[[Mapping[str, Any]], Losses]:
-    def run(values: Mapping[str, Any]) -> Losses:
-        from theory.pathways_models import pathway_predict
-
-        return pathway_predict(values, variant)
-
-    return run
-
-
-def _pathway_strengths(
-    variant: str,
-) -> Callable[[Mapping[str, Any]], tuple[tuple[str, ...], list[list[float]], Losses]]:
-    def run(values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[float]], Losses]:
-        from theory.pathways_models import MODELS as VARIANTS
-
-        solution = VARIANTS[variant].solve(values)
-        return BLOCKS[1:], [[float(strength) for strength in stage] for stage in solution.strengths], solution.losses
-
-    return run
+    return Model(Pathways, PathwaySchedule, lambda values: solution(values).losses, strengths)
 
 
 MODELS: dict[str, Model] = {
-    "plain": Model(lambda: Blocks, lambda: PlainSchedule, predict, _plain_strengths),
-    **{
-        name: Model(_pathways, _pathway_schedule, _pathway_predict(name), _pathway_strengths(name))
-        for name in ("rp", "rp-shared")
-    },
+    "plain": Model(Blocks, PlainSchedule, predict, _plain_strengths),
+    "rp": _pathways(solve_separate),
+    "rp-shared": _pathways(solve_shared),
 }
+"""Both pathway models have the same settings, so that one can be exchanged for the other."""
 
 
 def model_named(name: str) -> Model:

@@ -28,6 +28,7 @@ import numpy as np
 
 from common.arrays import Array, Float, Number, is_jax, is_zero, namespace
 from common.losses import Losses
+from common.recipe import Anchored, Dropped
 from common.settings import Settings, WrongUse, check, ranges, setting
 from theory.modes import Drive, State, balanced
 from theory.pathways_flow import SEPARATE, Pull, flow
@@ -53,13 +54,8 @@ class Pathways(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathwayStages(Settings):
-    """Interventions in stage 2 beside the replay and weight decay of `Schedule`."""
-
-    dropout: float = setting(0.0, low=0, high=0.99)
-    """p: probability with which a hidden unit is dropped (inverted scaling); acts as gamma = p/(1 - p)."""
-    l2_to_start: float = setting(0.0, low=0)
-    """Weight of the penalty |theta - theta at the start of stage 2|^2."""
+class PathwayStages(Anchored, Dropped):
+    """Interventions in stage 2 beside the replay and weight decay of `Schedule`; dropout acts as gamma = p/(1 - p)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ import numpy as np
 from common.arrays import Array, Float, is_jax, namespace
 from common.losses import Losses, weighted_squares
 from common.placement import Piece, check_pieces, placed
-from common.settings import Settings, setting
+from common.recipe import Replayed
+from common.settings import setting
 from theory.features import Blocks, Modes, modes_from_blocks
 from theory.interventions import OFF, Interventions, refuse_impossible
 from theory.low_rank import Part, mean_strength
@@ -28,7 +29,7 @@ __all__ = ["DEFAULTS", "PlainSchedule", "Schedule", "Solution", "is_one", "mixtu
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule(Settings):
+class Schedule(Replayed):
     """What is trained on, and for how long. Times are flow times: learning rate x steps."""
 
     alpha: float = setting(0.2, low=0, high=1)
@@ -39,8 +40,6 @@ class Schedule(Settings):
     """Flow time of stage 2."""
     t_ft: float = setting(1.0, low=0)
     """Flow time of stage 3."""
-    replay: float = setting(0.0, low=0, high=1)
-    """Weight of D_pre in the stage-2 mixture."""
     decay_pre: float = setting(0.0, low=0)
     """Weight decay mu in stage 1: penalty mu (|W1|^2 + |W2|^2)."""
     decay_post: float = setting(0.0, low=0)

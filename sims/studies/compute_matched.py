@@ -17,7 +17,6 @@ from sims.studies.networks import LINEAR, NETWORKS, THEORY
 from sims.study import Study
 from sims.verdict import UNPREDICTED, Verdict, verdict, within
 from theory.allocation import exposure_curve
-from theory.models import MODELS
 
 UNCHANGED = 0.02
 """The exposure law holds if loss_im moves by at most this fraction along lambda (discretisation alone moves it by .01)."""
@@ -162,9 +161,7 @@ def _closed_form(table: Any, model: str) -> Verdict:
         argmins = [float(lowest(p, v.mean(0)).exposure) for p, v in
                    (curves(table, model, ratio, time, "loss_ret") for time in TIMES)]  # fmt: skip
         times = np.array(TIMES)
-        losses = exposure_curve(
-            np.array(argmins), THEORY[model] | {"t_ft": times}, MATCHED, spent(model, ratio), MODELS[model].predict
-        )
+        losses = exposure_curve(np.array(argmins), THEORY[model] | {"t_ft": times}, MATCHED, spent(model, ratio), model)
         best = closed_form(model, ratio, times)[1].loss
         worst = max(worst, float(((losses.loss_ret - best) / best).max()))
     return within(UNPREDICTED, model, "closed form: largest excess of loss_ret at the simulated argmin", worst,

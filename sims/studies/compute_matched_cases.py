@@ -10,8 +10,9 @@ from common.recipe import Recipe
 from sims.cases import Case, closed_columns
 from sims.setup import Setup
 from sims.studies.networks import LINEAR, NETWORKS, THEORY, Network, with_seeds
-from theory.allocation import Budget, allocate, exposure_curve, optimum
+from theory.allocation import exposure_curve, optimum
 from theory.models import MODELS
+from theory.realise import Budget, realise
 
 MATCHED = Recipe(split="compute-matched")
 TIMES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -45,7 +46,7 @@ def matched(network: Network, exposure: Any, budget: Budget, ratio: Any, **setti
     """Settings of the runs that spend a budget at every exposure and step ratio."""
     axes = with_seeds(network, exposure=exposure, ratio=ratio)
     spent = {"pre_time": budget.pre_time, "post_time": budget.post_time, "step_ratio": axes["ratio"]}
-    stages = allocate(axes["exposure"], MATCHED, spent)
+    stages = realise(MATCHED, spent, varied={"exposure": axes["exposure"]})
     own = {name: value for name, value in axes.items() if name not in ("exposure", "ratio")}
     return own | stages | {"t_ft": TIMES[-1]} | settings
 
@@ -89,7 +90,7 @@ def cases() -> list[Case]:
 
 def closed_form(model: str, ratio: float, times: Any) -> tuple[Any, Any]:
     """The closed form's minima of loss_im and loss_ret at these fine-tuning lengths."""
-    return optimum(THEORY[model] | {"t_ft": times}, MATCHED, spent(model, ratio), MODELS[model].predict)
+    return optimum(THEORY[model] | {"t_ft": times}, MATCHED, spent(model, ratio), model)
 
 
 def closed_rows() -> list[dict[str, Any]]:
@@ -100,7 +101,7 @@ def closed_rows() -> list[dict[str, Any]]:
         for ratio in RATIOS:
             best = closed_form(model, ratio, times)[1]
             settings = MODELS[model].defaults() | THEORY[model] | {"t_ft": times}
-            losses = exposure_curve(best.exposure, settings, MATCHED, spent(model, ratio), MODELS[model].predict)
+            losses = exposure_curve(best.exposure, settings, MATCHED, spent(model, ratio), model)
             columns = settings | {"exposure": best.exposure, "step_ratio": np.full(len(times), ratio)}
             made.append(closed_columns("compute-matched", model, columns, losses))
     return made

@@ -17,7 +17,7 @@ import numpy as np
 
 from sims.cases import product
 from sims.setup import Setup
-from theory.allocation import Budget
+from theory.realise import Budget
 from theory.studies.compare import BUDGETS, PLAIN, SMALL_NET
 
 SEEDS = 20

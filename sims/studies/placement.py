@@ -22,7 +22,7 @@ from sims.cases import Case
 from sims.studies.networks import NETWORKS, with_seeds
 from sims.study import Study
 from sims.verdict import UNPREDICTED, Verdict, verdict, within
-from theory.allocation import allocate
+from theory.realise import realise
 
 PLACED = ("plain", "rp", "rp-shared", "relu", "relu-corr", "relu-rp")
 WINDOW = 0.25
@@ -83,7 +83,9 @@ def cases() -> list[Case]:
         network, dose = NETWORKS[model], DOSES[model]
         steps = STEPS if network.linear else NONLINEAR_STEPS
         observe = (AT_ONCE, *(length / LENGTHS[-1] for length in LENGTHS))
-        stages = allocate(1.0, Recipe(), {"pre_time": dose.pre_time, "post_time": dose.exposure, "step_ratio": 1.0})
+        stages = realise(
+            Recipe(exposure=1.0), {"pre_time": dose.pre_time, "post_time": dose.exposure, "step_ratio": 1.0}
+        )
         for placement in PLACEMENTS:
             settings = with_seeds(network, t_post=(dose.short, dose.long)) | stages | {"t_ft": LENGTHS[-1]}
             settings |= {} if placement == "uniform" else {"window": WINDOW}
@@ -96,7 +98,12 @@ def cases() -> list[Case]:
             passes = axes.pop("passes")
             spent = {"pre_time": dose.pre_time, "post_time": dose.exposure, "step_ratio": 1.0}
             noise = {"label_noise": NOISE} if samples else {}
-            settings = axes | allocate(passes, Recipe(), spent) | {"t_post": dose.long, "t_ft": LENGTHS[-1]} | noise
+            settings = (
+                axes
+                | realise(Recipe(), spent, varied={"exposure": passes})
+                | {"t_post": dose.long, "t_ft": LENGTHS[-1]}
+                | noise
+            )
             setup = replace(network.setup, steps=STEPS if network.linear else NONLINEAR_STEPS, samples=samples)
             columns = {"sims.question": "repeated", "exposure": passes, "problem.pool": float(samples)}
             made.append(Case(model, setup, settings, columns))

@@ -32,7 +32,22 @@ def test_the_order_of_lists_and_of_fields_counts():
     assert config_hash(Example(corpora=("a", "b"))) != config_hash(Example(corpora=("b", "a")))
     assert config_hash({"a": 1, "b": 2}) != config_hash({"b": 2, "a": 1})
     Reordered.__name__ = "Example"
-    assert config_hash(Example()) != config_hash(Reordered())
+    assert config_hash(Example(rate=0.1, corpora=("a",))) != config_hash(Reordered(rate=0.1, corpora=("a",)))
+
+
+def test_a_setting_added_later_and_off_by_default_keeps_the_stored_names():
+    @dataclass(frozen=True, kw_only=True)
+    class Later(Example):
+        ewc: float = setting(0.0, low=0)
+
+    Later.__name__ = "Example"
+    for values in ({}, {"rate": 0.25}, {"corpora": ("a", "b")}):
+        assert config_hash(Example(**values)) == config_hash(Later(**values))
+        assert config_hash([{"nested": Example(**values)}]) == config_hash([{"nested": Later(**values)}])
+    assert config_hash(Example()) != config_hash(Later(ewc=1.0))
+    assert config_hash(Recipe(exposure=0.5), "stored") == "e339ff84ccd8bf2b", (
+        "finished stages have such names: keep the format"
+    )
 
 
 def test_arrays_hash_as_lists():

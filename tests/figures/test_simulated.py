@@ -8,7 +8,8 @@ from common import results
 from common import verdicts as table_of_verdicts
 from common.published import load
 from figures import style
-from figures.simulated_frontiers import COLUMNS, GAINS, MODELS, beside, hypervolumes
+from figures.simulated_frontiers import COLUMNS, GAINS, beside, hypervolumes
+from figures.style import NETWORKS as MODELS
 from figures.verdicts import FINDINGS, TALLEST, verdicts
 
 METHODS = sorted({method for pair in GAINS.values() for method in pair})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common.minima import minimise
 from common.recipe import Recipe
 from common.settings import WrongUse
-from theory import Budget, allocate, exposure_curve, optimum
+from theory import Budget, exposure_curve, optimum, realise
 
 MATCHED = Recipe(split="compute-matched")
 
@@ -17,14 +17,14 @@ MATCHED = Recipe(split="compute-matched")
 @given(st.floats(0, 1), st.sampled_from(["add", "replace"]), st.floats(0.1, 5))
 def test_conventions_spend_the_budget(exposure, mixing, ratio):
     budget = Budget(pre_time=30.0, post_time=2.0, step_ratio=ratio)
-    got = allocate(exposure, Recipe(split="compute-matched", mixing=mixing), budget)
+    got = realise(Recipe(split="compute-matched", mixing=mixing), budget, varied={"exposure": exposure})
     assert got["alpha"] * got["t_pre"] == pytest.approx(ratio * exposure * 2.0, abs=1e-12)
     assert got["t_post"] == pytest.approx((1 - exposure) * 2.0)
     assert got["t_pre"] == pytest.approx(30.0 if mixing == "replace" else 30.0 + ratio * exposure * 2.0)
 
 
 def test_an_independent_split_leaves_stage_two_alone_and_may_repeat():
-    got = allocate(2.5, Recipe(), Budget(pre_time=10.0, post_time=2.0))
+    got = realise(Recipe(exposure=2.5), Budget(pre_time=10.0, post_time=2.0))
     assert "t_post" not in got
     assert got["alpha"] == pytest.approx(5.0 / 15.0)
 
@@ -35,9 +35,9 @@ def test_impossible_exposures_are_refused(exposure):
         Recipe(exposure=exposure, split="compute-matched")
     if exposure > 1:
         with pytest.raises(WrongUse, match="exposure"):
-            allocate(exposure, MATCHED, Budget())
+            realise(MATCHED, Budget(), varied={"exposure": exposure})
         with pytest.raises(WrongUse, match="pre_time"):
-            allocate(exposure, Recipe(mixing="replace"), Budget(pre_time=1.0))
+            realise(Recipe(mixing="replace"), Budget(pre_time=1.0), varied={"exposure": exposure})
 
 
 problems = st.fixed_dictionaries(

@@ -1,5 +1,7 @@
 """Sweeps: the fast grid against one setting at a time, independence of blocks and threads, wrong axes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from common.recipe import Recipe
 from common.settings import WrongUse
-from theory import Budget, allocate, predict
+from theory import Budget, predict, realise
 from theory.grid import Axis, Grid, evaluate, parse_axis, pieces
 from theory.models import MODELS
 
@@ -128,5 +130,9 @@ def test_exposure_axes_go_through_the_recipe():
     losses = evaluate(grid)
     points = grid.coordinates(0, grid.size)
     for i in range(grid.size):
-        one = predict(allocate(points["exposure"][i], recipe, Budget(pre_time=12.0, post_time=points["post_time"][i])))
+        one = predict(
+            realise(
+                replace(recipe, exposure=points["exposure"][i]), Budget(pre_time=12.0, post_time=points["post_time"][i])
+            )
+        )
         assert np.allclose(losses[:, i], [float(x) for x in one], rtol=1e-12)

@@ -1,5 +1,7 @@
 """Interventions and relaxations: closed forms against full matrices with the expected penalties, limits, theorems, refusals."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,11 +18,11 @@ from theory import (
     Modes,
     Recipe,
     WrongUse,
-    allocate,
     evolve,
     learning_time,
     modes_from_blocks,
     predict,
+    realise,
     solve,
 )
 from theory.dropout import threshold
@@ -442,7 +444,7 @@ def test_any_pieces_are_composed_and_repetition_is_more_exposure(rows, v):
 
 def test_exposure_above_one_pass_is_repetition():
     budget = Budget(pre_time=20.0, post_time=2.0)
-    stages = allocate(2.5, Recipe(placement="late", window=0.5), budget)
+    stages = realise(Recipe(exposure=2.5, placement="late", window=0.5), budget)
     assert stages["alpha"] * stages["t_pre"] == pytest.approx(5.0)
     total = sum(p.fraction * p.alpha for p in placed("late", stages["alpha"], 0.5))
     assert total == pytest.approx(stages["alpha"])
@@ -560,10 +562,10 @@ def test_switched_off_is_exactly_the_plain_pipeline():
 
 def test_a_recipe_sets_the_stages():
     recipe = Recipe(exposure=0.5, replay=0.1, dropout=0.2, rank=2, placement="late", window=0.4)
-    got = allocate(0.5, recipe, Budget())
+    got = realise(replace(recipe, exposure=0.5), Budget())
     assert {name: got[name] for name in ("replay", "dropout", "rank", "placement", "window")} == {
         "replay": 0.1, "dropout": 0.2, "rank": 2, "placement": "late", "window": 0.4}  # fmt: skip
-    assert set(allocate(0.5, Recipe(), Budget())) == {"alpha", "t_pre", "replay"}
+    assert set(realise(Recipe(exposure=0.5), Budget())) == {"alpha", "t_pre", "replay"}
 
 
 @pytest.mark.parametrize(

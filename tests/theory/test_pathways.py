@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from common.minima import Minimum, minimise
 from common.recipe import Recipe
 from common.settings import WrongUse
-from theory.allocation import Budget, allocate
+from theory.models import model_named
 from theory.pathways import (
     DEFAULTS,
     RANGES,
@@ -30,9 +30,16 @@ from theory.pathways import (
     solve_separate,
 )
 from theory.pathways_flow import SEPARATE, SHARED, Pull, attempt, flow
-from theory.pathways_models import MODELS, pathway_predict
 from theory.pathways_shared import Polar, fine_tuned, predict_shared, shared_stage, solve_shared, strengths
+from theory.realise import Budget, realise
 from theory.stages import Schedule, predict
+
+SOLVERS = {"rp": solve_separate, "rp-shared": solve_shared}
+
+
+def pathway_predict(values, variant):
+    return model_named(variant).predict(values)
+
 
 SPANS = {
     "sigma_pre": (0, 3),
@@ -91,10 +98,10 @@ def by_scipy(variant: str, v: dict[str, float]) -> list[Strengths]:
     return after
 
 
-@pytest.mark.parametrize("variant", MODELS)
+@pytest.mark.parametrize("variant", SOLVERS)
 def test_integrator_against_scipy(variant: str) -> None:
     v = draw(40, 1)
-    solution = MODELS[variant].solve(v)
+    solution = SOLVERS[variant](v)
     for i in range(40):
         reference = by_scipy(variant, {name: float(value[i]) for name, value in v.items()})
         for mine, theirs in zip(solution.strengths[1:], reference, strict=True):
@@ -373,7 +380,9 @@ def compute_matched(variant: str, t_ft: list[float], **v: float) -> Minimum:
     recipe = Recipe(split="compute-matched")
 
     def loss(exposure: Any) -> Any:
-        return pathway_predict({**allocate(exposure, recipe, budget), "t_ft": np.array(t_ft), **v}, variant).loss_ret
+        return pathway_predict(
+            {**realise(recipe, budget, varied={"exposure": exposure}), "t_ft": np.array(t_ft), **v}, variant
+        ).loss_ret
 
     return minimise(loss, (len(t_ft),), points=41, zooms=1)
 
@@ -404,14 +413,14 @@ def compute_matched_on_fifths(t_ft: list[float], start: float) -> Any:
     """argmin of loss_ret over lambda = 0, 0.2, ..., 1."""
     grid = np.linspace(0, 1, 6)
     budget, recipe = Budget(pre_time=30.0, post_time=0.3), Recipe(split="compute-matched")
-    v = {**allocate(grid[:, None], recipe, budget), "t_ft": np.array(t_ft), "init_scale": start}
+    v = {**realise(recipe, budget, varied={"exposure": grid[:, None]}), "t_ft": np.array(t_ft), "init_scale": start}
     return grid[pathway_predict(v, "rp-shared").loss_ret.argmin(0)]
 
 
-@pytest.mark.parametrize("variant", MODELS)
+@pytest.mark.parametrize("variant", SOLVERS)
 def test_immediate_loss_rises_with_exposure_at_matched_compute(variant: str) -> None:
     budget = Budget(pre_time=60.0, post_time=2.0) if variant == "rp" else Budget(pre_time=30.0, post_time=0.3)
-    v = allocate(np.linspace(0, 1, 41), Recipe(split="compute-matched"), budget)
+    v = realise(Recipe(split="compute-matched"), budget, varied={"exposure": np.linspace(0, 1, 41)})
     loss = pathway_predict(v, variant).loss_im
     above = loss[1:] > 1e-25
     assert np.all(np.diff(loss)[above] > 0)
@@ -424,7 +433,7 @@ numbers = st.fixed_dictionaries({name: st.floats(low, high) for name, (low, high
 
 
 @settings(max_examples=30)
-@given(v=numbers, variant=st.sampled_from(sorted(MODELS)))
+@given(v=numbers, variant=st.sampled_from(sorted(SOLVERS)))
 def test_losses_are_finite_and_not_negative(v: dict[str, float], variant: str) -> None:
     losses = pathway_predict(v, variant)
     assert all(np.isfinite(loss) and loss >= 0 for loss in losses)
@@ -440,7 +449,7 @@ def test_a_plain_stage_two_conserves_the_ratio(v: dict[str, float]) -> None:
     )
 
 
-@pytest.mark.parametrize("variant", MODELS)
+@pytest.mark.parametrize("variant", SOLVERS)
 def test_arrays_broadcast_like_loops(variant: str) -> None:
     alpha, t_ft = np.array([0.01, 0.2])[:, None], np.array([0.1, 1.0, 3.0])
     grid = pathway_predict({"alpha": alpha, "t_ft": t_ft, "correlation": 0.9}, variant)
@@ -449,7 +458,7 @@ def test_arrays_broadcast_like_loops(variant: str) -> None:
         np.testing.assert_allclose([loss[i, j] for loss in grid], one, rtol=1e-6, atol=1e-14)
 
 
-@pytest.mark.parametrize("variant", MODELS)
+@pytest.mark.parametrize("variant", SOLVERS)
 def test_jax_values_and_derivatives(variant: str) -> None:
     import jax
     import jax.numpy as jnp
@@ -474,7 +483,7 @@ def test_jax_values_and_derivatives(variant: str) -> None:
 
 
 def test_nothing_imports_jax() -> None:
-    code = "import sys, theory.pathways_models as m; m.pathway_predict({}, 'rp'); assert 'jax' not in sys.modules"
+    code = "import sys, theory.models as m; m.MODELS['rp'].predict({}); assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -13,8 +13,8 @@ from tyro.conf import Positional
 from common.console import Command, Json, Output, plain, seconds_since
 from common.files import write_json
 from common.settings import WrongUse
+from theory.models import MODELS
 
-ALL = ("plain", "rp", "rp-shared")
 HALVES = {
     "both": ("independent", "compute-matched"),
     "independent": ("independent",),
@@ -94,14 +94,14 @@ class FitCommand(Command):
 
     def _models(self) -> tuple[str, ...]:
         for name in self.model:
-            if name not in (*ALL, "all"):
-                raise WrongUse(f"--model {name} is not known. Choose from {', '.join(ALL)}, or all.")
+            if name not in (*MODELS, "all"):
+                raise WrongUse(f"--model {name} is not known. Choose from {', '.join(MODELS)}, or all.")
         for name, least in (("starts", 1), ("bootstrap", 0), ("groups", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise WrongUse(f"--{name} {getattr(self, name)} is too small. Choose at least {least}.")
         if len(self.table) > 1:
             raise WrongUse(f"{len(self.table)} tables were given. Fit one at a time.")
-        return ALL if "all" in self.model else tuple(name for name in ALL if name in self.model)
+        return tuple(MODELS) if "all" in self.model else tuple(name for name in MODELS if name in self.model)
 
     def _points(self) -> tuple[Any, str]:
         from common import published, results

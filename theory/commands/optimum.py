@@ -9,10 +9,10 @@ from tyro.conf import Positional
 from common.console import Output
 from common.minima import NOTABLE_DEPTH, NOTABLE_GAIN, Minimum
 from common.settings import WrongUse, ranges
-from theory.allocation import Budget, optimum
+from theory.allocation import optimum
 from theory.commands.setting import Setting
 from theory.grid import Grid, parse_axis
-from theory.models import MODELS
+from theory.realise import Budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Optimum(Setting):
             size, points = grid.size, grid.coordinates(0, grid.size)
         settings = self.values() | {name: value for name, value in points.items() if name not in ranges(Budget)}
         budget = {name: points.get(name, getattr(self.budget, name)) for name in ranges(Budget)}
-        found = optimum(settings, self.recipe(), budget, MODELS[self.model].predict)
+        found = optimum(settings, self.recipe(), budget, self.model)
         minima = dict(zip(("loss_im", "loss_ret"), found, strict=True))
         listed: list[dict[str, Any]] = [
             {name: float(value[i]) for name, value in points.items()}

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from common.console import Command, Json
-from common.recipe import Recipe
+from common.recipe import COLUMNS, Recipe
 from common.settings import Settings
-from theory.allocation import Budget
 from theory.features import Blocks
 from theory.models import MODELS, ModelName
+from theory.realise import Budget
 from theory.stages import PlainSchedule, Schedule
 
 
@@ -34,7 +34,8 @@ class Setting(Command):
 
     def recipe(self, exposure: float = 0.0) -> Recipe:
         """The recipe that these options describe."""
-        return Recipe(exposure=exposure, mixing=self.mixing, split=self.split, replay=self.schedule.replay)
+        own = {name: value for name, value in asdict(self.schedule).items() if name in COLUMNS}
+        return Recipe(exposure=exposure, mixing=self.mixing, split=self.split, **own)
 
     def values(self) -> dict[str, Any]:
         """All settings of the problem and the schedule as one mapping."""
@@ -48,7 +49,7 @@ def for_model(command: type[Setting], arguments: Sequence[str]) -> type[Command]
     model = MODELS[named[-1] if named and named[-1] in MODELS else "plain"]
     options: list[Any] = [
         (name, Annotated[kind, arg(name="")], field(default_factory=kind))
-        for name, kind in (("problem", model.problem()), ("schedule", model.schedule()))
+        for name, kind in (("problem", model.problem), ("schedule", model.schedule))
     ]
     made = make_dataclass(command.__name__, options, bases=(command,), frozen=True, kw_only=True)
     made.__doc__ = command.__doc__

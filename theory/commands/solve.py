@@ -12,12 +12,12 @@ import numpy as np
 from common import results
 from common.console import Output
 from common.losses import LOSSES, Losses
-from common.recipe import Recipe
+from common.recipe import COLUMNS, Recipe
 from common.settings import WrongUse, check, ranges
-from theory.allocation import Budget, allocate
 from theory.commands.setting import Setting
 from theory.features import modes_from_json
 from theory.models import MODELS
+from theory.realise import Budget, realise
 from theory.stages import solve
 from theory.thresholds import assumptions, exposure_time
 
@@ -100,8 +100,9 @@ class Solve(Setting):
         spending |= {name: value for name, value in checked.items() if name in spending}
         budget = Budget(**{name: spending[name] for name in ranges(Budget)})
         exposure = 0.0 if spending["exposure"] is None else spending["exposure"]
-        chosen = Recipe(exposure=exposure, mixing=spending["mixing"], split=spending["split"], replay=values["replay"])
-        return values if spending["exposure"] is None else values | allocate(exposure, chosen, budget)
+        own = {name: value for name, value in values.items() if name in COLUMNS}
+        chosen = Recipe(**own | {"exposure": exposure, "mixing": spending["mixing"], "split": spending["split"]})
+        return values if spending["exposure"] is None else values | realise(chosen, budget, self.model)
 
 
 def _read_json(name: str) -> Any:

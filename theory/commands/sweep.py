@@ -12,9 +12,9 @@ from common import results, rows
 from common.console import Output, seconds_since
 from common.losses import LOSSES
 from common.settings import WrongUse, config_hash, ranges
-from theory.allocation import Budget, allocate
 from theory.commands.setting import Setting
 from theory.grid import BLOCK, Grid, evaluate, parse_axis, pieces
+from theory.realise import Budget, realise
 
 ROWS = 1 << 16
 """Rows a parquet row group."""
@@ -88,7 +88,8 @@ class Sweep(Setting):
     def _columns(self, grid: Grid, first: int, last: int, losses: Any, name: str) -> dict[str, Any]:
         settings = self._columns_of(grid) | grid.coordinates(first, last)
         if grid.allocates:
-            settings |= allocate(settings["exposure"], self.recipe(), {key: settings[key] for key in ranges(Budget)})
+            varied = {name: settings[name] for name in ("exposure", "replay")}
+            settings |= realise(self.recipe(), {key: settings[key] for key in ranges(Budget)}, self.model, varied)
         return rows.columns(settings, losses, study="sweep", config_hash=name, model=self.model)
 
     def _columns_of(self, grid: Grid) -> dict[str, Any]:

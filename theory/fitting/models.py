@@ -19,10 +19,11 @@ from common.arrays import Array, Float, namespace
 from common.losses import Losses
 from common.recipe import Recipe
 from common.settings import WrongUse
-from theory.allocation import allocate
 from theory.features import Modes
 from theory.fitting.points import Points
 from theory.fitting.spectrum import Spectrum, power_law
+from theory.models import MODELS
+from theory.realise import realise
 from theory.stages import DEFAULTS, predict, solve
 
 HUNDRED_MILLION = 1e8
@@ -107,8 +108,6 @@ def _plain(problem: Mapping[str, Any], stages: Mapping[str, Any], spectrum: Spec
 def _pathways(model: str) -> Callable[[Mapping[str, Any], Mapping[str, Any], Spectrum | None], Losses]:
     def losses(problem: Mapping[str, Any], stages: Mapping[str, Any], spectrum: Spectrum | None) -> Losses:
         """One pair of pathways, or one a rank: its D_post times scale with its frequency, its targets with its strength."""
-        from theory.pathways_models import MODELS
-
         pair = {name: value for name, value in problem.items() if name != "uncorrelated"}
         pair["correlation"] = 1 - problem["uncorrelated"]
         if spectrum is None:
@@ -159,7 +158,7 @@ def model_losses(
     v = {name: xp.expand_dims(value, -1) if np.ndim(value) else value for name, value in values.items()}
     pass_time = tokens / HUNDRED_MILLION * v["pace"]
     budget = {"pre_time": v["pre_time"], "post_time": pass_time, "step_ratio": v["step_ratio"]}
-    stages = allocate(exposure, Recipe(), budget)
+    stages = realise(Recipe(), budget, varied={"exposure": exposure})
     rest = np.maximum(1 - exposure, 0.0) * pass_time  # what is left where exposure exceeds one pass is never asked for
     stages["t_post"] = xp.where(splits == 1, rest, _free_time(v, tokens))
     problem: dict[str, Any] = {name: v[name] for name in DIRECT if name in v}

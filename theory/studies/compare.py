@@ -7,9 +7,10 @@ import numpy as np
 from common.losses import LOSSES
 from common.minima import minimise
 from common.recipe import Recipe
-from theory.allocation import Budget, exposure_curve, optimum
+from theory.allocation import exposure_curve, optimum
 from theory.grid import Axis, Grid, evaluate
 from theory.models import MODELS
+from theory.realise import Budget
 from theory.studies.table import join, solved
 
 MATCHED = Recipe(split="compute-matched")
@@ -50,8 +51,8 @@ def optimum_time() -> Any:
         for ratio in (1.0, 4.0) if name == "plain" else (1.0,):
             spent = {"pre_time": budget.pre_time, "post_time": budget.post_time, "step_ratio": ratio}
             settings = problem | {"t_ft": times}
-            _, best = optimum(settings, MATCHED, spent, MODELS[name].predict)
-            losses = exposure_curve(best.exposure, settings, MATCHED, spent, MODELS[name].predict)
+            _, best = optimum(settings, MATCHED, spent, name)
+            losses = exposure_curve(best.exposure, settings, MATCHED, spent, name)
             parts.append(
                 MODELS[name].defaults()
                 | settings
@@ -81,7 +82,7 @@ def optimum_map() -> Any:
         settings = problem | {"t_ft": time}
 
         def retained(exposure: Any, name: str = name, settings: Any = settings, spent: Any = spent) -> Any:
-            return exposure_curve(exposure, settings, MATCHED, spent, MODELS[name].predict).loss_ret
+            return exposure_curve(exposure, settings, MATCHED, spent, name).loss_ret
 
         best = minimise(retained, ratio.shape, points=33, zooms=0)
         found = {"exposure": best.exposure, "loss_ret": best.loss, "problem.depth_of_minimum": best.depth}

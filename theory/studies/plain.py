@@ -6,10 +6,11 @@ import numpy as np
 
 from common.losses import LOSSES
 from common.recipe import Recipe
-from theory.allocation import allocate, optimum
+from theory.allocation import optimum
 from theory.features import BLOCKS, modes_from_blocks
 from theory.grid import Axis, Grid
 from theory.modes import learning_time
+from theory.realise import realise
 from theory.stages import DEFAULTS, predict, solve
 from theory.studies.table import boundary, join, phase_map, solved
 from theory.thresholds import exposure_time, half_time, mixing_window, retained_crossing
@@ -114,9 +115,9 @@ def compute_matched() -> Any:
         for time in times:
             budget = {"pre_time": 20.0, "post_time": 4.0, "step_ratio": ratio}
             settings = {**MATCHED, "t_ft": time}
-            curve = solved(settings | allocate(exposure, recipe, budget))
+            curve = solved(settings | realise(recipe, budget, varied={"exposure": exposure}))
             _, best = optimum(settings, recipe, budget)
-            at = solved(settings | allocate(best.exposure[None], recipe, budget))
+            at = solved(settings | realise(recipe, budget, varied={"exposure": best.exposure[None]}))
             common = budget | {"split": recipe.split, "mixing": recipe.mixing}
             flat = {k: np.broadcast_to(v, exposure.shape) for k, v in curve.items() if np.ndim(v)}
             parts.append(curve | flat | common | {"exposure": exposure})
