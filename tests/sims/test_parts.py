@@ -16,7 +16,7 @@ CASE = Case("plain", Setup(steps=(60, 40, 30)), {"t_pre": 4.0, "t_post": 2.0, "i
 
 
 def test_the_rooms_that_decide_a_result_name_its_parts():
-    assert {folder.name for folder in SOURCES} == {"sims", "theory"}
+    assert {folder.name for folder in SOURCES} == {"common", "sims", "theory"}
     assert all((folder / "__init__.py").exists() for folder in SOURCES)
 
 
