@@ -15,8 +15,8 @@ demo: .venv/core  ## sweep a million settings, draw the theory figures over the 
 	  $(PY) -m figures make $(QUICK) --formats png --workers 1 && wait $$fit
 	@$(PY) -m theory headline > out/headline.txt & head=$$!; $(PY) -m figures make overlay --formats png && wait $$head && cat out/headline.txt
 
-test: .venv/dev  ## run the whole test suite
-	$(PY) -m pytest
+test: .venv/dev  ## run the whole test suite, on two cores
+	$(PY) -m pytest -n 2 --dist loadfile
 
 figures: .venv/core  ## draw every figure, the paper's included
 	@$(PY) -m theory study
@@ -27,9 +27,10 @@ sims: .venv/core  ## run every simulation study, judge the predictions, draw the
 	@$(PY) -m sims verdicts
 	@$(PY) -m figures make simulations
 
-lint: .venv/dev  ## format check, lint, types
+lint: .venv/dev  ## format check, lint, floors (who may import whom), types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	.venv/bin/lint-imports --no-cache --no-logo
 	$(PY) -m mypy
 
 bench: .venv/dev  ## measure closed form, simulation and training against their alternatives

@@ -1,4 +1,4 @@
-"""Settings a second: the closed form (numpy, JAX, grids) beside gradient descent and the bound that memory sets.
+"""Settings per second: the closed form (numpy, JAX, grids) beside gradient descent and the bound that memory sets.
 
 A setting is a three-block problem with all ten parameters drawn at random, solved for all four losses in float64.
 """
@@ -37,7 +37,7 @@ def scattered(points: int, seed: int = 0) -> dict[str, Any]:
 
 
 def numpy_scattered(repeats: int) -> float:
-    """Settings a second of the numpy closed form in blocks, one thread a core."""
+    """Settings per second of the numpy closed form in blocks, one thread a core."""
     values, out = scattered(POINTS), np.empty((4, POINTS))
     recycle_memory()
 
@@ -69,7 +69,7 @@ def jax_scattered(repeats: int) -> float:
 
 
 def memory_bound(repeats: int) -> float:
-    """Settings a second if reading ten numbers and writing four were all: 112 bytes at the measured copy bandwidth."""
+    """Settings per second if reading ten numbers and writing four were all: 112 bytes at the measured copy bandwidth."""
     source = np.ones(16 * POINTS)
     target = np.empty_like(source)
     halves = np.array_split(np.arange(len(source)), os.cpu_count() or 1)
@@ -139,7 +139,7 @@ def jax_descent(settings: int = 256) -> float:
 
 
 def measure() -> list[tuple[str, float]]:
-    """What was run, and settings a second; fast ones interleaved so that they see the same machine."""
+    """What was run, and settings per second; fast ones interleaved so that they see the same machine."""
     fast = {
         "closed form, numpy, all parameters scattered": numpy_scattered,
         "closed form, numpy, grid of 100 x 100 x 100": numpy_grid,

@@ -1,4 +1,4 @@
-"""Optimiser steps of the 135M model on this CPU, at sequence 1,024 in bf16: tokens a second and peak memory, in a process of its own."""
+"""Optimiser steps of the 135M model on this CPU, at sequence 1,024 in bf16: tokens per second and peak memory, in a process of its own."""
 
 import json
 import os
@@ -7,13 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.training import Noise
+
 STEPS = 4
 LENGTH = 1024
 
 
 def steps() -> list[float]:
-    """Tokens a second of each step; the first also warms up."""
-    from benchmarks.training import Noise
+    """Tokens per second of each step; the first also warms up."""
     from lm_experiments import models
     from lm_experiments.training import StageSettings, train
 
@@ -32,7 +33,7 @@ def steps() -> list[float]:
 
 
 def measure() -> tuple[float, float]:
-    """Tokens a second of the fastest step, and GB at most. Raises `RuntimeError` if the process fails."""
+    """Tokens per second of the fastest step, and GB at most. Raises `RuntimeError` if the process fails."""
     command = [sys.executable, "-m", "benchmarks.large"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Settings a second of gradient descent on matrices: `sims.simulate` beside plain alternatives and the bound that arithmetic sets.
+"""Settings per second of gradient descent on matrices: `sims.simulate` beside plain alternatives and the bound that arithmetic sets.
 
 A setting is n = m = 6 with its own random singular vectors, trained by full-batch descent through three stages of 800 steps, in float64.
 The alternatives do the same arithmetic: moments mixed beforehand, four products of 6 x 6 matrices a step. They are handed
@@ -93,7 +93,7 @@ def flop_bound(size: int = 512) -> Callable[[], float]:
 
 
 def measure(rounds: int = 3) -> list[tuple[str, float]]:
-    """What was run, and settings a second; interleaved, so that all see the same machine."""
+    """What was run, and settings per second; interleaved, so that all see the same machine."""
     ways = {
         "sims.simulate, runs on the last axis": ours(),
         "JAX vmap of matrix products, batch leading": plain_vmap(),

@@ -1,4 +1,4 @@
-"""Tokens a second of the training loop beside others, at the shapes of the studies: same model, batch, data, optimiser and precision.
+"""Tokens per second of the training loop beside others, at the shapes of the studies: same model, batch, data, optimiser and precision.
 
     ours                 lm_experiments.training.train, with its log, its schedule and the finished model written
     Trainer              transformers.Trainer
@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from common.console import Output
 
 BATCH, LENGTH, ROUNDS = 8, 128, 3
 STEPS = {"nano": 40, "micro": 8}
@@ -207,7 +205,7 @@ def work(shape: str, threads: int, names: Sequence[str], barrier: Any, results: 
 def together(
     shape: str, processes: int, threads: int, names: Sequence[str] = tuple(LOOPS)
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Summed tokens a second of every loop, and summed peaks in GF/s, over processes that run at once."""
+    """Summed tokens per second of every loop, and summed peaks in GF/s, over processes that run at once."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(processes), context.Queue()
     with _threads(threads):
@@ -243,7 +241,7 @@ def operations(shape: str) -> float:
 
 
 def measure(shape: str) -> list[tuple[str, float, float, float]]:
-    """Rows of (what, tokens a second, ratio to the fastest of the others run any way, share of oneDNN's float32 peak)."""
+    """Rows of (what, tokens per second, ratio to the fastest of the others run any way, share of oneDNN's float32 peak)."""
     rows = []
     for processes, threads in ((2, 1), (1, 2)):
         rates, peaks = together(shape, processes, threads)
@@ -252,28 +250,3 @@ def measure(shape: str) -> list[tuple[str, float, float, float]]:
         print(f"{shape}, {how}: peak {peaks['MKL']:.0f} GF/s with MKL, {peaks['oneDNN']:.0f} with oneDNN")
     rival = max(rate for name, _, rate, _ in rows if name != "ours")
     return [(f"{name}, {how}", rate, rate / rival, share) for name, how, rate, share in rows]
-
-
-def show(out: Output, title: str, rows: Sequence[tuple[str, float, float, float]]) -> None:
-    """A table of rates."""
-    shown = [(name, f"{rate:,.0f}", f"{ratio:.2f}", f"{share:.0%}") for name, rate, ratio, share in rows]
-    out.table(title, ("", "tokens/s", "of the fastest other", "share of peak"), shown)
-
-
-def main(out: Output) -> None:
-    """Print both shapes and a whole study; LitGPT is left out where it cannot be imported."""
-    from benchmarks import large, study
-
-    for shape in STEPS:
-        show(out, f"Training {shape}, batch {BATCH} x {LENGTH}, float32", measure(shape))
-    show(out, "A whole nano study, two one-thread processes", study.measure())
-    rate, memory = large.measure()
-    out.show(f"The 135M model at sequence {large.LENGTH:,} in bf16: {rate:,.0f} tokens/s, {memory:.1f} GB at most.")
-    try:
-        import litgpt  # noqa: F401
-    except ImportError as error:
-        out.show(f"LitGPT left out: {error}.")
-
-
-if __name__ == "__main__":
-    main(Output(as_json=False))

@@ -23,7 +23,7 @@ from common.settings import WrongUse, config_hash
 from lm_experiments import paths
 from lm_experiments.corpora import Corpus, Documents, Report, hub, splits
 from lm_experiments.corpora import corpus as corpus_named
-from lm_experiments.corpora.packing import pack, worthwhile
+from lm_experiments.packing import pack, worthwhile
 from lm_experiments.tokenizers import Tokenizer
 
 SPLITS = tuple(splits.FRACTIONS)

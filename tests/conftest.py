@@ -3,6 +3,10 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # one worker per core: threads of linear algebra would only wait for one another
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 from jaxtyping import install_import_hook
 

@@ -49,8 +49,8 @@ class Run(Command):
         """Run, write, print, return what is in the remarks. Raises `SystemExit(1)` if a pipeline failed."""
         from common import results
         from common.files import write_json
+        from lm_experiments.conduct import conduct, document
         from lm_experiments.studies import named
-        from lm_experiments.studies.conduct import conduct, document
         from lm_experiments.verdicts import verdicts
         from lm_experiments.verdicts.claims import LEAST_SEEDS
         from lm_experiments.verdicts.report import show

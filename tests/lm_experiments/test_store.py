@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from common.console import run
 from common.settings import WrongUse
-from lm_experiments import paths, store
+from lm_experiments import packing, paths, store
 from lm_experiments.commands.corpora import Corpora
-from lm_experiments.corpora import packing
 from lm_experiments.corpora.splits import Documents
 from lm_experiments.tokenizers import END_OF_TEXT, trained
 
@@ -271,7 +270,7 @@ def test_a_killed_build_leaves_no_process(own, tmp_path):
     script.write_text(
         "import itertools, multiprocessing\n"
         "from lm_experiments import tokenizers\n"
-        "from lm_experiments.corpora import packing\n"
+        "from lm_experiments import packing\n"
         "if __name__ == '__main__':\n"
         "    packing.CHUNK_BYTES = 10\n"
         f"    opened = tokenizers.load({str(tokenizer.folder)!r})\n"

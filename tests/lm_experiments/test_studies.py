@@ -16,10 +16,10 @@ from common.console import Output, run
 from common.settings import WrongUse
 from lm_experiments import launch
 from lm_experiments.commands.run import Run
+from lm_experiments.conduct import conduct
 from lm_experiments.pipeline import Pipeline, StoreFactory
 from lm_experiments.stages import folder_of
 from lm_experiments.studies import NAMES, named
-from lm_experiments.studies.conduct import conduct
 from lm_experiments.studies.settings import SEARCH_SEEDS
 from lm_experiments.studies.smoke import SMOKE
 from tests.lm_experiments.test_stages import STORES, first, second
