@@ -201,7 +201,7 @@ def _somewhere_nonzero(expression: Any, negative: bool = False) -> dict[Any, flo
         point = {
             x: int(rng.integers(3, 9)) if x.is_integer else sp.Rational(int(rng.integers(20, 180)), 97) for x in symbols
         }
-        value = sp.N(expression.subs(point), 40)
+        value = expression.evalf(40, subs=point)
         if not value.is_number or not value.is_real:
             continue
         if (negative and value < -1e-20) or (not negative and abs(value) > 1e-20):
