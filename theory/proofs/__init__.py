@@ -1,18 +1,18 @@
 """Proofs that run: every result of the theory as a derivation that is carried out when it is called.
 
     proof = prove("no-latent")      # raises nothing; proof.status says what came out
-    proof.status                    # "proved", "checked numerically to 1e-08", "refuted as printed; ...", "FAILED: ..."
+    proof.status                    # "proved", "argued", "numerical", "false as printed; repaired: proved", "FAILED: ..."
     latex(proof)                    # theorem, assumptions and steps as a LaTeX fragment
 
 A module holds one `THEOREM` and one function `derive`, which makes steps of four kinds:
 
     symbolic   sympy shows that an expression vanishes identically, or that it has a sign
     argued     a sentence of ordinary mathematics (a comparison, a limit of schedules) that no machine checks
-    numeric    a number with a tolerance; `needed` ones carry the claim, the others only corroborate it
+    numeric    a number with a tolerance, or an example; `needed` ones carry the claim, the others only corroborate it
     refuted    something printed in the paper that a counterexample, evaluated here, shows to be false
 
-A step that does not hold stops its proof (`theory.proofs.core.ProofFailed`). Nothing here is imported when the command
-line starts; sympy is loaded with the first proof.
+The weakest needed step gives a result its grade (`theory.proofs.grades`). A step that does not hold stops its proof
+(`theory.proofs.core.ProofFailed`). Nothing here is imported when the command line starts; sympy is loaded with the first proof.
 """
 
 from importlib import import_module
@@ -22,20 +22,26 @@ if TYPE_CHECKING:
     from theory.proofs.core import Proof
 
 NAMES: tuple[str, ...] = (
+    "setting",
     "mode-ode",
     "descent",
     "logistic",
+    "convergence",
     "unbalanced",
     "deep",
     "sequential",
     "post-training",
     "frozen",
     "forgetting",
+    "theorem-5-1",
+    "theorem-5-2",
+    "theorem-5-3",
     "exposure-law",
     "no-latent",
     "order",
     "deep-decay",
     "compute-matched",
+    "lowered-feature",
     "dropout",
     "replay",
     "weight-decay",

@@ -1,9 +1,11 @@
 """Slopes of both losses in the compute-matched exposure lambda, and when an interior optimum exists.
 
 The D_post budget B is split: lambda B early at per-sample step ratio rho = eta1/eta2, the rest in stage 2, D_pre time P fixed.
-At rho = 1 the order theorem forbids an interior optimum; rho > 1 allows one. Source: theory spec 1.6.
+At rho = 1 the order theorem forbids an interior optimum where post-training raises the shared targets (s_pre <= s_post); rho > 1
+allows one, and so does s_pre > s_post (`lowered-feature`). Source: theory spec 1.6.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,13 @@ THEOREM = Theorem(
         r"$S = P s_{pre} + x s_{post}$; $u_j = 1/a_j$, $E_1 = e^{-4S}$, $e_2 = e^{-4 s_{post} T_2}$.",
         r"Inconsistent and specialised block ($k$ modes each); the invariant block is constant in $\lambda$ at "
         r"$\rho = 1$ or once converged.",
+        r"For the no-go at $\rho = 1$: $s_{pre} \le s_{post}$, $s_{ft} \le s_{post}$ and $\delta^2 \le s_{pre}$.",
     ),
     statement=(
         r"$\frac{dL_{im}}{d\lambda} = k\{-8(\rho-1) B b_2 (\beta-b_2)^2 + 2(s_{post}-a_2) a_2^2 u_2'\}$ and "
         r"$\frac{dL_{ret}}{d\lambda} = k\{-8(\rho-1) B b_2 (\beta-b_2)^2 + 2(s_{post}-a_3) a_3^2 e^{-4 s_{ft} T_3} u_2'\}$. If "
-        r"$L_{ret}'(0) < 0 < L_{ret}'(1)$ there is an interior minimum; at $\rho = 1$, $u_2' \ge 0$ and there is "
-        r"none below $\lambda = 0$."
+        r"$L_{ret}'(0) < 0 < L_{ret}'(1)$ there is an interior minimum, as at $\rho = 8$ in an example. "
+        r"At $\rho = 1$ with the ordered targets above, $u_2' \ge 0$ and neither loss is anywhere below its value at $\lambda = 0$."
     ),
 )
 
@@ -96,9 +99,19 @@ def derive(d: Derivation) -> None:
         r"theorem gives $u_2' \ge 0$, so with $a_2, a_3 \le s_{post}$ no slope is negative"
     )
     d.agree("Slope at $\\rho = 1$ over 20000 random settings, most negative $u_2'$ (relative)", _most_negative(), 1e-12)
-    low, high = _example(8.0)
-    d.example("At $\\rho = 8$ an example falls at 0", -low, rf"L_{{ret}}'(0) = {low:.4g} < 0")
-    d.example("and rises at 1: an interior minimum exists", high, rf"L_{{ret}}'(1) = {high:.4g} > 0")
+    none, half, all_ = (retained(sp.Rational(k, 2), sp.S(8), EXAMPLE) for k in range(3))
+    d.sign(
+        "At $\\rho = 8$, in exact numbers, half of the budget early beats none",
+        none - half,
+        strict=True,
+        formula=rf"L_{{ret}}(0) - L_{{ret}}(1/2) = {float(none - half):.4g} > 0",
+    )
+    d.sign(
+        "and all: an interior minimum exists",
+        all_ - half,
+        strict=True,
+        formula=rf"L_{{ret}}(1) - L_{{ret}}(1/2) = {float(all_ - half):.4g} > 0",
+    )
     d.agree("Slopes of the example against central differences", _against_differences(), 1e-6)
 
 
@@ -128,38 +141,50 @@ def _most_negative() -> float:
     return float(np.maximum(-slope / np.maximum(u2, 1), 0).max())
 
 
-def _retained(lam: float, rho: float) -> float:
-    b, a = _end_points(lam, rho)
-    return float((0.6 - b) ** 2 + (1.2 - evolve(a, variance=1.0, sigma=0.8, time=EXAMPLE_T3)) ** 2)
+EXAMPLE = {
+    "P": sp.S(5),
+    "B": sp.S(2),
+    "beta": sp.Rational(3, 5),
+    "pre": sp.Rational(4, 5),
+    "post": sp.Rational(6, 5),
+    "ft": sp.Rational(4, 5),
+    "last": sp.Rational(2, 5),
+    "start": sp.Rational(1, 10**4),
+}
+"""Exact numbers, so that a sign of the loss is a symbolic fact: an inconsistent and a specialised mode."""
 
 
-EXAMPLE_T3 = 0.4
-"""Fine-tuning time of the example."""
+def kept(lam: Any, rho: Any, at: Mapping[str, Any]) -> Any:
+    """Strength of the inconsistent mode after fine-tuning; exact if the numbers are."""
+    x = rho * lam * at["B"]
+    total = at["P"] + x
+    first = logistic(at["start"], sp.S(1), (at["P"] * at["pre"] + x * at["post"]) / total, total)
+    second = logistic(first, sp.S(1), at["post"], (1 - lam) * at["B"])
+    return logistic(second, sp.S(1), at["ft"], at["last"])
 
 
-def _end_points(lam: float, rho: float) -> tuple[float, float]:
-    """(b2, a2) of the example: P 5, B 2, beta .6, s_pre .8, s_post 1.2, delta 1e-2."""
-    x, time, start = rho * lam * 2.0, 5.0, 1e-4
-    first = evolve(start, variance=1.0, sigma=(time * 0.8 + x * 1.2) / (time + x), time=time + x)
-    a2 = evolve(first, variance=1.0, sigma=1.2, time=(1 - lam) * 2.0)
-    return float(evolve(start, variance=1.0, sigma=0.6, time=x + (1 - lam) * 2.0)), float(a2)
+def retained(lam: Any, rho: Any, at: Mapping[str, Any]) -> Any:
+    """Retained loss of one inconsistent and one specialised mode; exact if the numbers are."""
+    b2 = logistic(at["start"], sp.S(1), at["beta"], (rho * lam + 1 - lam) * at["B"])
+    return (at["post"] - kept(lam, rho, at)) ** 2 + (at["beta"] - b2) ** 2
 
 
 def _slope_retained(lam: float, rho: float) -> float:
-    b2, a2 = _end_points(lam, rho)
-    a3 = float(evolve(a2, variance=1.0, sigma=0.8, time=EXAMPLE_T3))
-    _, slope = _slope_u2(lam, 2.0, rho, 5.0, 1e-4, 0.8, 1.2)
-    special = -8 * (rho - 1) * 2.0 * b2 * (0.6 - b2) ** 2
-    return float(special + 2 * (1.2 - a3) * a3**2 * np.exp(-4 * 0.8 * EXAMPLE_T3) * slope)
-
-
-def _example(rho: float) -> tuple[float, float]:
-    return _slope_retained(0.0, rho), _slope_retained(1.0, rho)
+    v = {name: float(value) for name, value in EXAMPLE.items()}
+    x, time, start = rho * lam * v["B"], v["P"], v["start"]
+    mixed = (time * v["pre"] + x * v["post"]) / (time + x)
+    first = evolve(start, variance=1.0, sigma=mixed, time=time + x)
+    a2 = evolve(first, variance=1.0, sigma=v["post"], time=(1 - lam) * v["B"])
+    b2 = float(evolve(start, variance=1.0, sigma=v["beta"], time=x + (1 - lam) * v["B"]))
+    a3 = float(evolve(a2, variance=1.0, sigma=v["ft"], time=v["last"]))
+    _, slope = _slope_u2(lam, v["B"], rho, time, start, v["pre"], v["post"])
+    special = -8 * (rho - 1) * v["B"] * b2 * (v["beta"] - b2) ** 2
+    return float(special + 2 * (v["post"] - a3) * a3**2 * np.exp(-4 * v["ft"] * v["last"]) * slope)
 
 
 def _against_differences() -> float:
     h = 1e-5
     return max(
-        abs((_retained(lam + h, 8.0) - _retained(lam - h, 8.0)) / (2 * h) - _slope_retained(lam, 8.0))
+        abs(float(retained(lam + h, 8.0, EXAMPLE) - retained(lam - h, 8.0, EXAMPLE)) / (2 * h) - _slope_retained(lam, 8.0))
         for lam in (0.1, 0.3, 0.5, 0.9)
     )

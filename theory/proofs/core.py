@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import sympy as sp
 
+from theory.proofs.grades import Grade, status, weakest
+
 Kind = Literal["symbolic", "argued", "numeric", "refuted"]
 
 
@@ -53,15 +55,20 @@ class Proof:
         return self.failure is None
 
     @property
+    def grade(self) -> Grade:
+        """The weakest kind of step that the claim needs (`theory.proofs.grades`)."""
+        return weakest(
+            "numerical" if step.kind == "numeric" else "argued"
+            for step in self.steps
+            if step.kind == "argued" or (step.kind == "numeric" and step.needed)
+        )
+
+    @property
     def status(self) -> str:
-        """`proved`, `checked numerically to ...` (its weakest needed number), or what the paper prints is refuted."""
+        """Its grade, after `false as printed` if a step refutes the paper's own form; or what failed."""
         if self.failure is not None:
             return f"FAILED: {self.failure}"
-        needed = [step.tolerance for step in self.steps if step.kind == "numeric" and step.needed and step.tolerance]
-        verdict = f"checked numerically to {max(needed):.0e}" if needed else "proved"
-        if any(step.kind == "refuted" for step in self.steps):
-            return f"refuted as printed; repaired form {verdict}"
-        return verdict
+        return status(self.grade, false_as_printed=self.count("refuted") > 0)
 
     def count(self, kind: Kind) -> int:
         """Number of steps of one kind."""
@@ -116,7 +123,7 @@ class Derivation:
         self.steps.append(Step(kind="symbolic", title=title, formula=shown))
 
     def argue(self, text: str) -> None:
-        """A sentence of mathematics that no machine checks; it is listed as such."""
+        """A sentence of mathematics that no machine checks; with one, a result is argued and not proved."""
         self.steps.append(Step(kind="argued", title=text))
 
     def agree(self, title: str, error: float, tolerance: float, *, needed: bool = False, formula: str = "") -> None:
@@ -127,11 +134,12 @@ class Derivation:
             Step(kind="numeric", title=title, formula=formula, error=float(error), tolerance=tolerance, needed=needed)
         )
 
-    def example(self, title: str, value: float, formula: str) -> None:
-        """Numeric, corroborating: a number that shows that something happens is positive, at one evaluated example."""
+    def example(self, title: str, value: float, formula: str, *, needed: bool = True) -> None:
+        """Numeric: a number that shows that something happens is positive, at one evaluated example. It carries the claim
+        that the thing can happen, unless `needed` is off because the claim does not say so."""
         if not value > 0:
             raise ProofFailed(f"{title}: {value:.6g} is not positive")
-        self.steps.append(Step(kind="numeric", title=title, formula=formula, needed=False))
+        self.steps.append(Step(kind="numeric", title=title, formula=formula, needed=needed))
 
     def refute(self, title: str, printed: float, true: float, *, margin: float, formula: str = "") -> None:
         """Refuted: a printed number and the true one, evaluated at a counterexample, differ by more than `margin`."""
@@ -193,7 +201,7 @@ def _somewhere_nonzero(expression: Any, negative: bool = False) -> dict[Any, flo
         point = {
             x: int(rng.integers(3, 9)) if x.is_integer else sp.Rational(int(rng.integers(20, 180)), 97) for x in symbols
         }
-        value = sp.N(expression.subs(point), 40)
+        value = expression.evalf(40, subs=point)
         if not value.is_number or not value.is_real:
             continue
         if (negative and value < -1e-20) or (not negative and abs(value) > 1e-20):

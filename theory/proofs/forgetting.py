@@ -58,6 +58,12 @@ def derive(d: Derivation) -> None:
         sp.S(0),
         r"c_{mis}(c_{mis} - 2\epsilon) > 0 \iff \epsilon < c_{mis}/2",
     )
+    d.sign(
+        "and positive below it",
+        sp.expand((gap * (gap - 2 * small)).subs(gap, 2 * small + beta)),
+        strict=True,
+        formula=r"\epsilon < c_{mis}/2 \Rightarrow c_{mis}(c_{mis} - 2\epsilon) > 0",
+    )
     printed = -4 * beta * small - 2 * gap * small + gap**2
     d.equal(
         "The printed algebra changes sign at",
@@ -104,9 +110,11 @@ def _bound_violation() -> float:
 
 def _printed(d: Derivation) -> None:
     gap, beta, small = 0.1, 0.04, 2.0
-    d.example(
-        "The printed condition allows $\\epsilon = 2$ at $c_{mis} = 0.1$, $\\beta = 0.04$",
-        gap / (2 * gap - 4 * beta) - small,
+    exact = sp.Rational(1, 10), sp.Rational(1, 25)
+    d.equal(
+        "The printed condition allows $\\epsilon = 2$ at $c_{mis} = 1/10$, $\\beta = 1/25$",
+        exact[0] / (2 * exact[0] - 4 * exact[1]),
+        sp.Rational(5, 2),
         r"\epsilon < \frac{c_{mis}}{2c_{mis} - 4\beta} = 2.5",
     )
     d.refute(
