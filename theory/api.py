@@ -62,13 +62,28 @@ def known_to(model: str) -> Known:
     )
 
 
-def checked(values: Mapping[str, Any] | None, more: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Settings from a mapping and from keywords, each known to the model and in its range. Raises `WrongUse`."""
+def merged(values: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from a mapping and from keywords; lists become arrays. Raises `WrongUse`."""
     if values is not None and not isinstance(values, Mapping):
-        raise WrongUse(f"{str(values)[:40]} is no mapping of settings. Write predict(alpha=0.2) or predict({{'alpha': 0.2}}).")
+        raise WrongUse(f"{str(values)[:40]} is no mapping of settings. Write them as alpha=0.2 or {{'alpha': 0.2}}.")
     if twice := sorted(set(values or {}) & set(more)):
         raise WrongUse(f"{twice[0]} is given twice, in the mapping and as a keyword. Give it once.")
-    given, known = {**(values or {}), **more}, known_to(model)
+    return {name: as_array(name, value) for name, value in {**(values or {}), **more}.items()}
+
+
+def as_array(name: str, value: Any) -> Any:
+    """A list as an array; everything else as it is, so that plain numbers keep their short cuts. Raises `WrongUse`."""
+    if not isinstance(value, list | tuple):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise WrongUse(f"{name} = {str(value)[:40]} has rows of several lengths. Give an array.") from error
+
+
+def checked(values: Mapping[str, Any] | None, more: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Settings from a mapping and from keywords, each known to the model and in its range. Raises `WrongUse`."""
+    given, known = merged(values, more), known_to(model)
     for name, value in given.items():
         if name not in known.ranges and name not in known.choices and name != "rank":
             raise WrongUse(f"{name!r} is no setting of the {model} model. {meant(name, known.names)}")
@@ -80,14 +95,14 @@ def checked(values: Mapping[str, Any] | None, more: Mapping[str, Any], model: st
             raise WrongUse(f"rank = {value} is no setting of the {model} model. Leave it out, or use the plain model.")
         else:
             check_number(name, value, known.ranges[name], whole=name in WHOLE)
-    _shape(given)
+    common_shape(given)
     sizes = [given.get(name, known.defaults[name]) for name in ("n", "k")] if "n" in given or "k" in given else []
     if sizes and not is_traced(*sizes):
         check_block_sizes(*sizes)
     return given
 
 
-def _shape(given: Mapping[str, Any]) -> tuple[int, ...]:
+def common_shape(given: Mapping[str, Any]) -> tuple[int, ...]:
     """The common shape of settings. Raises `WrongUse`."""
     try:
         return np.broadcast_shapes(*(np.shape(value) for value in given.values()))
@@ -110,6 +125,9 @@ def staged(given: Mapping[str, Any], model: str = "plain") -> dict[str, Any]:
             raise WrongUse(f"{idle[0]} = {given[idle[0]]} matters only together with exposure. Give exposure as well, or leave it out.")
         return values
     spending = SPENDING | {name: value for name, value in given.items() if name in SPENDING}
+    for name, value in spending.items():
+        if name in ranges(Budget):
+            check_number(name, value, ranges(Budget)[name])
     refuse_decided(values, spending["split"])
     recipe = Recipe(mixing=spending["mixing"], split=spending["split"])
     varied = {name: given[name] for name in ("exposure", "replay") if name in given}
@@ -161,8 +179,7 @@ def predict(
         Traceback (most recent call last):
         common.settings.WrongUse: 'leekage' is no setting of the plain model. Did you mean leakage?
     """
-    given = {name: _array(value) for name, value in checked(values, settings, model).items()}
-    stage = staged(given, model)
+    stage = staged(checked(values, settings, model), model)
     if pieces is None:
         return model_named(model).predict(stage)
     if model != "plain" or "alpha" in stage:
@@ -198,8 +215,10 @@ def exposure_curve(
     """
     recipe, budget = recipe or Recipe(), budget or Budget()
     given = _for_curve(values, settings, recipe, budget, model)
+    exposure = as_array("exposure", exposure)
     check_number("exposure", exposure, ranges(Recipe)["exposure"])
-    return allocation.exposure_curve(_array(exposure), given, recipe, budget, model)
+    common_shape({"exposure": exposure, **given})
+    return allocation.exposure_curve(exposure, given, recipe, budget, model)
 
 
 def optimum(
@@ -254,9 +273,4 @@ def _for_curve(
             if name not in ranges(Budget):
                 raise WrongUse(f"{name!r} is no part of a budget. {meant(name, ranges(Budget))}")
             check_number(name, value, ranges(Budget)[name])
-    return {name: _array(value) for name, value in given.items()}
-
-
-def _array(value: Any) -> Any:
-    """A list as an array; everything else as it is, so that plain numbers keep their short cuts."""
-    return np.asarray(value, dtype=float) if isinstance(value, list | tuple) else value
+    return given
