@@ -11,7 +11,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-__all__ = ["Array", "Bool", "Float", "Int", "Number", "Shaped", "is_jax", "is_traced", "is_zero", "lead_with_modes", "namespace"]
+__all__ = [
+    "Array",
+    "Bool",
+    "Float",
+    "Int",
+    "Number",
+    "Shaped",
+    "is_jax",
+    "is_traced",
+    "is_zero",
+    "lead_with_modes",
+    "namespace",
+]
 
 Array: TypeAlias = Any
 """A numpy or JAX array; the shape and dtype are in the jaxtyping annotation around it."""

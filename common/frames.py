@@ -35,13 +35,15 @@ def as_table(data: Any) -> Any:
     if isinstance(data, pa.Table):
         return data
     if not hasattr(data, "to_dict") or not hasattr(data, "columns"):
-        raise WrongUse(f"{type(data).__name__} is no table. Give a results table (`common.results.read`) or a pandas data frame.")
+        raise WrongUse(
+            f"{type(data).__name__} is no table. Give a results table (`common.results.read`) or a pandas data frame."
+        )
     from common import results
 
     columns: dict[str, Any] = {}
     for name in data.columns:
         column = data[name]
-        words = not (column.dtype.kind in "biuf")
+        words = column.dtype.kind not in "biuf"
         given = [None if entry is None or entry != entry else entry for entry in column.tolist()]
         columns[str(name)] = given if words or None in given else column.to_numpy()
     origin = {"engine": "own", "study": "own", "config_hash": "own", "code_version": "own"}

@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import Any
 
 
-def public(room: str, homes: Mapping[str, Sequence[str]]) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+def public(
+    room: str, homes: Mapping[str, Sequence[str]]
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """`__all__`, `__getattr__` and `__dir__` of a package.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from common.lazy import public
 
 if TYPE_CHECKING:
-    from lm_experiments.corpora import corpus as corpus
+    from lm_experiments.corpora import corpus as corpus  # type: ignore[no-redef]  # a module there has the same name
     from lm_experiments.corpora import documents as documents
     from lm_experiments.verdicts import judge as judge
 

@@ -122,7 +122,9 @@ def staged(given: Mapping[str, Any], model: str = "plain") -> dict[str, Any]:
     values = {name: value for name, value in given.items() if name not in SPENDING and name != "exposure"}
     if "exposure" not in given:
         if idle := [name for name in given if name in SPENDING]:
-            raise WrongUse(f"{idle[0]} = {given[idle[0]]} matters only together with exposure. Give exposure as well, or leave it out.")
+            raise WrongUse(
+                f"{idle[0]} = {given[idle[0]]} matters only together with exposure. Give exposure as well, or leave it out."
+            )
         return values
     spending = SPENDING | {name: value for name, value in given.items() if name in SPENDING}
     for name, value in spending.items():
@@ -183,7 +185,9 @@ def predict(
     if pieces is None:
         return model_named(model).predict(stage)
     if model != "plain" or "alpha" in stage:
-        raise WrongUse("pieces say themselves what stage 1 of the plain model sees. Leave alpha, exposure and other models out.")
+        raise WrongUse(
+            "pieces say themselves what stage 1 of the plain model sees. Leave alpha, exposure and other models out."
+        )
     return stages.predict(stage, pieces)
 
 
@@ -248,10 +252,14 @@ def optimum(
     """
     recipe, budget = recipe or Recipe(split="compute-matched"), budget or Budget()
     given = _for_curve(values, settings, recipe, budget, model)
-    times = budget["post_time"] if isinstance(budget, Mapping) else budget.post_time
-    if not is_traced(times) and np.any(np.asarray(times) == 0):
-        raise WrongUse("post_time = 0 leaves no D_post to share out between the stages. Choose a post_time above 0.")
+    refuse_no_post(budget["post_time"] if isinstance(budget, Mapping) else budget.post_time)
     return allocation.optimum(given, recipe, budget, model)
+
+
+def refuse_no_post(post_time: Number) -> None:
+    """Raise `WrongUse` where there is no D_post, so that every exposure is as good."""
+    if not is_traced(post_time) and np.any(np.asarray(post_time) == 0):
+        raise WrongUse("post_time = 0 leaves no D_post to share out between the stages. Choose a post_time above 0.")
 
 
 def _for_curve(
@@ -264,7 +272,9 @@ def _for_curve(
     """Checked settings beside an exposure that varies."""
     given = checked(values, more, model)
     if clash := [name for name in given if name in SPENDING or name == "exposure"]:
-        raise WrongUse(f"{clash[0]} belongs to the recipe or the budget here. Give recipe=Recipe(...) and budget=Budget(...).")
+        raise WrongUse(
+            f"{clash[0]} belongs to the recipe or the budget here. Give recipe=Recipe(...) and budget=Budget(...)."
+        )
     refuse_decided(given, recipe.split)
     if isinstance(budget, Mapping):
         if missing := [name for name in ranges(Budget) if name not in budget]:

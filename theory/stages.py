@@ -66,7 +66,9 @@ class Solution(NamedTuple):
         from common.frames import frame
 
         modes = np.arange(len(self.strengths[1])).reshape(-1, *(1,) * (np.ndim(self.strengths[3]) - 1))
-        return frame({"mode": modes, **settings, **dict(zip(("start", "pre", "post", "ft"), self.strengths, strict=True))})
+        return frame(
+            {"mode": modes, **settings, **dict(zip(("start", "pre", "post", "ft"), self.strengths, strict=True))}
+        )
 
 
 def solve(modes: Modes, schedule: Mapping[str, Any], pieces: Sequence[Piece] | None = None) -> Solution:
