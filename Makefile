@@ -5,13 +5,14 @@
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
 SWEEP := alpha=0:0.5:20 beta=0.3:2.5:10 sigma_ft=0.1:1.3:10 t_post=0.05:5:25:log t_ft=0.01:10:20:log
+HEADLINE := out/theory/headline_sweep.parquet
 
 help:     ## list the errands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 18
 
 demo: .venv/core  ## sweep a million settings, draw the theory figures over the published numbers
 	@$(PY) -m theory study overlay & fit=$$!; trap 'kill $$fit 2>/dev/null' EXIT; \
-	  $(PY) -m theory sweep $(SWEEP) && $(PY) -m theory study $(QUICK) && \
+	  $(PY) -m theory sweep $(SWEEP) --out $(HEADLINE) && $(PY) -m theory study $(QUICK) && \
 	  $(PY) -m figures make $(QUICK) --formats png --workers 1 && wait $$fit
 	@$(PY) -m theory headline > out/headline.txt & head=$$!; $(PY) -m figures make overlay --formats png && wait $$head && cat out/headline.txt
 

@@ -11,7 +11,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-__all__ = ["Array", "Bool", "Float", "Int", "Number", "Shaped", "is_jax", "is_zero", "lead_with_modes", "namespace"]
+__all__ = [
+    "Array",
+    "Bool",
+    "Float",
+    "Int",
+    "Number",
+    "Shaped",
+    "is_jax",
+    "is_traced",
+    "is_zero",
+    "lead_with_modes",
+    "namespace",
+]
 
 Array: TypeAlias = Any
 """A numpy or JAX array; the shape and dtype are in the jaxtyping annotation around it."""
@@ -24,6 +36,12 @@ def is_jax(*values: object) -> bool:
     """Whether any value is a JAX array or tracer. False, without importing JAX, where JAX was never imported."""
     jax = sys.modules.get("jax")
     return jax is not None and any(isinstance(value, jax.Array) for value in values)
+
+
+def is_traced(*values: object) -> bool:
+    """Whether any value is a JAX tracer, which has a shape and no number yet."""
+    jax = sys.modules.get("jax")
+    return jax is not None and any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 def namespace(*values: object) -> Any:

@@ -9,7 +9,7 @@
 halved; in a language model it is nats per token on held-out text.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common.arrays import Array, Float
 
@@ -23,6 +23,24 @@ class Losses(NamedTuple):
     loss_ret: Float[Array, "*settings"]
     loss_ft: Float[Array, "*settings"]
     loss_pre: Float[Array, "*settings"]
+
+    def to_pandas(self, **settings: Any) -> Any:
+        """A data frame with a row per setting, in C order.
+
+        Args:
+            settings: further columns, e.g. the axes of the settings, that broadcast against the losses.
+
+        Raises:
+            WrongUse: pandas is not installed, or a column does not broadcast.
+
+        Example:
+            >>> from theory import predict
+            >>> predict(alpha=[0.0, 0.2]).to_pandas(alpha=[0.0, 0.2]).columns.tolist()
+            ['alpha', 'loss_im', 'loss_ret', 'loss_ft', 'loss_pre']
+        """
+        from common.frames import frame
+
+        return frame({**settings, **self._asdict()})
 
 
 def weighted_squares(weight: Float[Array, "modes ..."], gap: Float[Array, "modes ..."]) -> Float[Array, "..."]:

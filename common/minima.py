@@ -30,6 +30,12 @@ class Minimum(NamedTuple):
     at_one: Float[Array, "*settings"]
     """The loss at lambda = 1."""
 
+    def to_pandas(self, **settings: Any) -> Any:
+        """A data frame with a row per setting, in C order; `settings` are further columns that broadcast. Raises `WrongUse`."""
+        from common.frames import frame
+
+        return frame({**settings, **self._asdict(), "depth": self.depth, "interior": self.interior})
+
     @property
     def depth(self) -> Float[Array, "*settings"]:
         """How far the minimum lies below the better end, as a fraction of that end (0 at an end)."""

@@ -12,7 +12,11 @@ from typing import Any
 from common import results
 from common.settings import WrongUse
 
-FOLDER = Path(__file__).resolve().parent.parent / "paper" / "published"
+_CHECKOUT = Path(__file__).resolve().parent.parent / "paper"
+DATA = _CHECKOUT if (_CHECKOUT / "published").exists() else Path(__file__).resolve().parent / "data"
+"""Published numbers and stored results: `paper/` of a checkout, or what an installed package carries of it."""
+FOLDER = DATA / "published"
+RESULTS = DATA / "results"
 FRONTIER_FIGURES = (2, 4, 5, 6, 7, 8, 9, 10, 11, 12)
 EXTRA = {
     "published.panel": "text",
@@ -39,6 +43,10 @@ def load(figure: int, folder: Path = FOLDER) -> Any:
 
     Raises:
         WrongUse: no such figure, or its file is missing or damaged.
+
+    Example:
+        >>> load(3).num_rows
+        30
     """
     path = folder / f"figure{figure}.csv"
     if figure != 3 and figure not in FRONTIER_FIGURES:
@@ -46,9 +54,7 @@ def load(figure: int, folder: Path = FOLDER) -> Any:
     try:
         text = path.read_text()
     except OSError as error:
-        raise WrongUse(
-            f"The published numbers {path} cannot be read ({error}). Run inside a checkout of the repository."
-        ) from error
+        raise WrongUse(f"The published numbers {path} cannot be read ({error}). Install the package again.") from error
     lines = list(csv.DictReader(text.splitlines()))
     origin = {
         "engine": "published",

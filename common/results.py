@@ -157,34 +157,42 @@ def verify(made: Any) -> None:
         raise WrongUse("No row has a loss: fill at least one of " + ", ".join(LOSSES) + ".")
 
 
+FORMATS = (".parquet", ".csv")
+"""Kinds of file that a table is written as and read from, by the end of their names."""
+
+
+def check_format(path: Path) -> None:
+    """Raise `WrongUse` where a file's name says no kind of file that a table can be."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise WrongUse(f"'{path}' cannot be written as a table. End its name in {' or '.join(FORMATS)}.")
+
+
 class Writer:
-    """Writes batches to a parquet file; made by `open_writer`."""
+    """Writes batches to a file; made by `open_writer`."""
 
     def __init__(self, file: Any, extra: Mapping[str, str] | None) -> None:
-        """Args: file: an open `pyarrow.parquet.ParquetWriter`; extra: its dotted columns."""
+        """Args: file: an open `pyarrow.parquet.ParquetWriter` or `pyarrow.csv.CSVWriter`; extra: its dotted columns."""
         self._file, self.extra, self.rows = file, extra, 0
 
     def write(self, columns: Mapping[str, Any]) -> None:
         """Append one checked batch."""
         batch = table(columns, self.extra)
-        self._file.write_table(batch.select(schema(self.extra).names), row_group_size=max(1, batch.num_rows))
+        self._file.write_table(batch.select(schema(self.extra).names), max(1, batch.num_rows))
         self.rows += batch.num_rows
 
 
 @contextlib.contextmanager
 def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[Writer]:
-    """A `Writer` whose file exists after the block only if the block did not raise. Raises `WrongUse` where it cannot be written."""
-    import pyarrow.parquet as pq
+    """A `Writer` whose file exists after the block only if the block did not raise; parquet or CSV, by the end of its name.
 
+    Raises:
+        WrongUse: it cannot be written there, or its name ends otherwise; before anything is done.
+    """
+    check_format(path)
     shape = schema(extra)
     with atomic_write(path) as temporary:
         try:
-            file = pq.ParquetWriter(
-                temporary,
-                shape,
-                compression="lz4",
-                use_dictionary=[name for name in shape.names if name not in LOSSES],
-            )
+            file = _csv_writer(temporary, shape) if _is_csv(path) else _parquet_writer(temporary, shape)
         except OSError as error:
             raise WrongUse(
                 f"{path} cannot be written ({error}). Choose a file in a folder you may write to."
@@ -193,27 +201,49 @@ def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[
             yield Writer(file, extra)
 
 
-def write(made: Any, path: Path) -> Path:
-    """Write a checked table in one piece; the file appears only when complete. Raises `WrongUse`."""
+def _parquet_writer(path: Path, shape: Any) -> Any:
     import pyarrow.parquet as pq
 
+    encoded = [name for name in shape.names if name not in LOSSES]
+    return pq.ParquetWriter(path, shape, compression="lz4", use_dictionary=encoded)
+
+
+def _csv_writer(path: Path, shape: Any) -> Any:
+    from pyarrow import csv
+
+    return csv.CSVWriter(path, shape)
+
+
+def _is_csv(path: Path) -> bool:
+    return Path(path).suffix.lower() == ".csv"
+
+
+def write(made: Any, path: Path) -> Path:
+    """Write a checked table in one piece, as parquet or CSV; the file appears only when complete. Raises `WrongUse`."""
+    import pyarrow.parquet as pq
+    from pyarrow import csv
+
+    check_format(path)
     verify(made)
     with atomic_write(path) as temporary:
-        pq.write_table(made, temporary, compression="lz4")
+        if _is_csv(path):
+            csv.write_csv(made, temporary)
+        else:
+            pq.write_table(made, temporary, compression="lz4")
     return Path(path)
 
 
 def read(path: Path, columns: list[str] | None = None) -> Any:
-    """Read a results table (or some of its columns) and check it.
+    """Read a results table (or some of its columns), parquet or CSV, and check it.
 
     Raises:
-        WrongUse: no such file, not a parquet file, truncated, or not a results table.
+        WrongUse: no such file, not of the kind that its name says, truncated, or not a results table.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        made = pq.read_table(path, columns=columns, partitioning=None)
+        made = _read_csv(path, columns) if _is_csv(path) else pq.read_table(path, columns=columns, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise WrongUse(
             f"{path} cannot be read as a results table ({error}). Write it again with the command that made it."
@@ -221,6 +251,22 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
     if columns is None:
         made = _with_older_recipe(made)
         verify(made)
+    return made
+
+
+def _read_csv(path: Path, columns: list[str] | None) -> Any:
+    """A table from CSV: empty fields are null, dotted columns are text or real."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types = {field.name: field.type for field in schema()}
+    options = csv.ConvertOptions(column_types=types, strings_can_be_null=True, include_columns=columns)
+    made = csv.read_csv(path, convert_options=options)
+    for i, field in enumerate(made.schema):
+        if field.name not in types:
+            text = pa.types.is_string(field.type)
+            kind = pa.dictionary(pa.int32(), pa.string()) if text else pa.float64()
+            made = made.set_column(i, pa.field(field.name, kind), made[field.name].combine_chunks().cast(kind))
     return made
 
 

@@ -6,15 +6,17 @@ and for the axes of a sweep (`check`). What decides a result is hashed (`config_
 """
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from common.arrays import is_jax
+from common.arrays import is_traced
 
 
 class WrongUse(ValueError):
@@ -51,15 +53,20 @@ def check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
 
     Traced values pass unchecked: inside a JAX transformation there is no number to look at yet.
     """
-    if value is None or isinstance(value, str | bool) or is_jax(value):
+    if value is None or isinstance(value, str | bool) or is_traced(value):
         return
     try:
         entries = np.asarray(value, dtype=float)
     except (TypeError, ValueError, OverflowError) as error:
         raise WrongUse(f"{name} = {str(value)[:40]} is not a number that fits ({error}). Give one number.") from error
+    low, high = bounds["low"], bounds["high"]
+    if entries.size:
+        least, most = entries.min(), entries.max()
+        above = least > low or (least == low and not bounds["open_low"])
+        if above and least >= -sys.float_info.max and most <= min(high, sys.float_info.max):
+            return  # the common case in two passes and without temporaries; nan fails it
     if not np.isfinite(entries).all():
         raise WrongUse(f"{name} = {entries[~np.isfinite(entries)].flat[0]:g} is not finite. Give finite numbers only.")
-    low, high = bounds["low"], bounds["high"]
     too_low = entries <= low if bounds["open_low"] else entries < low
     wrong = too_low | (entries > high)
     if wrong.any():
@@ -69,6 +76,29 @@ def check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
             f"{name} = {entries[wrong].flat[0]:g} is outside its range {bracket}{low:g}, {high:g}{close}. "
             f"Choose every value of {name} inside that range."
         )
+
+
+def check_number(name: str, value: Any, bounds: Mapping[str, Any], *, whole: bool = False) -> None:
+    """Raise `WrongUse` where a setting is no number, or array of numbers, in its range; with `whole`, where it does not count.
+
+    Traced values pass unchecked.
+    """
+    if is_traced(value):
+        return
+    if np.asarray(value).dtype.kind not in "iuf":
+        raise WrongUse(f"{name} = {str(value)[:40]} is not a number. Give one number, or an array of numbers.")
+    check(name, value, bounds)
+    if whole and np.any(np.asarray(value, dtype=float) % 1):
+        raise WrongUse(f"{name} = {np.max(value):g} counts something. Give whole numbers.")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What to do about an unknown name: the nearest known ones, or all of them."""
+    names = list(known)
+    if name.strip("_").lower() in ("lambda", "lam", "λ") and "exposure" in names:
+        return "lambda is called exposure here."
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Choose from {', '.join(names)}."
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -8,22 +8,23 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from common.console import Command, Json, Output, main
-from common.settings import WrongUse
-from figures.make import GROUPS, PICTURES, draw_all
+from common.settings import WrongUse, meant
+from figures.make import GROUPS, PICTURES, draw_all, needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Make(Command):
     """Draw figures as PDF and PNG from tables: all of them, or those named (`theory` and `simulations` name groups).
 
-    The published figures need nothing but this repository; theory figures need the tables of `python -m theory study`, the others
-    the measured tables in paper/results.
+    The published figures need nothing else; theory figures need the tables of `python -m theory study`, the others measured tables,
+    of which stored ones come along. With --tables a figure is drawn from the tables below that folder only: STUDY.parquet, or laid out as
+    the commands write them below out/ (theory/, sims/, lm/nano/, ...).
     """
 
     names: Positional[tuple[str, ...]] = ()
     """Figures to draw; `python -m figures list` names them."""
-    tables: Path = Path("out/theory")
-    """Folder with the tables."""
+    tables: Path | None = None
+    """Folder with your own tables; without, out/theory and the stored ones."""
     out: Path = Path("out/figures")
     """Folder for the pictures."""
     formats: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
@@ -36,10 +37,10 @@ class Make(Command):
         """Draw and list what was written."""
         if self.workers < 1 or not self.formats:
             raise WrongUse(f"workers = {self.workers} and formats = {self.formats}: give at least one of each.")
-        everything = [name for name, picture in PICTURES.items() if picture.drawable]
+        everything = [name for name, picture in PICTURES.items() if self.tables is not None or picture.drawable]
         wanted = [name for given in self.names or everything for name in GROUPS.get(given, (given,))]
         if unknown := [name for name in wanted if name not in PICTURES]:
-            raise WrongUse(f"Figure {unknown[0]!r} is not known. Choose from {', '.join([*GROUPS, *PICTURES])}.")
+            raise WrongUse(f"Figure {unknown[0]!r} is not known. {meant(unknown[0], [*GROUPS, *PICTURES])}")
         written: dict[str, list[Path]] = {}
         with out.progress("draw", len(wanted), "figures") as step:
 
@@ -50,7 +51,7 @@ class Make(Command):
             draw_all(wanted, self.tables, self.out, self.formats, self.workers, done)
         for name, paths in written.items():
             out.show(f"{name:<20} " + "  ".join(str(path) for path in paths))
-        for name in () if self.names else sorted(set(PICTURES) - set(wanted)):
+        for name in () if self.names or self.tables else sorted(set(PICTURES) - set(wanted)):
             missing = next(measured for measured in PICTURES[name].measured if not measured.file.exists())
             out.errors.print(f"{name} is left out: its table is not measured yet. Make it with `{missing.command}`.")
         return written
@@ -64,16 +65,9 @@ class List(Command):
 
     def run(self, out: Output) -> Any:
         """Print one line a figure."""
-        needs = {
-            name: [
-                *(f"published figure {n}" for n in p.published),
-                *p.tables,
-                *(measured.path for measured in p.measured),
-            ]
-            for name, p in PICTURES.items()
-        }
-        out.table("Figures", ("figure", "needs"), [[name, ", ".join(need)] for name, need in needs.items()])
-        return needs
+        listed = {name: needs(name) for name in PICTURES}
+        out.table("Figures", ("figure", "needs"), [[name, ", ".join(need)] for name, need in listed.items()])
+        return listed
 
 
 if __name__ == "__main__":

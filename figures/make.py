@@ -4,53 +4,69 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from common import results, verdicts
-from common.published import FOLDER, FRONTIER_FIGURES, load
-from common.settings import WrongUse
-
-RESULTS = FOLDER.parent / "results"
+from common.published import FRONTIER_FIGURES, RESULTS, load
+from common.settings import WrongUse, meant
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A table in `paper/results`, which takes longer to make than to draw."""
+    """A table that takes longer to make than to draw, and so is stored in `paper/results`."""
 
     path: str
     """Below `paper/results`, without its suffix."""
     study: str
-    command: str
-    """What makes it, run from the checkout."""
+    make: str
+    """The command that makes it, without the option for its folder."""
+    into: str = "--out"
+    """That option."""
 
     @property
     def file(self) -> Path:
-        """Where it is."""
+        """Where the stored one is."""
         return RESULTS / f"{self.path}.parquet"
 
+    @property
+    def command(self) -> str:
+        """What makes the stored one, run from the checkout."""
+        return self.command_into(Path("paper/results"))
 
-FITS = Measured("theory/fits", "fit", "python -m theory fit --out paper/results/theory")
+    def command_into(self, folder: Path) -> str:
+        """What makes it, for a folder of tables laid out like `paper/results`."""
+        return f"{self.make} {self.into} {(folder / self.path).parent}"
+
+    def below(self, folder: Path) -> Path:
+        """Where it is in somebody's own folder: laid out like `paper/results`, or without the outer folders of that."""
+        parts = Path(self.path).parts
+        found = [folder.joinpath(*parts[i:]).with_suffix(".parquet") for i in range(len(parts))]
+        return next((path for path in found if path.exists()), found[0])
+
+
+FITS = Measured("theory/fits", "fit", "python -m theory fit")
 LANGUAGE = {
     (study, scale): Measured(
-        f"lm/{scale}/{study}", study, f"python -m lm_experiments run {study} --scale {scale} --out paper/results/lm/{scale}"
+        f"lm/{scale}/{study}", study, f"python -m lm_experiments run {study} --scale {scale}"
     )
     for study, scale in (
         ("fig3a", "nano"), ("fig3b", "nano"), ("fig3a-replay", "nano"), ("fig3b-replay", "nano"), ("fig3a", "micro"), ("fig3b", "micro"),
     )
 }  # fmt: skip
-FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier --out paper/results/sims")
-VERIFY = Measured("sims/verify", "verify", "python -m sims verify --out paper/results/sims")
+FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")
+VERIFY = Measured("sims/verify", "verify", "python -m sims verify")
 RELAXATIONS = {
-    study: Measured(f"sims/{study}", study, f"python -m sims {study} --out paper/results/sims")
+    study: Measured(f"sims/{study}", study, f"python -m sims {study}")
     for study in ("misalignment", "noise", "finite-samples", "width-and-init", "depth", "leakage")
 }
 OPTIMUM = {
-    study: Measured(f"sims/{study}", study, f"python -m sims {study} --out paper/results/sims")
+    study: Measured(f"sims/{study}", study, f"python -m sims {study}")
     for study in ("compute-matched", "latent", "placement")
 }
-VERDICTS = Measured("sims/verdicts", "verdicts", "python -m sims verdicts")
+VERDICTS = Measured("sims/verdicts", "verdicts", "python -m sims verdicts", "--results")
 
 
 @dataclass(frozen=True)
@@ -130,17 +146,108 @@ GROUPS = {
 """Figures that are drawn together; the others redraw the paper, or show fits."""
 
 
-def draw(name: str, tables: Path, out: Path, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:
-    """Draw one figure and write its files. Raises `WrongUse` where a table is missing."""
+def picture(name: str, *tables: Any, ax: Any = None) -> Any:
+    """A figure from one's own tables.
+
+    Args:
+        name: which; `PICTURES` says what tables each takes, and that published points come first where it shows them.
+        tables: results tables, or pandas data frames with their columns; the published ones may be left out.
+        ax: matplotlib axes to draw into, for pictures of a single panel; else a figure is made.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        WrongUse: no such picture, another number of tables, something that is no table, or `ax` for several panels.
+
+    Example:
+        >>> from theory import predict
+        >>> frame = predict(alpha=[0.0, 0.1, 0.2], t_ft=1.0).to_pandas(alpha=[0.0, 0.1, 0.2], t_ft=1.0)
+        >>> len(picture("alpha_curves", frame).axes)
+        4
+        >>> len(picture("published_figure03").axes)
+        4
+    """
+    from common.frames import as_table
+
+    drawing, own = _drawing(name), PICTURES[name]
+    shown = [load(number) for number in own.published]
+    needed = len(own.tables) + len(own.measured)
+    if len(tables) not in (needed, needed + len(shown)):
+        raise WrongUse(
+            f"{name} is drawn from {needed} tables of one's own, not {len(tables)}: {', '.join(needs(name))}."
+        )
+    given = [*(shown if len(tables) == needed else []), *map(as_table, tables)]
+    if ax is None:
+        return drawing(*given)
+    if "ax" not in signature(drawing).parameters:
+        raise WrongUse(
+            f"{name} has several panels, or a page of its own, and cannot be drawn into given axes. Leave ax out."
+        )
+    return drawing(*given, ax=ax)
+
+
+def needs(name: str) -> list[str]:
+    """What a picture is drawn from."""
+    own = PICTURES[name]
+    return [
+        *(f"published figure {n}" for n in own.published),
+        *own.tables,
+        *(measured.path for measured in own.measured),
+    ]
+
+
+def _drawing(name: str) -> Callable[..., Any]:
+    """The function that draws a picture, with the look of all pictures set. Raises `WrongUse`."""
     from figures import style
 
-    picture = PICTURES[name]
-    read = [load(number) for number in picture.published]
-    read += [_table(name, tables / f"{name}.parquet", f"python -m theory study {name}") for name in picture.tables]
-    read += [_table(measured.study, measured.file, measured.command) for measured in picture.measured]
+    if name not in PICTURES:
+        raise WrongUse(f"Figure {name!r} is not known. {meant(name, PICTURES)}")
     style.apply()
-    module, function = picture.function.split(":")
-    drawing: Callable[..., Any] = getattr(import_module(f"figures.{module}"), function)
+    module, function = PICTURES[name].function.split(":")
+    found: Callable[..., Any] = getattr(import_module(f"figures.{module}"), function)
+    return found
+
+
+def draw(
+    name: str, tables: Path | None = None, out: Path = Path("out/figures"), formats: tuple[str, ...] = ("pdf", "png")
+) -> list[Path]:
+    """Draw one figure and write its files.
+
+    Args:
+        name: which; `PICTURES` names them.
+        tables: folder with its tables, all of them; without, those of `python -m theory study` and the stored ones.
+        out: folder for the files.
+        formats: pdf, png.
+
+    Raises:
+        WrongUse: no such figure, or a table is missing: then it names the command that makes it.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     [path.name for path in draw("published_figure03", out=Path(folder), formats=("png",))]
+        ['published_figure03.png']
+    """
+    from figures import style
+
+    drawing, own = _drawing(name), PICTURES[name]
+    read = [load(number) for number in own.published]
+    folder = Path("out/theory") if tables is None else tables
+    for study in own.tables:
+        path = next(
+            (p for p in (folder / f"{study}.parquet", folder / "theory" / f"{study}.parquet") if p.exists()),
+            folder / f"{study}.parquet",
+        )
+        read.append(
+            _table(study, path, f"python -m theory study {study}" + ("" if tables is None else f" --out {folder}"))
+        )
+    for measured in own.measured:
+        if tables is None:
+            read.append(_table(measured.study, measured.file, measured.command))
+        else:
+            read.append(_table(measured.study, measured.below(tables), measured.command_into(tables)))
+            _check_scale(measured, read[-1])
     return style.save(drawing(*read), out, name, formats)
 
 
@@ -155,9 +262,19 @@ def _table(study: str, path: Path, command: str) -> Any:
     return table
 
 
+def _check_scale(measured: Measured, table: Any) -> None:
+    """Raise `WrongUse` where a language-model study is not of the size that the figure shows."""
+    parts = Path(measured.path).parts
+    if parts[0] == "lm" and (other := set(table["scale"].unique().to_pylist()) - {parts[1]}):
+        raise WrongUse(
+            f"{measured.path}: the table is of scale {min(map(str, other))}, and the figure shows {parts[1]}. "
+            f"Make it with `{measured.make}`."
+        )
+
+
 def draw_all(
     names: list[str],
-    tables: Path,
+    tables: Path | None,
     out: Path,
     formats: tuple[str, ...],
     workers: int,

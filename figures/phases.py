@@ -25,14 +25,16 @@ DASHES = {
 RETAINED = style.AXES["loss_ret"]
 
 
-def phase_alpha(table: Any) -> Figure:
-    """loss_ret over (alpha, t_ft)."""
+def phase_alpha(table: Any, ax: Axes | None = None) -> Any:
+    """loss_ret over (alpha, t_ft); into `ax`, if given, and then without the legend below the figure. Returns the figure."""
     rows = Rows(table)
-    figure, axes = style.panels(1, 1, width=style.COLUMN + 1.0, height=3.1)
-    _map(axes[0, 0], rows, "alpha", "t_ft", _field(rows, "alpha", "t_ft", "loss_ret"), RETAINED)
-    axes[0, 0].set_yscale("log")
-    _legend(figure, rows)
-    return figure
+    if ax is None:
+        figure, axes = style.panels(1, 1, width=style.COLUMN + 1.0, height=3.1)
+        _legend(figure, rows)
+        ax = axes[0, 0]
+    _map(ax, rows, "alpha", "t_ft", _field(rows, "alpha", "t_ft", "loss_ret"), RETAINED)
+    ax.set_yscale("log")
+    return ax.figure
 
 
 def phase_beta(table: Any) -> Figure:

@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 
 from common import curves, results
+from common.frames import as_table
 
 
 class Rows:
     """A results table as numpy columns, selected by conditions."""
 
     def __init__(self, table: Any, keep: Any = None) -> None:
-        """Args: table: a results table; keep: boolean mask over its rows (all, if absent)."""
-        self._table = table
+        """Args: table: a results table or a data frame with its columns; keep: boolean mask over its rows (all, if absent)."""
+        self._table = table = as_table(table)
         self._keep = np.ones(table.num_rows, dtype=bool) if keep is None else keep
 
     def __len__(self) -> int:

@@ -14,9 +14,6 @@ from jax import vmap
 
 from common.arrays import Array, Float
 
-LANES = 16
-"""Runs a block."""
-
 
 def multiply(left: Float[Array, "rows inner lanes"], right: Float[Array, "inner columns lanes"]) -> Array:
     """The matrix product of every lane."""

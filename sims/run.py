@@ -16,9 +16,9 @@ import numpy as np
 from common.arrays import Array, Bool, Float
 from common.losses import LOSSES, Losses
 from common.placement import placed
-from common.settings import WrongUse, check
-from sims.lanes import LANES
-from sims.setup import SETUP_FIELDS, Setup, bounds, defaults
+from common.settings import WrongUse, check_number, meant
+from sims.setup import LANES, SETUP_FIELDS, Setup, bounds, defaults
+from theory.api import common_shape, merged, staged
 
 STAGES = ("t_pre", "t_post", "t_ft")
 AHEAD = 4
@@ -42,17 +42,23 @@ class Simulation(NamedTuple):
     trajectory: Any
     """`sims.trajectories.Snapshot` with the points leading and the settings last, or None."""
 
+    def to_pandas(self, **settings: Any) -> Any:
+        """A data frame with a row per run (and observation): further columns that broadcast, losses, converged. Raises `WrongUse`."""
+        from common.frames import frame
+
+        return frame({**settings, **self.losses._asdict(), "converged": self.converged})
+
 
 def complete(setup: Setup, values: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of the runs, checked, with defaults for the missing ones. Raises `WrongUse`."""
     known = defaults(setup.problem)
     if unknown := sorted(set(values) - set(known)):
         name = unknown[0]
-        where = f"It belongs to Setup({name}=...)." if name in SETUP_FIELDS else f"Use {', '.join(known)}."
+        where = f"It belongs to Setup({name}=...)." if name in SETUP_FIELDS else meant(name, [*known, "exposure"])
         raise WrongUse(f"{name} is no setting of a run of {setup.problem}. {where}")
     limits = bounds(setup.problem)
     for name, value in values.items():
-        check(name, value, limits[name])
+        check_number(name, value, limits[name])
     merged = known | dict(values)
     if np.any(np.asarray(merged["seed"], dtype=float) % 1):
         raise WrongUse(f"seed = {np.ravel(merged['seed'])[0]:g} counts something: use whole numbers below 2**32.")
@@ -100,25 +106,37 @@ def refuse_too_large(setup: Setup, runs: int) -> None:
 
 
 def simulate(
-    setup: Setup,
+    setup: Setup | None = None,
     values: Mapping[str, Any] | None = None,
     *,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
+    **settings: Any,
 ) -> Simulation:
     """Run the three stages for every setting.
 
     Args:
-        setup: what all runs share.
-        values: settings of the runs (`sims.setup.defaults` names them), numbers or arrays that broadcast against one another.
+        setup: what all runs share; default `Setup()`.
+        values: settings of the runs (`sims.setup.defaults` names them), numbers or arrays that broadcast against one another; `exposure`
+            with `pre_time`, `post_time`, `step_ratio`, `mixing` and `split` in the place of `alpha` and `t_pre`, as in `theory.predict`.
         workers: threads, default one a core. The result does not depend on it.
         progress: called with the number of runs each time a block is done.
+        settings: settings of the runs as keywords.
 
     Returns:
         Losses and the rest in the broadcast shape. Diverged runs have `converged` False; `report_diverged` says why. Raises `WrongUse`.
+
+    Example:
+        >>> from theory import predict
+        >>> run = simulate(Setup(steps=(800, 100, 100)), alpha=0.2, t_ft=1.0)
+        >>> bool(run.converged), bool(abs(run.losses.loss_ret - predict(alpha=0.2, t_ft=1.0).loss_ret) < 0.02)
+        (True, True)
     """
-    v = complete(setup, values or {})
-    shape = np.broadcast_shapes(*(np.shape(value) for value in v.values()))
+    if setup is not None and not isinstance(setup, Setup):
+        raise WrongUse(f"{str(setup)[:40]} is no Setup. Write simulate(Setup(...), alpha=0.2), or leave the setup out.")
+    setup = setup or Setup()
+    v = complete(setup, staged(merged(values, settings)))
+    shape = common_shape(v)
     flat = {name: np.broadcast_to(np.asarray(value, dtype=float), shape).reshape(-1) for name, value in v.items()}
     size = int(np.prod(shape))
     if size == 0:

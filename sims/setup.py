@@ -26,6 +26,8 @@ from theory.features import Blocks, check_block_sizes
 from theory.pathways import Pathways
 from theory.stages import Schedule
 
+LANES = 16
+"""Runs a block, side by side; see `sims.lanes`."""
 PROBLEMS = ("blocks", "pathways")
 ACTIVATIONS = ("linear", "relu", "tanh")
 INITS = ("aligned", "identity", "random")

@@ -1,37 +1,45 @@
-"""The linear model of early data exposure, solved in closed form; the ground floor of the toolkit.
+"""The linear model of early data exposure, solved in closed form.
 
-from common.recipe import Recipe
 from theory import predict
-predict({"alpha": 0.2, "t_ft": 1.0})            # four losses, defaults for the rest; numpy or JAX arrays broadcast
+predict(alpha=0.2, t_ft=1.0)                    # four losses, defaults for the rest; numpy or JAX arrays broadcast
+predict(exposure=[0.0, 0.5, 1.0])               # lambda in place of alpha and t_pre, as on the command line
 """
 
-from common.losses import LOSSES, Losses
-from common.recipe import Recipe
-from common.settings import WrongUse, config_hash
-from theory.allocation import exposure_curve, optimum
-from theory.features import Blocks, Modes, modes_from_blocks, modes_from_json
-from theory.modes import evolve, learning_time
-from theory.realise import Budget, realise
-from theory.stages import Schedule, Solution, predict, solve
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "LOSSES",
-    "Blocks",
-    "Budget",
-    "Losses",
-    "Modes",
-    "Recipe",
-    "Schedule",
-    "Solution",
-    "WrongUse",
-    "config_hash",
-    "evolve",
-    "exposure_curve",
-    "learning_time",
-    "modes_from_blocks",
-    "modes_from_json",
-    "optimum",
-    "predict",
-    "realise",
-    "solve",
-]
+from common.lazy import public
+
+if TYPE_CHECKING:
+    from common.losses import LOSSES as LOSSES
+    from common.losses import Losses as Losses
+    from common.recipe import Recipe as Recipe
+    from common.settings import WrongUse as WrongUse
+    from common.settings import config_hash as config_hash
+    from theory.api import exposure_curve as exposure_curve
+    from theory.api import optimum as optimum
+    from theory.api import predict as predict
+    from theory.features import Blocks as Blocks
+    from theory.features import Modes as Modes
+    from theory.features import modes_from_blocks as modes_from_blocks
+    from theory.features import modes_from_json as modes_from_json
+    from theory.modes import evolve as evolve
+    from theory.modes import learning_time as learning_time
+    from theory.realise import Budget as Budget
+    from theory.realise import realise as realise
+    from theory.stages import Schedule as Schedule
+    from theory.stages import Solution as Solution
+    from theory.stages import solve as solve
+
+__all__, __getattr__, __dir__ = public(
+    __name__,
+    {
+        "common.losses": ("LOSSES", "Losses"),
+        "common.recipe": ("Recipe",),
+        "common.settings": ("WrongUse", "config_hash"),
+        "theory.api": ("exposure_curve", "optimum", "predict"),
+        "theory.features": ("Blocks", "Modes", "modes_from_blocks", "modes_from_json"),
+        "theory.modes": ("evolve", "learning_time"),
+        "theory.realise": ("Budget", "realise"),
+        "theory.stages": ("Schedule", "Solution", "solve"),
+    },
+)

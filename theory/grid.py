@@ -5,19 +5,18 @@ Inside a block every quantity is computed only along the axes it depends on: on 
 2 are solved once. Blocks go to threads, because numpy releases the interpreter while it computes.
 """
 
-import difflib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from common.arrays import Array, Float
 from common.recipe import Recipe
-from common.settings import WrongUse, check, ranges
+from common.settings import WrongUse, check, meant, ranges
 from theory.features import check_block_sizes
 from theory.models import model_named
 from theory.realise import Budget, realise
@@ -42,9 +41,7 @@ class Axis:
     def check(self, known: Mapping[str, Mapping[str, Any]], model: str) -> None:
         """Check name and values against the settings of a model. Raises `WrongUse`."""
         if self.name not in known:
-            close = difflib.get_close_matches(self.name, known, n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"Choose from {', '.join(known)}."
-            raise WrongUse(f"Axis {self.name!r} is no setting of the {model} model. {hint}")
+            raise WrongUse(f"Axis {self.name!r} is no setting of the {model} model. {meant(self.name, known)}")
         if len(self.values) == 0:
             raise WrongUse(
                 f"Axis {self.name} is empty. Give it at least one value, e.g. {self.name}=0.1,0.2 or {self.name}=0:1:11."
@@ -52,6 +49,15 @@ class Axis:
         check(self.name, self.values, known[self.name])
         if self.name in WHOLE and np.any(self.values != np.round(self.values)):
             raise WrongUse(f"Axis {self.name} counts something: use whole numbers, e.g. {self.name}=2,3,4.")
+
+
+FIXED = ("placement", "dropout_basis", "rank", "mixing", "split", "model")
+"""Settings that are the same in a whole sweep."""
+
+
+def refuse_fixed(name: str) -> NoReturn:
+    """Raise `WrongUse` for an axis over a setting that is the same in a whole sweep."""
+    raise WrongUse(f"{name} is the same in a whole sweep. Write it as the option --{name.replace('_', '-')}, and sweep once per value.")
 
 
 def parse_axis(text: str) -> Axis:
@@ -62,6 +68,8 @@ def parse_axis(text: str) -> Axis:
     )
     if not equals:
         raise WrongUse(f"Axis {text!r} has no values. {form}.")
+    if name in FIXED:
+        refuse_fixed(name)
     parts = spec.split(":")
     try:
         if len(parts) == 1:
@@ -115,6 +123,8 @@ class Grid:
         self.fixed = {**self.model.defaults(), **(fixed or {})}
         known = self.model.ranges() | ranges(Budget) | {"exposure": ranges(Recipe)["exposure"]}
         for axis in axes:
+            if axis.name not in known and axis.name in self.fixed:
+                refuse_fixed(axis.name)
             axis.check(known, model)
         self.recipe, self.budget = recipe or Recipe(), budget or Budget()
         self.allocates = any(name in ("exposure", *ranges(Budget)) for name in names)

@@ -16,6 +16,12 @@ from common.curves import latent
 from common.settings import WrongUse
 
 
+SWEEP = "alpha=0:0.5:20 beta=0.3:2.5:10 sigma_ft=0.1:1.3:10 t_post=0.05:5:25:log t_ft=0.01:10:20:log"
+"""Axes of the sweep that the headline is about."""
+TABLE = Path("out/theory/headline_sweep.parquet")
+"""Where `make demo` keeps it; an ordinary sweep writes elsewhere."""
+
+
 def published_changes() -> dict[str, Any]:
     """Figure 3a from lambda 0 to 1, nats: the change of each loss for every size of D_post, and how many are latent."""
     from common.published import load
@@ -31,13 +37,32 @@ def published_changes() -> dict[str, Any]:
     }
 
 
-def sweep_counts(path: Path) -> dict[str, int]:
+def own_hash() -> str:
+    """The configuration of the sweep that the headline is about."""
+    from theory.commands.sweep import Sweep
+
+    return Sweep(axes=tuple(SWEEP.split())).config_hash()
+
+
+def sweep_counts(path: Path, config: str | None = None) -> dict[str, int]:
     """How many settings of a sweep gain notably, and how many latently.
 
+    Args:
+        path: its table.
+        config: the configuration that it must have; any, if absent.
+
     Raises:
-        WrongUse: the table is no sweep whose slowest axis is alpha, starting at 0.
+        WrongUse: the table is of another configuration, or no sweep whose slowest axis is alpha, starting at 0.
     """
-    table = results.read(path, ["model", "alpha", "loss_im", "loss_ret"])
+    remedy = f"`python -m theory sweep {SWEEP} --out {path}`"
+    if not path.exists():
+        raise WrongUse(f"The sweep {path} is missing. Make it with {remedy}.")
+    table = results.read(path, ["model", "alpha", "loss_im", "loss_ret", "config_hash"])
+    if config is not None and (other := set(table["config_hash"].unique().to_pylist()) - {config}):
+        raise WrongUse(
+            f"{path} is another sweep (config {min(other)}) than the headline is about (config {config}). Make that with {remedy}, "
+            "or name a sweep of your own with --sweep."
+        )
     if models := sorted(set(table["model"].unique().to_pylist()) - {"plain"}):
         raise WrongUse(
             f"{path} is a sweep of the {models[0]} model. The headline is about the plain one: sweep without --model."
@@ -81,8 +106,8 @@ def fit_summary(path: Path) -> dict[str, Any]:
 class Headline(Command):
     """The three numbers to look at first, from a sweep (alpha slowest, from 0) and the overlay study."""
 
-    sweep: Path = Path("out/theory/sweep.parquet")
-    """Table of `python -m theory sweep alpha=0:...`."""
+    sweep: Path | None = None
+    """A sweep of your own, from alpha=0:...; without, out/theory/headline_sweep.parquet, which must be the one of `make demo`."""
     overlay: Path = Path("out/theory/overlay.parquet")
     """Table of `python -m theory study overlay`."""
     json: Json = False
@@ -91,14 +116,15 @@ class Headline(Command):
         """Compute and print."""
         from common.published import load
 
-        paper, counts, fitted = published_changes(), sweep_counts(self.sweep), fit_summary(self.overlay)
+        counts = sweep_counts(TABLE, own_hash()) if self.sweep is None else sweep_counts(self.sweep)
+        paper, fitted = published_changes(), fit_summary(self.overlay)
         change = fitted["change_3a"]
         starred = [row for row in load(3).to_pylist() if row["published.starred"] and row["split"] == "compute-matched"]
         stars = [row["exposure"] for row in sorted(starred, key=lambda row: row["tokens_post"])]
         lines = (
             f"1. The paper (Figure 3a, 135M, lambda 0 to 1, mean of {paper['sizes']} sizes): loss_im {paper['loss_im'].mean():+.3f}, "
             f"loss_ret {paper['loss_ret'].mean():+.3f} nats. The benefit is latent at {paper['latent']} of {paper['sizes']} sizes.",
-            f"2. The plain linear model, {counts['settings']:,} settings, {counts['mixed']:,} of them mixed: early exposure helps "
+            f"2. The plain linear model{'' if self.sweep is None else f' ({self.sweep})'}, {counts['settings']:,} settings, {counts['mixed']:,} of them mixed: early exposure helps "
             f"notably in {counts['gain']:,}, latently in {counts['latent']:,}.",
             f"3. Its best fit to Figure 3a (rms {fitted['rmse_3a']:.3f} nats) must let loss_im move {change['loss_im'].mean():+.3f} "
             f"for loss_ret {change['loss_ret'].mean():+.3f}; its best fit to 3b at equal step sizes (rms {fitted['rmse_3b']:.3f}) puts the "

@@ -61,6 +61,15 @@ class Solution(NamedTuple):
     ]
     losses: Losses
 
+    def to_pandas(self, **settings: Any) -> Any:
+        """A data frame with a row per mode and setting: mode, then its strength at the start and after each stage. Raises `WrongUse`."""
+        from common.frames import frame
+
+        modes = np.arange(len(self.strengths[1])).reshape(-1, *(1,) * (np.ndim(self.strengths[3]) - 1))
+        return frame(
+            {"mode": modes, **settings, **dict(zip(("start", "pre", "post", "ft"), self.strengths, strict=True))}
+        )
+
 
 def solve(modes: Modes, schedule: Mapping[str, Any], pieces: Sequence[Piece] | None = None) -> Solution:
     """Strengths and losses of the three-stage pipeline.

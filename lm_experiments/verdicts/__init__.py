@@ -6,7 +6,7 @@ from typing import Any
 from lm_experiments.verdicts.claims import CLAIMS, Verdict, unpredictive
 from lm_experiments.verdicts.groups import Group, groups, matched
 
-__all__ = ["Verdict", "verdicts"]
+__all__ = ["Verdict", "judge", "verdicts"]
 
 
 def verdicts(tables: Sequence[Any]) -> list[Verdict]:
@@ -32,3 +32,7 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
         for verdict in unpredictive(some)
     ]
     return single + across
+
+
+judge = verdicts
+"""The name under which `lm_experiments` offers it, whose `verdicts` is this package."""

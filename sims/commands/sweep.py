@@ -65,6 +65,7 @@ class Sweep(Command):
             raise WrongUse("record belongs to `python -m sims run`, which looks at one run from inside. Leave it out.")
         if not self.axes:
             raise WrongUse("A sweep needs at least one axis, e.g. alpha=0:0.4:9.")
+        results.check_format(self.out)
         setup = with_vectors(self.setup, self.vectors_file)
         axes = checked_axes(self.axes, setup)
         start, size = perf_counter(), int(np.prod([len(axis.values) for axis in axes]))

@@ -11,11 +11,11 @@ import pytest
 
 from sims import Setup, simulate
 from sims.data import Examples, Fresh, Moments, draw, fold, normal, sample_moments, take_mixed
-from sims.lanes import LANES
 from sims.networks import Weights, forward, product
 from sims.objectives import Mixture, Objective, anchor, dropout_penalty, gradient
 from sims.pipeline import TIMES, prepare
 from sims.run import complete
+from sims.setup import LANES
 from sims.tasks import problems
 from sims.vectors import as_rows
 from tests.theory.reference import FullMatrix

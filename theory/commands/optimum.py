@@ -10,6 +10,7 @@ from common.console import Output
 from common.minima import NOTABLE_DEPTH, NOTABLE_GAIN, Minimum
 from common.settings import WrongUse, ranges
 from theory.allocation import optimum
+from theory.api import refuse_no_post
 from theory.commands.setting import Setting
 from theory.grid import Grid, parse_axis
 from theory.realise import Budget
@@ -37,6 +38,7 @@ class Optimum(Setting):
         decided = {"alpha", "t_pre", "exposure", *(["t_post"] if self.split == "compute-matched" else [])}
         if clash := [axis.name for axis in parsed if axis.name in decided]:
             raise WrongUse(f"Axis {clash[0]} is decided by lambda, which is what optimum varies. Sweep the others.")
+        self.refuse_ignored(exposed=True, split=self.split)
         points: dict[str, Any] = {}
         size = 1
         if parsed:
@@ -48,6 +50,7 @@ class Optimum(Setting):
             size, points = grid.size, grid.coordinates(0, grid.size)
         settings = self.values() | {name: value for name, value in points.items() if name not in ranges(Budget)}
         budget = {name: points.get(name, getattr(self.budget, name)) for name in ranges(Budget)}
+        refuse_no_post(budget["post_time"])
         found = optimum(settings, self.recipe(), budget, self.model)
         minima = dict(zip(("loss_im", "loss_ret"), found, strict=True))
         listed: list[dict[str, Any]] = [

@@ -13,7 +13,7 @@ from common import results
 from common.console import Output
 from common.losses import LOSSES, Losses
 from common.recipe import COLUMNS, Recipe
-from common.settings import WrongUse, check, ranges
+from common.settings import WrongUse, check, meant, ranges
 from theory.commands.setting import Setting
 from theory.features import modes_from_json
 from theory.models import MODELS
@@ -102,7 +102,9 @@ class Solve(Setting):
         exposure = 0.0 if spending["exposure"] is None else spending["exposure"]
         own = {name: value for name, value in values.items() if name in COLUMNS}
         chosen = Recipe(**own | {"exposure": exposure, "mixing": spending["mixing"], "split": spending["split"]})
-        return values if spending["exposure"] is None else values | realise(chosen, budget, self.model)
+        exposed = spending["exposure"] is not None
+        self.refuse_ignored(exposed=exposed, split=spending["split"], document=given)
+        return values | realise(chosen, budget, self.model) if exposed else values
 
 
 def _read_json(name: str) -> Any:
@@ -119,7 +121,7 @@ def _checked(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, An
     checked: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
-            raise WrongUse(f"{name!r} is no setting. Known settings: {', '.join(known)}.")
+            raise WrongUse(f"{name!r} is no setting. {meant(name, known)}")
         default = known[name]
         if isinstance(default, str):
             if not isinstance(value, str):

@@ -33,7 +33,7 @@ class Sweep(Setting):
     axes: Positional[tuple[str, ...]]
     """Axes, slowest first."""
     out: Path = Path("out/theory/sweep.parquet")
-    """Where the table goes."""
+    """Where the table goes: NAME.parquet, or NAME.csv."""
     stream: bool = False
     """Solve and write piece by piece: for grids larger than memory."""
     limit: int = 10_000_000_000
@@ -41,11 +41,11 @@ class Sweep(Setting):
 
     def run(self, out: Output) -> Any:
         """Sweep, write, report points, seconds, points per second and the path."""
-        grid = Grid([parse_axis(text) for text in self.axes], self.values(), self.recipe(), self.budget, self.model)
+        results.check_format(self.out)
+        grid = self.grid()
+        self.refuse_ignored(exposed=grid.allocates, split=self.split)
         self._refuse_too_large(grid)
-        name = config_hash(
-            self.model, self.problem, self.schedule, self.budget, self.recipe(), [(a.name, a.values) for a in grid.axes]
-        )
+        name = self.config_hash()
         start = time.perf_counter()
         solving = 0.0
         with (
@@ -72,6 +72,15 @@ class Sweep(Setting):
         out.show(f"Wrote {self.out} ({self.out.stat().st_size / 1e6:.1f} MB, config {name}).")
         return {"points": grid.size, "seconds": total, "solve_seconds": None if self.stream else solving,
                 "points_per_second": grid.size / total, "out": self.out, "config_hash": name}  # fmt: skip
+
+    def grid(self) -> Grid:
+        """What is solved. Raises `WrongUse`."""
+        return Grid([parse_axis(text) for text in self.axes], self.values(), self.recipe(), self.budget, self.model)
+
+    def config_hash(self) -> str:
+        """Names the configuration of the sweep."""
+        axes = [(axis.name, axis.values) for axis in self.grid().axes]
+        return config_hash(self.model, self.problem, self.schedule, self.budget, self.recipe(), axes)
 
     def _refuse_too_large(self, grid: Grid) -> None:
         if grid.size > self.limit:
