@@ -1,0 +1,92 @@
+"""Gates: whether a testbed of language models is valid, before anything may be claimed with it.
+
+A small model can show "early exposure helps" because it has never seen some tokens of D_post: exposure then trains their embeddings, not a
+capability. Each gate is a number that a results table holds, taken in the unexposed models (lambda = 0), and must hold in every seed.
+
+    V2  loss on D_post after stage 1 is below that of guessing uniformly, ln V: a worse start is the artefact itself
+    V4  loss on D_pre after stage 2 is nearer to its value after stage 1 than to ln V: otherwise stage 2 erases the model
+    V5  stage 2 stopped by itself (independent split)
+    V6  stage 1 had at least 20 tokens per parameter (the paper: 64)
+
+V1 (rare tokens of D_post and D_ft in stage 1) and V3 (loss_ret below D_post's n-gram entropies) need the corpora, which no table
+holds.
+"""
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from common.results import column
+from common.settings import WrongUse
+
+TOKENS_PER_PARAMETER = 20.0
+COLUMNS = ("lm.loss_post_after_pre", "lm.loss_pre_after_pre", "lm.loss_pre_after_post")
+Passed = Literal["passed", "failed", "not in the table"]
+
+
+class Gate(NamedTuple):
+    """A gate and what a table says about it."""
+
+    name: str
+    statement: str
+    passed: Passed
+    worst: float | None
+    """In the seed that is furthest from passing; None where the table cannot say."""
+    needed: str
+
+
+def gates(table: Any, vocabulary: int, parameters: int | None) -> list[Gate]:
+    """The gates of one study.
+
+    Args:
+        table: its results table.
+        vocabulary: size of the tokenizer, V.
+        parameters: of the model; None if unknown.
+
+    Raises:
+        WrongUse: the table holds no unexposed language models, or not their losses between the stages.
+    """
+    if missing := [name for name in COLUMNS if name not in table.column_names]:
+        raise WrongUse(
+            f"The table lacks {missing[0]}. Give the table of a study that `python -m lm_experiments run` wrote."
+        )
+    keep = (column(table, "engine") == "lm") & (column(table, "exposure") == 0)
+    if not keep.any():
+        raise WrongUse(
+            "The table has no unexposed language models (exposure 0). Gates are about those: run the study with lambda 0."
+        )
+    start, before, after = (column(table, name)[keep] for name in COLUMNS)
+    uniform = math.log(vocabulary)
+    lost = (after - before) / (uniform - before)
+    made = [
+        Gate(
+            "V1",
+            "tokens of D_post and D_ft that stage 1 hardly saw",
+            "not in the table",
+            None,
+            "below 1 % of their mass",
+        ),
+        _below("V2", "loss on D_post after stage 1", start, uniform, f"below ln V = {uniform:.2f}"),
+        Gate("V3", "loss_ret against D_post's n-gram entropies", "not in the table", None, "below the unigram entropy"),
+        _below("V4", "D_pre loss after stage 2: share of the way from stage 1 to ln V", lost, 0.5, "below 0.5"),
+    ]
+    stopping = keep & (column(table, "split") == "independent")
+    if "lm.stopped_early" in table.column_names and stopping.any():
+        stopped = column(table, "lm.stopped_early")[stopping]
+        made.append(_below("V5", "share of stage 2 that took all its steps", 1 - stopped, 0.5, "0"))
+    if parameters:
+        tokens = column(table, "tokens_pre")[keep] / parameters
+        made.append(
+            Gate("V6", "stage-1 tokens per parameter", _said((tokens >= TOKENS_PER_PARAMETER).all()), float(tokens.min()),
+                 f"at least {TOKENS_PER_PARAMETER:g}")
+        )  # fmt: skip
+    return made
+
+
+def _below(name: str, statement: str, values: Any, most: float, needed: str) -> Gate:
+    return Gate(name, statement, _said(bool(np.all(values < most))), float(np.max(values)), needed)
+
+
+def _said(passed: Any) -> Passed:
+    return "passed" if passed else "failed"

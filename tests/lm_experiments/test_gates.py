@@ -1,0 +1,55 @@
+"""The gates: each fails when, and only when, its own column is wrong in a single seed."""
+
+import numpy as np
+import pytest
+
+from common import results
+from common.settings import WrongUse
+from lm_experiments.gates import gates
+
+VALID = {
+    "exposure": np.array([0.0, 0.0, 1.0]), "seed": np.array([0, 1, 0]), "split": "independent", "tokens_pre": 4_000_000,
+    "lm.loss_post_after_pre": np.array([4.3, 4.4, 9.0]), "lm.loss_pre_after_pre": np.array([3.6, 3.6, 3.6]),
+    "lm.loss_pre_after_post": np.array([4.2, 4.3, 6.9]), "lm.stopped_early": np.array([1.0, 1.0, 0.0]),
+}  # fmt: skip
+"""Two unexposed seeds that pass; the exposed model, which would not, does not count."""
+EVERY = {"engine": "lm", "study": "s", "scale": "nano", "config_hash": "h", "code_version": "v"}
+
+
+def judged(**changes):
+    columns = (
+        EVERY | VALID | {"loss_im": 1.0, "loss_ret": 1.0} | {key.replace("__", "."): v for key, v in changes.items()}
+    )
+    return {gate.name: gate.passed for gate in gates(results.table(columns), 1024, 200_000)}
+
+
+def test_a_valid_testbed_passes_what_a_table_can_say():
+    assert judged() == {
+        "V1": "not in the table",
+        "V2": "passed",
+        "V3": "not in the table",
+        "V4": "passed",
+        "V5": "passed",
+        "V6": "passed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("gate", "changes"),
+    [
+        ("V2", {"lm__loss_post_after_pre": np.array([4.3, 6.94, 4.0])}),
+        ("V4", {"lm__loss_pre_after_post": np.array([4.2, 5.3, 4.0])}),
+        ("V5", {"lm__stopped_early": np.array([1.0, 0.0, 1.0])}),
+        ("V6", {"tokens_pre": 3_900_000}),
+    ],
+)
+def test_one_bad_seed_fails_its_gate_and_no_other(gate, changes):
+    found = judged(**changes)
+    assert [name for name, passed in found.items() if passed == "failed"] == [gate]
+
+
+def test_a_table_without_unexposed_models_is_refused():
+    with pytest.raises(WrongUse, match="no unexposed"):
+        judged(exposure=np.ones(3))
+    with pytest.raises(WrongUse, match=r"lacks lm\.loss_post_after_pre"):
+        gates(results.table(EVERY | {"loss_im": 1.0, "exposure": 0.0}), 1024, None)
