@@ -23,7 +23,8 @@ COMMANDS = [next((c.replace(a, b) for a, b in SMALLER.items() if a in c), c) for
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_run(command, tmp_path):
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    for folder in ("docs", "paper"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     words = [sys.executable, *shlex.split(command)[1:]]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
