@@ -39,7 +39,8 @@ def load(figure: int, folder: Path = FOLDER) -> Any:
     """The points of one figure (2 to 12) as a results table with engine "published".
 
     Figure 3 has one row a (setting, size, lambda), with loss_im and loss_ret; the others one row a marker, with the two
-    losses of its panel. Values that the paper does not print (learning rates, dropout rates) are null.
+    losses of its panel. Recipe columns are as the paper says; what it does not print (learning rates, dropout rates, the lambda of mixed
+    markers) is null.
 
     Raises:
         WrongUse: no such figure, or its file is missing or damaged.
@@ -82,6 +83,10 @@ def _lambda_study(lines: list[dict[str, str]]) -> dict[str, Any]:
     split = {"mixture_fraction": "independent", "compute_matched": "compute-matched"}
     return {
         "pipeline": "C4>MusicPile>ChemPile",
+        "mixing": "add",
+        "placement": "uniform",
+        "replay": 0.0,
+        "l2_to_start": 0.0,
         "split": [split[key[0]] for key in keys],
         "tokens_post": [int(key[1].removesuffix("M")) * _MILLION for key in keys],
         "exposure": [float(key[2]) for key in keys],
@@ -105,6 +110,10 @@ def _markers(lines: list[dict[str, str]]) -> dict[str, Any]:
     series = [line["series"] for line in lines]
     return {
         "pipeline": [line["pipeline"] for line in lines],
+        "mixing": "add",
+        "split": "independent",
+        "placement": "uniform",
+        "l2_to_start": 0.0,
         "method": series,
         "exposure": [0.0 if "unmixed" in name else None for name in series],
         "replay": [REPLAY if "replay" in name else 0.0 for name in series],

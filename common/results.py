@@ -21,6 +21,7 @@ __all__ = [
     "REQUIRED",
     "SCHEMA",
     "Writer",
+    "as_table",
     "code_version",
     "column",
     "filled",
@@ -289,3 +290,25 @@ def column(made: Any, name: str) -> Any:
         words = np.array([*found.dictionary.to_pylist(), None], dtype=object)
         return words[found.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
     return found.to_numpy(zero_copy_only=False).astype(float)
+
+
+def as_table(data: Any) -> Any:
+    """A results table as it is, or a pandas data frame as one: the schema's columns it lacks are null.
+
+    Raises:
+        WrongUse: neither of the two, or its columns do not make a results table.
+    """
+    import pyarrow as pa
+
+    if isinstance(data, pa.Table):
+        return data
+    if not hasattr(data, "to_dict") or not hasattr(data, "columns"):
+        raise WrongUse(f"{type(data).__name__} is no table. Give a results table (`read`) or a pandas data frame.")
+    columns: dict[str, Any] = {}
+    for name in data.columns:
+        column = data[name]
+        words = column.dtype.kind not in "biuf"
+        given = [None if entry is None or entry != entry else entry for entry in column.tolist()]
+        columns[str(name)] = given if words or None in given else column.to_numpy()
+    origin = {"engine": "own", "study": "own", "config_hash": "own", "code_version": "own"}
+    return table(origin | columns)

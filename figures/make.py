@@ -168,7 +168,7 @@ def picture(name: str, *tables: Any, ax: Any = None) -> Any:
         >>> len(picture("published_figure03").axes)
         4
     """
-    from common.frames import as_table
+    from common.results import as_table
 
     drawing, own = _drawing(name), PICTURES[name]
     shown = [load(number) for number in own.published]

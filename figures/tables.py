@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from common import curves, results
-from common.frames import as_table
+from common.results import as_table
 
 
 class Rows:
