@@ -206,7 +206,7 @@ def _parquet_writer(path: Path, shape: Any) -> Any:
     import pyarrow.parquet as pq
 
     encoded = [name for name in shape.names if name not in LOSSES]
-    return pq.ParquetWriter(path, shape, compression="lz4", use_dictionary=encoded)
+    return pq.ParquetWriter(path, shape, compression="lz4", use_dictionary=encoded, write_page_checksum=True)
 
 
 def _csv_writer(path: Path, shape: Any) -> Any:
@@ -230,7 +230,7 @@ def write(made: Any, path: Path) -> Path:
         if _is_csv(path):
             csv.write_csv(made, temporary)
         else:
-            pq.write_table(made, temporary, compression="lz4")
+            pq.write_table(made, temporary, compression="lz4", write_page_checksum=True)
     return Path(path)
 
 
@@ -244,7 +244,11 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        made = _read_csv(path, columns) if _is_csv(path) else pq.read_table(path, columns=columns, partitioning=None)
+        made = (
+            _read_csv(path, columns)
+            if _is_csv(path)
+            else pq.read_table(path, columns=columns, partitioning=None, page_checksum_verification=True)
+        )
     except (OSError, pa.ArrowException) as error:
         raise WrongUse(
             f"{path} cannot be read as a results table ({error}). Write it again with the command that made it."

@@ -85,3 +85,19 @@ def test_unwritable_places_are_refused(tmp_path):
 
 def test_code_version_names_the_release():
     assert results.code_version().startswith("0.1.0")
+
+
+def test_a_flipped_bit_is_refused_and_never_read_as_other_numbers(tmp_path):
+    numbers = np.linspace(1, 2, 200)
+    table = results.table(ROW | {"loss_im": numbers, "loss_ret": numbers + 1})
+    whole = results.write(table, tmp_path / "whole.parquet").read_bytes()
+    draw, refused = np.random.default_rng(0), 0
+    for bit in draw.integers(8 * len(whole), size=120).tolist():
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "damaged.parquet").write_bytes(damaged)
+        try:
+            assert results.read(tmp_path / "damaged.parquet").to_pylist() == table.to_pylist()
+        except WrongUse:
+            refused += 1
+    assert refused > 60
