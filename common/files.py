@@ -1,6 +1,7 @@
 """Files that appear under their name only when complete, in folders that are made for them."""
 
 import contextlib
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -28,10 +29,13 @@ def target(path: Path | str) -> Path:
 def atomic_write(path: Path | str) -> Iterator[Path]:
     """A temporary name beside a file to write to; it becomes the file if the block does not raise, and else vanishes.
 
+    What killed processes left of the same file is removed first.
+
     Raises:
         WrongUse: no ordinary file can be put there.
     """
     final = target(path)
+    remove_abandoned(final)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.partial")
     try:
         yield temporary
@@ -39,6 +43,20 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(final: Path) -> None:
+    """Delete the temporary files `.NAME.PID.partial` of a file whose processes are gone."""
+    for left in final.parent.glob(f".{glob.escape(final.name)}.*.partial"):
+        pid = left.name.removeprefix(f".{final.name}.").removesuffix(".partial")
+        if pid.isdecimal():
+            try:
+                os.kill(int(pid), 0)  # signal 0 only asks whether there is such a process
+            except (ProcessLookupError, OverflowError):
+                with contextlib.suppress(OSError):
+                    left.unlink()
+            except PermissionError:  # somebody else's, and running
+                pass
 
 
 def write_json(path: Path, document: Any) -> None:

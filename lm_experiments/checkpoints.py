@@ -10,6 +10,7 @@ dtype or shape) is refused with `WrongUse`. Nothing is unpickled; only safetenso
 """
 
 import errno
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM
 
+    from lm_experiments.models import ModelSettings
+
 __all__ = [
     "LARGEST_JSON",
     "Damaged",
@@ -47,6 +50,7 @@ __all__ = [
     "read_json",
     "read_tensors",
     "refuse",
+    "regular",
     "save",
     "save_best",
     "save_model",
@@ -56,7 +60,6 @@ __all__ = [
     "write_tensors",
 ]
 
-MOST_LAYERS = 1000
 KEPT = 2
 
 
@@ -195,23 +198,25 @@ def save_model(folder: Path, model: "LlamaForCausalLM", held: Tensors) -> None:
     write_json(folder / "config.json", model.config.to_dict())
 
 
-def load_model(folder: Path) -> "LlamaForCausalLM":
-    """A finished model. Its tensors are compared with its configuration before any memory is taken.
+def load_model(folder: Path, settings: "ModelSettings") -> "LlamaForCausalLM":
+    """A finished model, made from its settings; config.json is only compared with them and never reaches transformers.
+
+    Args:
+        folder: of the stage that left it.
+        settings: what the stage's spec says of the model. Tensors are compared with it before any memory is taken.
 
     Raises:
-        WrongUse: links, a huge configuration, or weights that are not those of the configuration.
+        WrongUse: links, a configuration that is not that of the settings, or weights that are not.
     """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
+
+    from lm_experiments.models import configuration
 
     try:
-        told = read_json(folder / "config.json")
-        if told.get("model_type") != "llama":
-            raise refuse(folder / "config.json", "it does not describe a Llama")
-        if not isinstance(layers := told.get("num_hidden_layers"), int) or not 0 < layers <= MOST_LAYERS:
-            raise refuse(folder / "config.json", f"it asks for {layers} layers")
         with torch.device("meta"):
-            model = LlamaForCausalLM(LlamaConfig(**told))
+            model = LlamaForCausalLM(configuration(settings))
+        _compare_configuration(folder / "config.json", model.config.to_dict())
         held = read_tensors(folder / "model.safetensors", weights(model))
     except Damaged as error:
         raise WrongUse(f"The model in {folder} is damaged ({error}). Remove that folder and train it again.") from error
@@ -219,3 +224,15 @@ def load_model(folder: Path) -> "LlamaForCausalLM":
         made = LlamaForCausalLM(model.config)
     made.load_state_dict(held, strict=False)
     return made
+
+
+def _compare_configuration(path: Path, usual: Mapping[str, Any]) -> None:
+    """Refuse a config.json that says anything but `usual`; one of another transformers may lack or add entries of that version."""
+    told, wanted = read_json(path), json.loads(json.dumps(usual))
+    version = "transformers_version"
+    names = told.keys() | wanted.keys() if told.get(version) == wanted[version] else told.keys() & wanted.keys()
+    for name in sorted(names - {version}):
+        if told.get(name) != wanted.get(name):
+            raise refuse(
+                path, f"{name[:80]} is {str(told.get(name))[:80]}, not {wanted.get(name)} as the stage's spec says"
+            )

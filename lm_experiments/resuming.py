@@ -1,6 +1,13 @@
-"""Where a stage that was interrupted goes on: from the newest checkpoint that is whole, or from its beginning."""
+"""Where a stage that was interrupted goes on: at its end, from the newest checkpoint that is whole, or from its beginning.
+
+Nothing that lies in the folder is believed. Whatever does not agree with its checksums, with the stage or with itself is reported in a
+warning, and what was there before is used; only what no stage can have written (links, foreign files and tensors) is refused.
+"""
 
 import functools
+import hashlib
+import json
+import math
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -8,12 +15,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.settings import WrongUse
-from lm_experiments import checkpoints
+from lm_experiments import checkpoints, paths
+from lm_experiments.evaluation import EvalSet, measure
 from lm_experiments.stage_settings import Outcome, StageSettings
 
 if TYPE_CHECKING:
     from lm_experiments.processes import DistributedModel
+
+
+LEFT = ("model.safetensors", "config.json", "metrics.jsonl")
+"""What outcome.json vouches for, beside itself."""
+SAME_LOSS = 1e-4
+"""Relative difference up to which a loss that is measured again, perhaps on another machine, is the same."""
 
 
 @dataclass
@@ -30,6 +43,8 @@ class State:
     """A loss above it is an explosion."""
     metrics: int = 0
     """Bytes of metrics.jsonl."""
+    metrics_sha256: str = ""
+    """Of those bytes; empty in checkpoints of before it was kept."""
     pending: list[list[float]] = field(default_factory=list)
     """Loss and gradient norm of the steps since the last line of metrics."""
 
@@ -37,10 +52,10 @@ class State:
 def resume(folder: Path, spread: "DistributedModel", settings: StageSettings) -> State:
     """Put the newest intact checkpoint in place and cut the log where it was; a fresh `State` where there is none.
 
-    A damaged checkpoint is reported with a warning and removed, and the one before is used.
+    A damaged or forged checkpoint is reported with a warning and removed, and the one before is used.
 
     Raises:
-        WrongUse: a checkpoint that training cannot have written.
+        WrongUse: links, foreign files or foreign tensors.
     """
     like = {"model": spread.weights(), "optimizer": spread.moments_like()}
     state = State()
@@ -61,40 +76,116 @@ def resume(folder: Path, spread: "DistributedModel", settings: StageSettings) ->
 
 
 def known(path: Path, told: Mapping[str, Any], settings: StageSettings) -> State:
-    """The state that a checkpoint tells, if what it refers to is there.
+    """The state that a checkpoint tells, if it is one of this stage and what it refers to is there.
 
     Raises:
-        Damaged: the log or the best weights were cut short or altered.
-        WrongUse: it is no state of this stage.
+        Damaged: it is none, or the log or the best weights were cut short or altered.
     """
-    usual, file = asdict(State()), path / "state.json"
+    usual, told = asdict(State()), {"metrics_sha256": "", **told}
     if set(told) != set(usual) or not all(
         isinstance(told[name], type(value) if value is not None else float | None) for name, value in usual.items()
     ):
-        raise checkpoints.refuse(file, "it does not describe the state of a stage")
+        raise checkpoints.Damaged("state.json does not describe the state of a stage")
     state = State(**told)
     if path.name != f"checkpoint-{state.step}" or not 0 < state.step < settings.max_steps:
-        raise checkpoints.refuse(file, f"its step {state.step} is not one of this stage")
+        raise checkpoints.Damaged(f"its step {state.step} is not one of this stage")
+    numbers = [state.seconds, state.ceiling, state.best_loss or 0.0]
+    pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in state.pending)
+    numbers += [number for pair in state.pending for number in pair] if pairs else [math.nan]
+    if not (
+        0 <= state.best_step <= state.step
+        and (state.best_step == 0) == (state.best_loss is None)
+        and min(state.seconds, state.evals_since_best, state.metrics) >= 0
+        and all(isinstance(x, float) and math.isfinite(x) for x in numbers)
+    ):
+        raise checkpoints.Damaged("state.json holds numbers that no stage has")
     metrics = path.parent / "metrics.jsonl"
     if not metrics.exists() or metrics.stat().st_size < state.metrics:
         raise checkpoints.Damaged(f"{metrics.name} was cut short")
+    if state.metrics_sha256 not in ("", log_sha256(path.parent, state.metrics)):
+        raise checkpoints.Damaged(f"{metrics.name} was altered")
     if state.best_step:
         checkpoints.verify(path.parent / f"best-{state.best_step}", ("model.safetensors",))
     return state
 
 
-def finished(folder: Path, spread: "DistributedModel") -> Outcome | None:
-    """The outcome of a stage that had ended before, its weights put in place; None where it has not ended.
+def log_sha256(folder: Path, size: int) -> str:
+    """The SHA-256 of the first `size` bytes of a stage's log."""
+    with (folder / "metrics.jsonl").open("rb") as file:
+        return hashlib.sha256(file.read(size)).hexdigest()
+
+
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write outcome.json, with checksums of itself and of the files that the stage has left before it."""
+    told = asdict(outcome)
+    files = {name: paths.sha256(folder / name) for name in LEFT} | {"outcome.json": _digest(told)}
+    checkpoints.write_json(folder / "outcome.json", {**told, "files": files})
+
+
+def read_outcome(folder: Path) -> tuple[Outcome, Mapping[str, Any]]:
+    """The outcome as it is written, and the checksums beside it: none in a folder of before they were kept.
 
     Raises:
-        WrongUse: its files were cut short or altered.
+        Damaged: it is no outcome.
+        WrongUse: a link, or a huge file.
+    """
+    told = checkpoints.read_json(folder / "outcome.json")
+    files = told.pop("files", {})
+    try:
+        return Outcome(**told), files if isinstance(files, dict) else {}
+    except TypeError as error:
+        raise checkpoints.Damaged("outcome.json does not describe the outcome of a stage") from error
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _vouched(folder: Path, settings: StageSettings) -> Outcome:
+    """The outcome of a stage, if it agrees with the settings and its files with their checksums. Raises `Damaged`."""
+    outcome, files = read_outcome(folder)
+    if files.get("outcome.json") != _digest(asdict(outcome)):
+        raise checkpoints.Damaged("outcome.json does not match its checksum")
+    for name in LEFT:
+        checkpoints.regular(folder / name)
+        if files.get(name) != paths.sha256(folder / name):
+            raise checkpoints.Damaged(f"{name} does not match its checksum")
+    if (
+        outcome.tokens != outcome.steps * settings.batch * settings.length
+        or not 0 < outcome.best_step <= outcome.steps <= settings.max_steps
+        or (outcome.steps < settings.max_steps and not outcome.stopped_early)
+    ):
+        raise checkpoints.Damaged("outcome.json is not of this stage")
+    return outcome
+
+
+def finished(
+    folder: Path, spread: "DistributedModel", settings: StageSettings, evaluation: Mapping[str, EvalSet]
+) -> Outcome | None:
+    """The outcome of a stage that had ended before, its weights put in place; None where it has not ended.
+
+    Its files are compared with their checksums and its losses with those of its weights, measured again. An end that does not
+    hold is reported with a warning and forgotten, so that the stage goes on from its last checkpoint.
+
+    Raises:
+        WrongUse: links, or foreign tensors.
     """
     if not (folder / "outcome.json").exists():
         return None
+    before = {name: tensor.clone() for name, tensor in spread.weights().items()}
     try:
-        outcome = Outcome(**checkpoints.read_json(folder / "outcome.json"))
-        weights = checkpoints.read_tensors(folder / "model.safetensors", spread.weights())
+        outcome = _vouched(folder, settings)
+        spread.restore(checkpoints.read_tensors(folder / "model.safetensors", before))
+        found = measure(spread.module, evaluation, settings.eval_batch, spread.accelerator)
+        if found.keys() != outcome.losses.keys() or not all(
+            math.isclose(found[name], outcome.losses[name], rel_tol=SAME_LOSS) for name in found
+        ):
+            raise checkpoints.Damaged("its weights do not have the losses that it tells")
     except (checkpoints.Damaged, TypeError) as error:
-        raise WrongUse(f"The finished stage in {folder} is damaged ({error}). Remove that folder.") from error
-    spread.restore(weights)
+        message = f"The end of the stage in {folder} is damaged ({error}); going on from its last checkpoint, or from its beginning."
+        warnings.warn(message, stacklevel=2)
+        spread.restore(before)
+        spread.accelerator.wait_for_everyone()  # all have read it
+        spread.alone((folder / "outcome.json").unlink)
+        return None
     return outcome

@@ -124,11 +124,10 @@ def _train(
     for name, windows in [*node.measured, *([node.stop_on] if node.stop_on else [])]:
         held_windows = opened[name].windows(length)
         sets[name] = EvalSet(store=opened[name], windows=min(windows or held_windows, held_windows), length=length)
-    if node.parent is None:
-        assert node.model is not None
-        model = models.build(node.model, node.settings.seed)
-    else:
-        model = checkpoints.load_model(folder_of(node.parent, root))
+    shape = node.lineage[0].model
+    assert shape is not None
+    before = folder_of(node.parent, root) if node.parent else None
+    model = checkpoints.load_model(before, shape) if before else models.build(shape, node.settings.seed)
     stop_on = node.stop_on[0] if node.stop_on else None
     return train(model, node.plan.open(opened), node.settings, sets, folder, stop_on=stop_on, report=report)
 
@@ -144,7 +143,7 @@ def finished(node: Node, root: Path) -> "Outcome | None":
     Raises:
         WrongUse: `done` is there, and the folder is not what it vouches for.
     """
-    from lm_experiments.training import Outcome
+    from lm_experiments.resuming import read_outcome
 
     folder = folder_of(node, root)
     if not folder.exists() and not folder.is_symlink():
@@ -159,7 +158,7 @@ def finished(node: Node, root: Path) -> "Outcome | None":
         for name in KEPT:
             if paths.sha256(folder / name) != vouched["files"][name]:
                 raise ValueError(f"{name} was altered")
-        return Outcome(**checkpoints.read_json(folder / "outcome.json"))
+        return read_outcome(folder)[0]
     except (checkpoints.Damaged, OSError, ValueError, KeyError, TypeError) as error:
         raise WrongUse(
             f"The finished stage {folder} is damaged ({error}). Remove that folder and run the same command again."

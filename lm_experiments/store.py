@@ -163,7 +163,7 @@ def open_store(
 
     Raises:
         WrongUse: no such corpus or split, no document in it, or a hub corpus without `max_tokens`.
-        Damaged: the store, or a file it is made from, was altered.
+        Damaged: the store, or a file it is made from, was altered, or another store lies where this one belongs.
         OSError: the disk is full, or the hub or the package index cannot be reached.
     """
     if split not in SPLITS:
@@ -181,7 +181,23 @@ def open_store(
         with paths.exclusive(folder):
             if not folder.exists():
                 _build(folder, chosen, tokenizer, split, max_tokens, workers, progress)
-    return read(folder)
+    opened = read(folder)
+    asked = _about(folder, chosen, tokenizer, split) | {
+        "name": f"{chosen.name}/{split}",
+        "vocabulary": tokenizer.vocabulary,
+    }
+    for name, value in asked.items():
+        if (found := opened.manifest.get(name, value if name == "key" else None)) != value:  # older stores have no key
+            raise paths.Damaged(
+                f"The token store {folder} is not the one that was asked for: its {name} is {found!r}, not {value!r}. Remove that "
+                "folder and run the same command again; the store is built anew"
+            )
+    return opened
+
+
+def _about(folder: Path, chosen: Corpus, tokenizer: Tokenizer, split: str) -> dict[str, Any]:
+    """What the manifest says of a store's origin; `key` is the name of its folder, the hash of all that decides it."""
+    return {"corpus": chosen.name, "split": split, "tokenizer": tokenizer.fingerprint, "key": folder.name}
 
 
 def _build(
@@ -195,7 +211,7 @@ def _build(
 ) -> None:
     found = Documents(name=chosen.name, texts=chosen.read())
     name, size, shards = f"{chosen.name}/{split}", chosen.size(), folder.with_name(f".{folder.name}.shards")
-    about: dict[str, Any] = {"corpus": chosen.name, "split": split, "tokenizer": tokenizer.fingerprint}
+    about = _about(folder, chosen, tokenizer, split)
     lengths: list[int] = []
 
     def texts() -> Iterator[str]:

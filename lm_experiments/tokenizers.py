@@ -141,6 +141,7 @@ def trained(
 
     Raises:
         WrongUse: no corpus, a vocabulary that is too small, or one that the text cannot fill.
+        Damaged: the tokenizer in the cache was altered, or another one lies where this one belongs.
     """
     if not corpora:
         raise WrongUse("No corpus was named to train a tokenizer on. Name at least one.")
@@ -157,12 +158,27 @@ def trained(
                 if progress:
                     progress(f"train a tokenizer of {vocabulary} on {', '.join(corpora)}", None)
                 _train(corpora, vocabulary, folder)
-    recorded = json.loads((folder / "training.json").read_text())
-    if paths.sha256(folder / "tokenizer.json") != recorded["sha256"]:
+    try:
+        recorded = json.loads((folder / "training.json").read_text())
+        asked = _training(corpora, vocabulary, folder)
+        for name, value in asked.items():
+            if (found := recorded.get(name, value if name == "key" else None)) != value:  # older folders have no key
+                raise ValueError(f"it was made for another request: its {name} is {found!r}, not {value!r}")
+        if paths.sha256(folder / "tokenizer.json") != recorded["sha256"]:
+            raise ValueError("its checksum does not match")
+        opened = load(str(folder))
+        if opened.decode([opened.end_of_text]) != END_OF_TEXT:
+            raise ValueError(f"its eos_token is {opened.decode([opened.end_of_text])!r}, not {END_OF_TEXT!r}")
+    except (OSError, ValueError, KeyError, AttributeError, WrongUse) as error:
         raise paths.Damaged(
-            f"The tokenizer {folder} was altered: its checksum does not match. Remove that folder and run the same command again"
-        )
-    return load(str(folder))
+            f"The tokenizer {folder} was altered ({error}). Remove that folder and run the same command again"
+        ) from error
+    return opened
+
+
+def _training(corpora: Sequence[str], vocabulary: int, folder: Path) -> dict[str, Any]:
+    """What training.json says of a tokenizer's origin; `key` is the name of its folder, the hash of all that decides it."""
+    return {"corpora": list(corpora), "vocabulary": vocabulary, "sample_bytes": SAMPLE_BYTES, "key": folder.name}
 
 
 def _train(corpora: Sequence[str], vocabulary: int, folder: Path) -> None:
@@ -191,7 +207,7 @@ def _train(corpora: Sequence[str], vocabulary: int, folder: Path) -> None:
         made.save(str(temporary / "tokenizer.json"))
         special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "unk_token": END_OF_TEXT}
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **special}
-        training = {"corpora": list(corpora), "vocabulary": vocabulary, "sample_bytes": SAMPLE_BYTES}
+        training = _training(corpora, vocabulary, folder)
         training["sha256"] = paths.sha256(temporary / "tokenizer.json")
         for name, content in (("tokenizer_config", settings), ("special_tokens_map", special), ("training", training)):
             (temporary / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -73,7 +73,7 @@ def train(
         torch.random.fork_rng(devices=[]),
         contextlib.closing(processes.DistributedModel(model, settings, folder)) as spread,
     ):
-        if (outcome := resuming.finished(folder, spread)) is None:
+        if (outcome := resuming.finished(folder, spread, settings, evaluation)) is None:
             state = resuming.resume(folder, spread, settings)
             outcome = _Stage(spread, state, batches, settings, evaluation, folder, stop_on, report).run()
         else:  # it may have been killed before it had tidied up
@@ -242,6 +242,8 @@ class _Stage:
         now = time.perf_counter()
         self.state.seconds += now - self.began
         self.began = now
+        if self.spread.main:
+            self.state.metrics_sha256 = resuming.log_sha256(self.folder, self.state.metrics)
         held = {"model": self.spread.weights(), "optimizer": self.spread.moments()}
         self.spread.alone(lambda: checkpoints.save(self.folder, self.state.step, held, asdict(self.state)))
         self.saved = time.perf_counter()
@@ -271,7 +273,7 @@ class _Stage:
 
         def leave() -> None:
             checkpoints.save_model(self.folder, self.spread.model, held)
-            checkpoints.write_json(self.folder / "outcome.json", asdict(outcome))
+            resuming.write_outcome(self.folder, outcome)
             checkpoints.clear(self.folder)
 
         spread.alone(leave)

@@ -1,6 +1,9 @@
 """Files that appear complete or not at all, and fingerprints of sources."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,25 @@ def test_a_file_appears_only_when_its_block_succeeds(tmp_path):
         fail()
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed_by_the_next(tmp_path):
+    code = (
+        "import os, signal, sys; from common.files import atomic_write\n"
+        f"with atomic_write({str(tmp_path / 'file.txt')!r}) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = tmp_path.iterdir()
+    others = [
+        tmp_path / name for name in (f".file.txt.{os.getppid()}.partial", ".file.txt.mine.partial", ".b.1.partial")
+    ]
+    for path in others:  # of a process that runs, or none of ours
+        path.write_text("")
+    with atomic_write(tmp_path / "file.txt") as temporary:
+        assert not left.exists()
+        temporary.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "file.txt", *others])
 
 
 def test_json_has_no_numbers_that_are_none(tmp_path):

@@ -4,14 +4,16 @@ import hashlib
 import json
 import pickle
 import shutil
+import warnings
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from common.settings import WrongUse
-from lm_experiments import checkpoints, models
-from tests.lm_experiments.test_training import interrupted
+from lm_experiments import checkpoints, models, resuming
+from tests.lm_experiments.test_training import interrupted, same
 from tests.lm_experiments.tiny import SHAPE, run
 
 
@@ -130,9 +132,17 @@ HARMS = {
     "huge state": (huge_json, "larger than"),
     "huge manifest": (huge_manifest, "larger than"),
     "pickle": (add_pickle, "no such file"),
-    "foreign state": (change_state(evil=1), "state of a stage"),
-    "typed state": (change_state(metrics="0"), "state of a stage"),
-    "beyond": (change_state(step=10**9), "not one of this stage"),
+}
+FORGERIES = {
+    "foreign": {"evil": 1},
+    "typed": {"metrics": "0"},
+    "beyond": {"step": 10**9},
+    "backwards": {"metrics": -1},
+    "future best": {"best_step": 17},
+    "no best": {"best_loss": None},
+    "infinite": {"ceiling": float("inf")},
+    "pending": {"pending": [[1.0]]},
+    "log": {"metrics_sha256": "0" * 64},
 }
 
 
@@ -142,6 +152,33 @@ def test_a_hostile_folder_is_refused(folder, harm):
     change(folder)
     with pytest.raises(WrongUse, match=named):
         resume(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The same stage, never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    resume(folder)
+    return folder
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_state_is_passed_over_in_words(folder, whole, forgery):
+    change_state(**FORGERIES[forgery])(folder)
+    with pytest.warns(UserWarning, match="checkpoint-16 is damaged"):
+        resume(folder)
+    assert same(whole, folder)
+
+
+def test_an_altered_log_is_passed_over_in_words(folder, whole):
+    log = folder / "metrics.jsonl"
+    content = bytearray(log.read_bytes())
+    content[content.index(b'"loss": ') + 8] ^= 1  # another digit, in a line that both checkpoints have behind them
+    log.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl was altered") as told:
+        resume(folder)
+    assert len(told) == 2
+    assert same(whole, folder)
 
 
 @pytest.mark.parametrize("harm", ["pickle for weights", "deep json", "best"])
@@ -175,26 +212,98 @@ def edit(folder, **entries):
 @pytest.mark.parametrize(
     ("entries", "named"),
     [
-        ({"hidden_size": 32}, "shape"),
-        ({"vocab_size": 10**9}, "shape"),
-        ({"num_hidden_layers": 10**9}, "layers"),
-        ({"num_hidden_layers": 3}, "missing"),
-        ({"model_type": "auto", "auto_map": {"AutoModelForCausalLM": "evil.Model"}}, "Llama"),
+        ({"hidden_size": 32}, "hidden_size is 32, not 16"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"model_type": "auto", "auto_map": {"AutoModelForCausalLM": "evil.Model"}}, "auto_map"),
+        ({"attn_implementation": "kernels-community/flash-attn"}, "attn_implementation"),
+        ({"_attn_implementation": "kernels-community/flash-attn"}, "_attn_implementation"),
+        ({"dtype": "float16", "transformers_version": "0.0"}, "dtype"),
     ],
 )
-def test_weights_that_are_not_those_of_the_configuration_are_refused(finished, entries, named):
+def test_a_configuration_that_is_not_that_of_the_spec_is_refused(finished, monkeypatch, entries, named):
     edit(finished, **entries)
+    monkeypatch.setattr("transformers.LlamaConfig.from_dict", lambda *_, **__: pytest.fail("reached the loader"))
     with pytest.raises(WrongUse, match=named):
-        checkpoints.load_model(finished)
+        checkpoints.load_model(finished, SHAPE)
+
+
+def test_a_configuration_of_another_transformers_is_read_and_its_additions_ignored(finished):
+    edit(finished, transformers_version="0.0", attn_implementation="kernels-community/flash-attn")
+    assert checkpoints.load_model(finished, SHAPE).config._attn_implementation != "kernels-community/flash-attn"
+
+
+def test_weights_of_another_shape_are_refused(finished):
+    path = finished / "model.safetensors"
+    save_file(load_file(path) | {"model.norm.weight": torch.ones(3)}, path)
+    with pytest.raises(WrongUse, match=r"shape \[3\]"):
+        checkpoints.load_model(finished, SHAPE)
 
 
 def test_a_finished_model_that_was_cut_short_is_refused(finished):
     path = finished / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(WrongUse, match="damaged"):
-        checkpoints.load_model(finished)
-    with pytest.raises(WrongUse, match="damaged"):
-        run(finished, max_steps=3)
+        checkpoints.load_model(finished, SHAPE)
+
+
+def forge_outcome(folder, **entries):
+    """Another outcome, with checksums that match it."""
+    outcome, _ = resuming.read_outcome(folder)
+    resuming.write_outcome(folder, replace(outcome, **entries))
+
+
+def flip(name):
+    def harm(folder):
+        content = bytearray((folder / name).read_bytes())
+        content[-20] ^= 1
+        (folder / name).write_bytes(content)
+
+    return harm
+
+
+def unvouched(folder):
+    outcome, _ = resuming.read_outcome(folder)
+    checkpoints.write_json(folder / "outcome.json", asdict(outcome))
+
+
+def other_weights(folder):
+    path = folder / "model.safetensors"
+    save_file({name: tensor * 1.1 for name, tensor in load_file(path).items()}, path)
+    forge_outcome(folder)
+
+
+ENDS = {
+    "weights": flip("model.safetensors"),
+    "configuration": flip("config.json"),
+    "log": flip("metrics.jsonl"),
+    "digits": lambda folder: (folder / "outcome.json").write_text(
+        (folder / "outcome.json").read_text().replace('"best_step": 24', '"best_step": 23')
+    ),
+    "unvouched": unvouched,
+    "other losses": lambda folder: forge_outcome(folder, losses={"stop": 0.1, "report": 0.1}),
+    "other sets": lambda folder: forge_outcome(folder, losses={}),
+    "other weights": other_weights,
+    "more steps": lambda folder: forge_outcome(folder, steps=25, tokens=25 * 4 * 16),
+    "fewer steps": lambda folder: forge_outcome(folder, steps=23, tokens=23 * 4 * 16, best_step=23),
+    "no JSON": lambda folder: (folder / "outcome.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize(
+    ("end", "checkpointed"), [*((end, True) for end in ENDS), ("weights", False), ("other weights", False)]
+)
+def test_an_end_that_does_not_hold_is_not_believed(begun, whole, tmp_path, end, checkpointed):
+    """Between the outcome and the seal nothing vouches for a stage but itself; its checkpoints may be there still, or not."""
+    folder = shutil.copytree(whole, tmp_path / "run")
+    if checkpointed:
+        for path in (*begun.glob("checkpoint-*"), *begun.glob("best-*")):
+            shutil.copytree(path, folder / path.name)
+    ENDS[end](folder)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        resume(folder)
+    assert "is damaged" in str(told[0].message)
+    assert same(whole, folder)
 
 
 def test_a_failed_write_leaves_neither_a_file_nor_a_trace(tmp_path):

@@ -162,7 +162,10 @@ def test_a_saved_model_opens_with_transformers(tmp_path):
     for tied in (True, False):
         model = models.build(replace(SHAPE, tied=tied), 0).eval()
         checkpoints.save_model(tmp_path, model, checkpoints.weights(model))
-        for opened in (AutoModelForCausalLM.from_pretrained(tmp_path), checkpoints.load_model(tmp_path)):
+        for opened in (
+            AutoModelForCausalLM.from_pretrained(tmp_path),
+            checkpoints.load_model(tmp_path, replace(SHAPE, tied=tied)),
+        ):
             assert torch.equal(opened.eval()(batch()).logits, model(batch()).logits)
             assert (opened.lm_head.weight is opened.model.embed_tokens.weight) == tied
 

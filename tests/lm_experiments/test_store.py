@@ -170,6 +170,32 @@ def test_the_fingerprint_is_of_tokens_and_tokenizer_alone(tmp_path):
     assert len({one, made("c", np.arange(8), "x").fingerprint, made("d", np.arange(9), "y").fingerprint}) == 3
 
 
+@pytest.mark.parametrize(("changes", "field"), [({"split": "report"}, "split"), ({"max_tokens": 50}, "key")])
+def test_another_store_in_its_place_is_refused(own, changes, field):
+    _, name, tokenizer = own
+    one = store.open_store(name, tokenizer, "train").folder
+    other = store.open_store(name, tokenizer, **{"split": "train", **changes}).folder
+    one.rename(one.with_name("kept"))
+    other.rename(one)
+    one.with_name("kept").rename(other)
+    for asked in ({}, changes):
+        with pytest.raises(paths.Damaged, match=f"not the one that was asked for: its {field} is"):
+            store.open_store(name, tokenizer, **{"split": "train", **asked})
+
+
+@pytest.mark.parametrize("field", ["name", "corpus", "split", "tokenizer", "vocabulary"])
+def test_the_manifest_is_compared_with_the_request(own, field):
+    _, name, tokenizer = own
+    path = store.open_store(name, tokenizer, "stop").folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["key"]  # as in a store of before it was kept
+    path.write_text(json.dumps(manifest))
+    assert store.open_store(name, tokenizer, "stop").manifest == manifest
+    path.write_text(json.dumps(manifest | {field: 401 if field == "vocabulary" else "other"}))
+    with pytest.raises(paths.Damaged, match=f"its {field} is"):
+        store.open_store(name, tokenizer, "stop")
+
+
 def test_two_processes_that_build_the_same_store_end_with_one(own):
     _, name, tokenizer = own
     code = (

@@ -115,6 +115,38 @@ def test_an_ending_is_required(own):
         load(str(folder))
 
 
+def test_another_tokenizer_in_its_place_is_noticed(own):
+    one, other = trained([own], 400).folder, trained([own], 401).folder
+    swap(one, other)
+    with pytest.raises(paths.Damaged, match="its vocabulary is 401, not 400"):
+        trained([own], 400)
+
+
+def test_a_tokenizer_of_other_text_in_its_place_is_noticed(own, tmp_path):
+    one = trained([own], 400).folder
+    (tmp_path / "own.txt").write_text((tmp_path / "own.txt").read_text() + " and more")
+    swap(one, trained([own], 400).folder)
+    with pytest.raises(paths.Damaged, match="its key is"):
+        trained([own], 400)
+
+
+def test_a_changed_ending_is_noticed(own):
+    folder = trained([own], 400).folder
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        (folder / file).write_text(
+            (folder / file).read_text().replace(f'"eos_token": "{END_OF_TEXT}"', '"eos_token": "e"')
+        )
+    assert load(str(folder)).decode([load(str(folder)).end_of_text]) == "e"
+    with pytest.raises(paths.Damaged, match="its eos_token is 'e'"):
+        trained([own], 400)
+
+
+def swap(one, other):
+    one.rename(one.with_name("kept"))
+    other.rename(one)
+    one.with_name("kept").rename(other)
+
+
 def test_an_altered_tokenizer_is_noticed(own):
     folder = trained([own], 400).folder
     (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text().replace("Tune", "Tunf"))
