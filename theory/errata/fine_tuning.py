@@ -111,7 +111,15 @@ def forgetting_differences(times: tuple[float, ...], *, draws: int = 20_000, see
     post, alpha, beta = rng.uniform(0.2, 2, draws), rng.uniform(0.01, 0.99, draws), rng.uniform(0.1, 2, draws)
     pre, ft = post * rng.uniform(0, 1, (2, draws))
     delta, first, second = (10 ** rng.uniform(low, high, draws) for low, high in ((-3, -1), (-0.5, 1.5), (-2, 0.5)))
-    drawn = {"sigma_pre": pre, "sigma_post": post, "sigma_ft": ft, "beta": beta, "init_scale": delta, "t_pre": first, "t_post": second}
+    drawn = {
+        "sigma_pre": pre,
+        "sigma_post": post,
+        "sigma_ft": ft,
+        "beta": beta,
+        "init_scale": delta,
+        "t_pre": first,
+        "t_post": second,
+    }
     rows = []
     for time in times:
         unmixed, mixed = (predict(drawn | {"alpha": a, "t_ft": time}) for a in (0.0, alpha))
@@ -130,7 +138,9 @@ def forgetting_reverses() -> Finding:
     immediate, inconsistent = {}, {}
     for share in (0.0, alpha):
         target = (u * np.array([(1 - share) * pre + share * post, beta])) @ v.T
-        layers = flow(aligned(u, v, q, small, small), [(target, (v * np.array([1.0, share])) @ v.T, 20.0), (goal, np.eye(2), 0.4)])
+        layers = flow(
+            aligned(u, v, q, small, small), [(target, (v * np.array([1.0, share])) @ v.T, 20.0), (goal, np.eye(2), 0.4)]
+        )
         immediate[share] = loss(layers[0] @ layers[1], goal, np.eye(2))
         inconsistent[share] = float(((u.T @ layers[0] @ layers[1] @ v)[0, 0] - post) ** 2)
         for time in (0.1, 10.0):
@@ -139,15 +149,24 @@ def forgetting_reverses() -> Finding:
     times = (0.1, 1.0, 10.0, 100.0)
     shares = (forgetting_differences(times) > 1e-12).mean(axis=1)
     numbers = {
-        f"forgetting, {name}, T3 = {time:g}": forgotten[share, time] for time in (0.1, 10.0) for name, share in (("unmixed", 0.0), ("mixed", alpha))
+        f"forgetting, {name}, T3 = {time:g}": forgotten[share, time]
+        for time in (0.1, 10.0)
+        for name, share in (("unmixed", 0.0), ("mixed", alpha))
     }
     numbers |= {
         "mixed minus unmixed, T3 = 10": forgotten[alpha, 10.0] - forgotten[0.0, 10.0],
         "its limit, L_im,inc of unmixed minus mixed": inconsistent[0.0] - inconsistent[alpha],
     }
-    numbers |= {f"share of 20000 draws where mixed forgets more, T3 = {time:g}": float(share) for time, share in zip(times, shares, strict=True)}
+    numbers |= {
+        f"share of 20000 draws where mixed forgets more, T3 = {time:g}": float(share)
+        for time, share in zip(times, shares, strict=True)
+    }
     gap = numbers["mixed minus unmixed, T3 = 10"]
-    good = forgotten[alpha, 0.1] < forgotten[0.0, 0.1] and gap > 0.05 and abs(gap - numbers["its limit, L_im,inc of unmixed minus mixed"]) < 1e-4
+    good = (
+        forgotten[alpha, 0.1] < forgotten[0.0, 0.1]
+        and gap > 0.05
+        and abs(gap - numbers["its limit, L_im,inc of unmixed minus mixed"]) < 1e-4
+    )
     return Finding(numbers=numbers, confirmed=bool(good and shares[2] > 0.5 and shares[3] > shares[2]))
 
 
@@ -227,8 +246,9 @@ ITEMS = (
         printed="forgetting: unmixed >= mixed",
         holds="reversed for long fine-tuning from any start but exact zeros",
         survives="from exact zeros only",
-        detail="With s_pre < s_post the mixed model knows the inconsistent block better after stage 2. Long fine-tuning takes both to s_ft, so "
-        "the forgetting of mixed minus that of unmixed tends to L_im,inc of unmixed minus mixed, which is positive at every finite T2.",
+        detail="With s_pre < s_post the mixed model knows the inconsistent block better after stage 2. Long fine-tuning takes both "
+        "to s_ft, so the forgetting of mixed minus that of unmixed "
+        "tends to L_im,inc of unmixed minus mixed, which is positive at every finite T2.",
         check=forgetting_reverses,
         proofs=("theorem-5-3",),
         grade="proved",

@@ -166,8 +166,9 @@ ITEMS = (
         printed="K >= ln(100 Gamma/eps)/(lam c_min)",
         holds="K >= ln(100 Gamma/eps)/(eta c_min)",
         survives="with repaired K",
-        detail="Without eta there is no convergence as eta -> 0. That the repaired number is enough is proved for flow time (post-training); "
-        "for steps it is checked on draws, and what is proved is a factor per step (convergence). The flow rate is 4 (c + lam) s_eff. In "
+        detail="Without eta there is no convergence as eta -> 0. That the repaired number is enough is proved for flow time "
+        "(post-training); for steps it is checked on draws, and what is proved is a factor per step (convergence). "
+        "The flow rate is 4 (c + lam) s_eff. In "
         "fine-tuning c_min must be the smallest s_ft, and "
         "s_ft = 0 needs about 1/(4 eta eps) steps. The printed bound on eps is dimensionally wrong, see C.17.",
         check=step_count,

@@ -1,7 +1,7 @@
 """Post-training with an L2 pull to its start (Eq. 2, C.13 to C.15), repaired.
 
 The update needs a minus sign, a factor sigma(t) and the right powers; its limit is biased, `(s + lam a0)/(1 + lam)`; the
-number of steps must grow as 1/eta; and a zero is kept only exactly. Source: arXiv 2605.12705 C.3; theory spec section 4.
+number of steps must grow as 1/eta; and a zero is kept only exactly. Source: arXiv 2605.12705 C.3; docs/theory.md, section 4.
 """
 
 import numpy as np
@@ -23,9 +23,9 @@ THEOREM = Theorem(
     ),
     statement=(
         r"A step maps $w \mapsto w - 2\eta w (w^2 - s) - 2\eta\lambda w (w^2 - a_0)$; zero stays zero; otherwise $a$ tends to "
-        r"$a_\infty = (s + \lambda a_0)/(1 + \lambda)$ (geometrically: item convergence), whose distance to $s$ is $\lambda |s - a_0|/(1 + \lambda)$. In flow time, "
-        r"$K\eta \ge \ln(100\Gamma/\epsilon)/c_{min}$ is enough for $|a - s| \le \epsilon$ at $\lambda = 0$. A "
-        r"start $a_0 > 0$ leaves the "
+        r"$a_\infty = (s + \lambda a_0)/(1 + \lambda)$ (geometrically: item convergence), whose distance to $s$ "
+        r"is $\lambda |s - a_0|/(1 + \lambda)$. In flow time, $K\eta \ge \ln(100\Gamma/\epsilon)/c_{min}$ is enough for "
+        r"$|a - s| \le \epsilon$ at $\lambda = 0$. A start $a_0 > 0$ leaves the "
         r"saddle in time $\ln(s/a_0 - 1)/(4s)$."
     ),
 )

@@ -2,7 +2,7 @@
 
 As printed, C.10 says that "sufficient" mixed pretraining ends with inconsistent modes at 0 and specialised ones at
 alpha beta. In truth the values are beta and s_mix, and the inconsistent modes are at 0 only inside a finite window.
-Source: arXiv 2605.12705 C.9, C.10; theory spec 3.2.
+Source: arXiv 2605.12705 C.9, C.10; docs/theory.md, section 3.2.
 """
 
 import numpy as np
@@ -27,8 +27,8 @@ THEOREM = Theorem(
         r"s_{mix})$; in the limit of "
         r"small $\delta$ the window is open iff $\alpha\beta > s_{mix}$. After it the mixed model has $(s_{mix}, "
         r"\beta)$, the unmixed "
-        r"one $(s_{pre}, 0)$. For any number of modes, the slowest of the learned with rate $x_1 > x_2$ of the fastest of the others, the best "
-        r"accuracy between them is of order $\delta^{C}$, $C = 2(x_1 - x_2)/(2x_1 + x_2)$, at $t = 3T/(4x_1 + 2x_2)$."
+        r"one $(s_{pre}, 0)$. For any number of modes, the slowest of the learned with rate $x_1 > x_2$ of the fastest of the "
+        r"others, the best accuracy between them is of order $\delta^{C}$, $C = 2(x_1 - x_2)/(2x_1 + x_2)$, at $t = 3T/(4x_1 + 2x_2)$."
     ),
 )
 
