@@ -1,4 +1,4 @@
-"""Three counterexamples to Appendix C as printed."""
+"""Four counterexamples to Appendix C as printed."""
 
 from typing import Any
 
@@ -27,6 +27,12 @@ PANELS = {
         "specialised target $\\beta$",
         "retained loss $L_\\mathrm{ret}$",
     ),
+    "5.3": (
+        "t_ft",
+        "Theorem 5.3: reversed for long fine-tuning",
+        "stage-3 flow time $t_\\mathrm{ft}$",
+        "forgetting $\\Delta_\\mathrm{mixed} - \\Delta_\\mathrm{unmixed}$",
+    ),
 }
 """Item -> abscissa, title, axis labels."""
 
@@ -34,8 +40,8 @@ PANELS = {
 def counterexamples(table: Any) -> Figure:
     """What holds against what is printed (dotted, in the same colour)."""
     rows = Rows(table)
-    figure, axes = style.panels(1, 3, height=2.7)
-    for ax, (erratum, (x, title, x_label, y_label)) in zip(axes[0], PANELS.items(), strict=True):
+    figure, axes = style.panels(2, 2, height=4.4)
+    for ax, (erratum, (x, title, x_label, y_label)) in zip(axes.flat, PANELS.items(), strict=True):
         for curve in rows.where(problem__erratum=erratum).distinct("problem.curve"):
             here = rows.where(problem__erratum=erratum, problem__curve=curve)
             colour = style.BLOCKS[curve][0] if curve in style.BLOCKS else style.METHODS[curve][0]
@@ -46,9 +52,13 @@ def counterexamples(table: Any) -> Figure:
         ax.set_title(title)
         ax.set_xlabel(x_label)
         ax.set_ylabel(y_label)
-        ax.set_ylim(bottom=-0.04 * ax.get_ylim()[1])
-    axes[0, 2].text(0.1, 9.25, "mixed", color=style.MIXED, fontsize=7)
-    axes[0, 2].text(2.45, 12.0, "unmixed", color=style.UNMIXED, fontsize=7, ha="right")
+        if erratum != "5.3":
+            ax.set_ylim(bottom=-0.04 * ax.get_ylim()[1])
+    axes[1, 0].text(0.1, 9.25, "mixed", color=style.MIXED, fontsize=7)
+    axes[1, 0].text(2.45, 12.0, "unmixed", color=style.UNMIXED, fontsize=7, ha="right")
+    axes[1, 1].set_xscale("log")
+    axes[1, 1].text(29, 0.003, "as printed: at most 0", color=style.MIXED, fontsize=7, ha="right")
+    axes[1, 1].text(0.42, 0.058, "mixed forgets more", color=style.MIXED, fontsize=7, ha="right")
     handles = [
         Line2D([], [], color=c, ls=d, label=f"{name} modes")
         for name, (c, d) in style.BLOCKS.items()

@@ -2,6 +2,8 @@
 
 import json as json_module
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +17,9 @@ from common.settings import WrongUse
 class Prove(Command):
     """Carry out the derivations behind the theory with sympy, and say for each what came out.
 
-    A result is proved (every step symbolic, or argued in words where that is said), checked numerically (it rests on a number with
-    a tolerance), or refuted as printed in the paper (a repaired form is then proved beside it). Exit code 1 if a step fails.
+    A result is proved (every step that it needs is symbolic), argued (a step is mathematics in words, which no machine checks) or
+    numerical (it needs a number: an example, an integration, random draws). Where the paper's own form is false, the grade is that of
+    the repaired form. Exit code 1 if a step fails.
     """
 
     names: Positional[tuple[str, ...]] = ()
@@ -26,7 +29,7 @@ class Prove(Command):
     json: Json = False
 
     def run(self, out: Output) -> Any:
-        """Prove, print a row a result (or LaTeX), return everything. Raises `SystemExit(1)` if a proof failed."""
+        """Prove, print a row per result (or LaTeX), return everything. Raises `SystemExit(1)` if a proof failed."""
         from theory.proofs import NAMES, prove
         from theory.proofs.rendering import latex
 
@@ -46,12 +49,13 @@ class Prove(Command):
                 out.show(escape(latex(proof)))
         else:
             out.table(
-                "Results (steps: s symbolic, w in words, n numeric, r refuted as printed)",
+                "Results (steps: s symbolic, w in words, n numeric, r false as printed)",
                 ("name", "result", "status", "steps", "seconds"),
                 [(p.theorem.name, p.theorem.title, p.status, _steps(p), f"{p.seconds:.2f}") for p in proofs],
             )
             out.show(
-                f"{len(proofs) - len(document['failed'])} of {len(proofs)} hold, {sum(p.seconds for p in proofs):.1f} s."
+                f"{len(proofs) - len(document['failed'])} of {len(proofs)} hold: {_tally(p.grade for p in proofs if p.holds)}; "
+                f"{sum(p.count('refuted') > 0 for p in proofs)} false as printed. {sum(p.seconds for p in proofs):.1f} s."
             )
         if document["failed"]:
             _fail(
@@ -66,7 +70,9 @@ class Prove(Command):
 class Errata(Command):
     """What Appendix C of the paper prints, what holds, and a counterexample that is computed here.
 
-    Without a name: one row an item. With names: each in full, with its numbers. Exit code 1 if a counterexample fails to confirm.
+    The status says whether the printed form is false and how well what holds is established: proved, argued or numerical, as `prove`
+    grades it. Without a name: one row per item. With names: each in full, with its numbers.
+    Exit code 1 if a counterexample fails to confirm.
     """
 
     names: Positional[tuple[str, ...]] = ()
@@ -91,6 +97,8 @@ class Errata(Command):
                     [
                         ("as printed", item.printed),
                         ("what holds", item.holds),
+                        ("status", item.status),
+                        ("derived in", ", ".join(item.proofs) or "nothing but the numbers below"),
                         ("more", item.detail),
                         ("conclusion", item.survives),
                         ("confirmed", "yes" if finding.confirmed else "NO"),
@@ -100,8 +108,15 @@ class Errata(Command):
         else:
             out.table(
                 "Appendix C of the paper, checked item by item",
-                ("name", "as printed", "what holds", "confirmed", "conclusion"),
-                [(i.name, i.printed, i.holds, "yes" if f.confirmed else "NO", i.survives) for i, f in found],
+                ("name", "as printed", "what holds", "status", "conclusion"),
+                [
+                    (i.name, i.printed, i.holds, i.status if f.confirmed else "NOT CONFIRMED", i.survives)
+                    for i, f in found
+                ],
+            )
+            out.show(
+                f"{sum(f.confirmed for _, f in found)} of {len(found)} confirmed, {sum(i.false for i, _ in found)} false as printed; "
+                f"what holds: {_tally(i.grade for i, _ in found)}."
             )
             out.show("`errata NAME` shows an item in full, with its numbers.")
         document = {"errata": [item.texts() | plain(finding) for item, finding in found]}
@@ -117,13 +132,20 @@ def _known(what: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
         raise WrongUse(f"{what} {unknown[0]!r} is not known. Choose from {', '.join(known)}.")
 
 
+def _tally(grades: Iterable[str]) -> str:
+    from theory.proofs.grades import GRADES
+
+    counts = Counter(grades)
+    return ", ".join(f"{counts[grade]} {grade}" for grade in GRADES)
+
+
 def _steps(proof: Any) -> str:
     kinds = (("symbolic", "s"), ("argued", "w"), ("numeric", "n"), ("refuted", "r"))
     return " ".join(f"{count}{letter}" for kind, letter in kinds if (count := proof.count(kind)))
 
 
 def _entry(proof: Any, latex: str | None) -> dict[str, Any]:
-    entry: dict[str, Any] = plain(proof) | {"status": proof.status, "holds": proof.holds}
+    entry: dict[str, Any] = plain(proof) | {"status": proof.status, "grade": proof.grade, "holds": proof.holds}
     return entry if latex is None else entry | {"latex": latex}
 
 

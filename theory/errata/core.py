@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from common.arrays import Shaped
+from theory.proofs.grades import Grade, status
 
 Numbers: TypeAlias = Shaped[np.ndarray, "..."]
 """An array of any shape: draws, strengths, matrices."""
@@ -31,8 +32,19 @@ class Erratum:
     survives: str
     detail: str
     check: Callable[[], Finding]
+    proofs: tuple[str, ...] = ()
+    """Results of `theory.proofs` that derive what holds; none where only the numbers of `check` stand for it."""
+    grade: Grade = "numerical"
+    """The weakest grade of those results; a test compares, because carrying them out takes sympy and seconds."""
+    false: bool = True
+    """Whether what is printed is false."""
+
+    @property
+    def status(self) -> str:
+        """What the table prints, e.g. `false as printed; repaired: proved`."""
+        return status(self.grade, false_as_printed=self.false)
 
     def texts(self) -> dict[str, str]:
-        """Everything but the check, as plain data."""
-        names = ("name", "where", "printed", "holds", "survives", "detail")
+        """Everything in words, as plain data."""
+        names = ("name", "where", "printed", "holds", "status", "survives", "detail")
         return {name: getattr(self, name) for name in names}

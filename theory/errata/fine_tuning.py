@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from theory.errata.core import Erratum, Finding
+from theory.errata.core import Erratum, Finding, Numbers
 from theory.proofs.matrices import aligned, fine_tuning_changes, flow, loss, orthogonal
+from theory.stages import predict
 
 
 def zero_variance() -> Finding:
@@ -100,6 +101,75 @@ def retained_order() -> Finding:
     )
 
 
+def forgetting_differences(times: tuple[float, ...], *, draws: int = 20_000, seed: int = 5) -> Numbers:
+    """Delta_mixed - Delta_unmixed of random settings with s_pre, s_ft < s_post, one row per fine-tuning time.
+
+    s_post is uniform on (.2, 2), s_pre and s_ft are uniform below it, alpha on (.01, .99), beta on (.1, 2); delta is log-uniform on
+    (1e-3, .1), T1 on (.3, 30), T2 on (.01, 3). One mode per block; closed forms.
+    """
+    rng = np.random.default_rng(seed)
+    post, alpha, beta = rng.uniform(0.2, 2, draws), rng.uniform(0.01, 0.99, draws), rng.uniform(0.1, 2, draws)
+    pre, ft = post * rng.uniform(0, 1, (2, draws))
+    delta, first, second = (10 ** rng.uniform(low, high, draws) for low, high in ((-3, -1), (-0.5, 1.5), (-2, 0.5)))
+    drawn = {
+        "sigma_pre": pre,
+        "sigma_post": post,
+        "sigma_ft": ft,
+        "beta": beta,
+        "init_scale": delta,
+        "t_pre": first,
+        "t_post": second,
+    }
+    rows = []
+    for time in times:
+        unmixed, mixed = (predict(drawn | {"alpha": a, "t_ft": time}) for a in (0.0, alpha))
+        rows.append((mixed.loss_ret - mixed.loss_im) - (unmixed.loss_ret - unmixed.loss_im))
+    return np.array(rows)
+
+
+def forgetting_reverses() -> Finding:
+    """Forgetting of matrices in random bases for short and long fine-tuning; and how often the printed order fails."""
+    rng = np.random.default_rng(3)
+    u, v, q = (orthogonal(rng, 2) for _ in range(3))
+    pre, post, ft, beta, alpha = 0.4, 1.4, 0.4, 0.9, 0.5
+    goal, shared = (u * np.array([post, beta])) @ v.T, (v * np.array([1.0, 0.0])) @ v.T
+    there, small = (u * np.array([ft, 0.0])) @ v.T, np.full(2, 1e-3)
+    forgotten: dict[tuple[float, float], float] = {}
+    immediate, inconsistent = {}, {}
+    for share in (0.0, alpha):
+        target = (u * np.array([(1 - share) * pre + share * post, beta])) @ v.T
+        layers = flow(
+            aligned(u, v, q, small, small), [(target, (v * np.array([1.0, share])) @ v.T, 20.0), (goal, np.eye(2), 0.4)]
+        )
+        immediate[share] = loss(layers[0] @ layers[1], goal, np.eye(2))
+        inconsistent[share] = float(((u.T @ layers[0] @ layers[1] @ v)[0, 0] - post) ** 2)
+        for time in (0.1, 10.0):
+            after = flow(layers, [(there, shared, time)])
+            forgotten[share, time] = loss(after[0] @ after[1], goal, np.eye(2)) - immediate[share]
+    times = (0.1, 1.0, 10.0, 100.0)
+    shares = (forgetting_differences(times) > 1e-12).mean(axis=1)
+    numbers = {
+        f"forgetting, {name}, T3 = {time:g}": forgotten[share, time]
+        for time in (0.1, 10.0)
+        for name, share in (("unmixed", 0.0), ("mixed", alpha))
+    }
+    numbers |= {
+        "mixed minus unmixed, T3 = 10": forgotten[alpha, 10.0] - forgotten[0.0, 10.0],
+        "its limit, L_im,inc of unmixed minus mixed": inconsistent[0.0] - inconsistent[alpha],
+    }
+    numbers |= {
+        f"share of 20000 draws where mixed forgets more, T3 = {time:g}": float(share)
+        for time, share in zip(times, shares, strict=True)
+    }
+    gap = numbers["mixed minus unmixed, T3 = 10"]
+    good = (
+        forgotten[alpha, 0.1] < forgotten[0.0, 0.1]
+        and gap > 0.05
+        and abs(gap - numbers["its limit, L_im,inc of unmixed minus mixed"]) < 1e-4
+    )
+    return Finding(numbers=numbers, confirmed=bool(good and shares[2] > 0.5 and shares[3] > shares[2]))
+
+
 def decoupled() -> Finding:
     """Stage 2 of the inconsistent mode, with and without a learned specialised block; the same with redundant pathways."""
     rng = np.random.default_rng(2)
@@ -143,6 +213,8 @@ ITEMS = (
         "A_ft, not A_spec, "
         "as the target. Needs aligned layers and an aligned A_ft.",
         check=zero_variance,
+        proofs=("frozen",),
+        grade="argued",
     ),
     Erratum(
         name="forgetting-bounds",
@@ -153,6 +225,8 @@ ITEMS = (
         detail="Absent specialised entries are exactly 0: k beta^2 on both sides, so beta cancels. The printed algebra needs "
         "eps < c_mis^2/(2 c_mis + 4 beta). If invariant modes are not exact, subtract (n - 2k) eps^2.",
         check=forgetting_bounds,
+        proofs=("forgetting",),
+        grade="proved",
     ),
     Erratum(
         name="retained-order",
@@ -163,6 +237,21 @@ ITEMS = (
         detail="The mixed model forgets nothing because it never fits the inconsistent block. loss_ret is lower for it iff mean "
         "s_ft (2 s_post - s_ft) < beta^2. From converged stages with non-zero starts both forget the same.",
         check=retained_order,
+        proofs=("forgetting",),
+        grade="proved",
+    ),
+    Erratum(
+        name="forgetting-reverses",
+        where="Theorem 5.3, C.17",
+        printed="forgetting: unmixed >= mixed",
+        holds="reversed for long fine-tuning from any start but exact zeros",
+        survives="from exact zeros only",
+        detail="With s_pre < s_post the mixed model knows the inconsistent block better after stage 2. Long fine-tuning takes both "
+        "to s_ft, so the forgetting of mixed minus that of unmixed "
+        "tends to L_im,inc of unmixed minus mixed, which is positive at every finite T2.",
+        check=forgetting_reverses,
+        proofs=("theorem-5-3",),
+        grade="proved",
     ),
     Erratum(
         name="decoupled",
@@ -174,5 +263,7 @@ ITEMS = (
         "narrative holds in the redundant-pathway "
         "model, where a learned b replaces growth of a.",
         check=decoupled,
+        proofs=("mode-ode", "redundant"),
+        grade="argued",
     ),
 )

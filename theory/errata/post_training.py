@@ -144,6 +144,8 @@ ITEMS = (
         detail="The printed bound implies monotone approach, 4 eta (1 + lam) s_eff < 1, and is four times "
         "stricter than stability at lam = 0.",
         check=step_bound,
+        proofs=("descent", "l2-to-start", "convergence"),
+        grade="proved",
     ),
     Erratum(
         name="update-rule",
@@ -155,6 +157,8 @@ ITEMS = (
         "value of theta, so the target in "
         "w (w^2 - s) is the singular value itself.",
         check=update_rule,
+        proofs=("post-training",),
+        grade="proved",
     ),
     Erratum(
         name="step-count",
@@ -162,7 +166,9 @@ ITEMS = (
         printed="K >= ln(100 Gamma/eps)/(lam c_min)",
         holds="K >= ln(100 Gamma/eps)/(eta c_min)",
         survives="with repaired K",
-        detail="Without eta there is no convergence as eta -> 0. The flow rate is 4 (c + lam) s_eff. In "
+        detail="Without eta there is no convergence as eta -> 0. That the repaired number is enough is proved for flow time "
+        "(post-training); for steps it is checked on draws, and what is proved is a factor per step (convergence). "
+        "The flow rate is 4 (c + lam) s_eff. In "
         "fine-tuning c_min must be the smallest s_ft, and "
         "s_ft = 0 needs about 1/(4 eta eps) steps. The printed bound on eps is dimensionally wrong, see C.17.",
         check=step_count,
@@ -175,6 +181,8 @@ ITEMS = (
         survives="for lam -> 0",
         detail="The bias is lam D/(1 + lam) with D = |s_post - a_0|; within eps only if lam <= eps/(D - eps).",
         check=biased_limit,
+        proofs=("post-training", "convergence"),
+        grade="proved",
     ),
     Erratum(
         name="saddles",
@@ -184,5 +192,7 @@ ITEMS = (
         survives="only below the escape time",
         detail="True for exact zeros and lam = 0. The second line of the proof has theta_mixed where theta_unmixed is meant.",
         check=saddles,
+        proofs=("theorem-5-2",),
+        grade="proved",
     ),
 )

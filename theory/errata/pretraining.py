@@ -124,6 +124,8 @@ ITEMS = (
         "targets); the curly T of the start and the tau of the bound are not related in print: the exponent is "
         "2(x1 - x2)/(2 x1 + x2).",
         check=sequential_values,
+        proofs=("sequential",),
+        grade="proved",
     ),
     Erratum(
         name="mixing-values",
@@ -134,6 +136,8 @@ ITEMS = (
         detail="'Only mixing learns specialised features' survives. 'Mixing avoids inconsistent "
         "features' holds only between t_spec and t_inc; 'sufficient training' (Theorem 5.1) is a finite window.",
         check=mixing_values,
+        proofs=("sequential", "theorem-5-1"),
+        grade="proved",
     ),
     Erratum(
         name="no-threshold",
@@ -145,5 +149,7 @@ ITEMS = (
         "decay mu the mode is learned "
         "iff alpha beta > mu.",
         check=no_threshold,
+        proofs=("theorem-5-1", "exposure-law", "weight-decay"),
+        grade="proved",
     ),
 )

@@ -177,6 +177,8 @@ ITEMS = (
         detail="C.1 has A = U S V^T; with y = A x the roles of U and V swap in C.7. In a mixture D_xx is alpha, not 1, on the "
         "specialised directions, and that is what makes their learned value beta.",
         check=swapped,
+        proofs=("setting",),
+        grade="proved",
     ),
     Erratum(
         name="definitions",
@@ -186,6 +188,9 @@ ITEMS = (
         survives="yes",
         detail="Nothing is wrong here; the item is listed because the first inequality adds nothing when c_mis > 0.",
         check=definitions,
+        proofs=("setting",),
+        grade="proved",
+        false=False,
     ),
     Erratum(
         name="beta-bound",
@@ -196,6 +201,8 @@ ITEMS = (
         detail="Read literally the feature could never be learned. The bound on beta is used only in C.17, where the right "
         "algebra does not need it, and it contradicts C.6 (next item).",
         check=beta_bound,
+        proofs=("forgetting", "setting"),
+        grade="proved",
     ),
     Erratum(
         name="contradiction",
@@ -207,6 +214,8 @@ ITEMS = (
         "its checkpoint are vacuous as printed. "
         "Exact condition without C.4: beta > max s_post and alpha > s_pre/(beta - s_post + s_pre).",
         check=contradiction,
+        proofs=("setting",),
+        grade="proved",
     ),
     Erratum(
         name="indices",
@@ -216,6 +225,8 @@ ITEMS = (
         survives="yes",
         detail="i = d_invariant is an invariant feature, so C.6 as printed asks alpha beta > sigma_inv against C.5.",
         check=indices,
+        proofs=("setting",),
+        grade="proved",
     ),
     Erratum(
         name="alignment",
@@ -227,6 +238,8 @@ ITEMS = (
         "late, later still if det(U V^T) = -1 "
         "(the map must pass through a singular one), and for U = -V never.",
         check=alignment,
+        proofs=("mode-ode",),
+        grade="argued",
     ),
     Erratum(
         name="squared-norm",

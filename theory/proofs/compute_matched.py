@@ -2,7 +2,7 @@
 
 The D_post budget B is split: lambda B early at per-sample step ratio rho = eta1/eta2, the rest in stage 2, D_pre time P fixed.
 At rho = 1 the order theorem forbids an interior optimum where post-training raises the shared targets (s_pre <= s_post); rho > 1
-allows one, and so does s_pre > s_post (`lowered-feature`). Source: theory spec 1.6.
+allows one, and so does s_pre > s_post (`lowered-feature`). Source: docs/theory.md, section 1.6.
 """
 
 from collections.abc import Mapping
@@ -185,6 +185,9 @@ def _slope_retained(lam: float, rho: float) -> float:
 def _against_differences() -> float:
     h = 1e-5
     return max(
-        abs(float(retained(lam + h, 8.0, EXAMPLE) - retained(lam - h, 8.0, EXAMPLE)) / (2 * h) - _slope_retained(lam, 8.0))
+        abs(
+            float(retained(lam + h, 8.0, EXAMPLE) - retained(lam - h, 8.0, EXAMPLE)) / (2 * h)
+            - _slope_retained(lam, 8.0)
+        )
         for lam in (0.1, 0.3, 0.5, 0.9)
     )

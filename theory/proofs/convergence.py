@@ -53,7 +53,12 @@ def derive(d: Derivation) -> None:
 def _flow(d: Derivation) -> None:
     more, decay = nonnegative("p"), positive("E")
     shape = s / (1 + (s / a0 - 1) * decay)
-    d.equal("With $E = e^{-4cst}$", logistic(a0, c, s, t), shape.subs(decay, sp.exp(-4 * c * s * t)), r"a = s/(1 + (s/a_0 - 1) E)")
+    d.equal(
+        "With $E = e^{-4cst}$",
+        logistic(a0, c, s, t),
+        shape.subs(decay, sp.exp(-4 * c * s * t)),
+        r"a = s/(1 + (s/a_0 - 1) E)",
+    )
     d.sign(
         "From below the flow is behind by at most",
         sp.factor((s / a0 * (s - a0) * decay - (s - shape)).subs(a0, s / (1 + more))),
@@ -67,7 +72,10 @@ def _flow(d: Derivation) -> None:
     )
     algebraic = a0 / (1 + 4 * c * a0 * t)
     d.sign(
-        "Target zero", sp.factor(1 / (4 * c * t) - algebraic), strict=True, formula=r"s = 0: \ a(t) = a_0/(1 + 4ca_0t) < 1/(4ct)"
+        "Target zero",
+        sp.factor(1 / (4 * c * t) - algebraic),
+        strict=True,
+        formula=r"s = 0: \ a(t) = a_0/(1 + 4ca_0t) < 1/(4ct)",
     )
 
 
@@ -76,16 +84,29 @@ def _descent(d: Derivation) -> None:
     k, gap, room, start = positive("k"), nonnegative("p"), nonnegative("h"), positive("a_0")
     after = a * (1 + 2 * k * (s - a)) ** 2
     bracket = 1 - 4 * k * a - 4 * k**2 * a * (s - a)
-    d.equal("A step multiplies the distance", s - after, (s - a) * bracket, r"s - a^+ = (s - a)[1 - 4ka - 4k^2a(s - a)], \ k = \eta c")
+    d.equal(
+        "A step multiplies the distance",
+        s - after,
+        (s - a) * bracket,
+        r"s - a^+ = (s - a)[1 - 4ka - 4k^2a(s - a)], \ k = \eta c",
+    )
     below = {a: s / (1 + gap), k: 1 / (4 * s * (1 + room))}
-    d.sign("From below, $4ks \\le 1$, the factor is not negative", sp.factor(bracket.subs(below)), formula=r"a \le s \Rightarrow a^+ \le s")
+    d.sign(
+        "From below, $4ks \\le 1$, the factor is not negative",
+        sp.factor(bracket.subs(below)),
+        formula=r"a \le s \Rightarrow a^+ \le s",
+    )
     d.sign(
         "and at most",
         sp.expand(((1 - 4 * k * start) - bracket).subs(s, a + room).subs(a, start + gap)),
         formula=r"a_0 \le a \le s \Rightarrow 1 - 4ka - 4k^2a(s - a) \le 1 - 4ka_0",
     )
     above = {s: a / (1 + gap), k: 1 / (4 * a * (1 + room))}
-    d.sign("From above, $4ka \\le 1$, it is not negative", sp.factor(bracket.subs(above)), formula=r"a \ge s \Rightarrow a^+ \ge s")
+    d.sign(
+        "From above, $4ka \\le 1$, it is not negative",
+        sp.factor(bracket.subs(above)),
+        formula=r"a \ge s \Rightarrow a^+ \ge s",
+    )
     d.sign(
         "and at most",
         sp.factor(((1 - 2 * k * s) ** 2 - bracket).subs(above)),

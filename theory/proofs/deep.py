@@ -1,7 +1,7 @@
 """Depth L, balanced: `da/dt = 2 L c a^q (s - a)`, q = 2 - 2/L, solved implicitly through a hypergeometric function.
 
 `t = s^{-q} [Psi(a/s) - Psi(a0/s)] / (2 L c)` with `Psi(x) = x^{1-q}/(1-q) 2F1(1, 1-q; 2-q; x)`. Escape from a small start
-takes a time of order `a0^{-(1-2/L)}` instead of ln(1/a0). Source: theory spec 3.5.
+takes a time of order `a0^{-(1-2/L)}` instead of ln(1/a0). Source: docs/theory.md, section 3.5.
 """
 
 import numpy as np

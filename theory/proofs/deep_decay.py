@@ -1,7 +1,7 @@
 """Where the order theorem ends: weight decay at depth three or more, which makes an interior exposure best at equal step sizes.
 
 A mode of depth L >= 3 grows faster than linearly while it is small, so D_post before the decay of a long D_pre stage can be worth more
-than after it. The plain no-go (theory spec 1.6) covers weight decay at depth two only. Source: not in the paper.
+than after it. The plain no-go (docs/theory.md, section 1.6) covers weight decay at depth two only. Source: not in the paper.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Gradient descent with step eta acts on a balanced mode as `a <- a (1 + 2 eta c (s - a))^2`.
 
 The fixed point a = s attracts iff `eta < 1/(2 c s)`; approach from below is monotone iff `eta <= 1/(4 c s)`. This is the
-sharp form of the paper's step-size assumption C.12. Source: theory spec 1.2.
+sharp form of the paper's step-size assumption C.12. Source: docs/theory.md, section 1.2.
 """
 
 import numpy as np

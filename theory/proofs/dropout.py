@@ -1,6 +1,6 @@
 """Hidden dropout with probability p: exact in the aligned basis, a soft threshold in a generic one.
 
-Inverted dropout adds `gamma sum_j |W1[:, j]|^2 (W2 C W2^T)_jj`, gamma = p/(1-p), to the expected loss. Source: theory spec 2.2.
+Inverted dropout adds `gamma sum_j |W1[:, j]|^2 (W2 C W2^T)_jj`, gamma = p/(1-p), to the expected loss. Source: docs/theory.md, section 2.2.
 """
 
 import numpy as np

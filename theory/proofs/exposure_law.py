@@ -1,7 +1,7 @@
 """The exposure law: a mode that only D_post trains depends on the schedule through `E = int p(t) dt` alone.
 
 For three stages E = alpha T1 + T2, so early exposure gives a specialised mode exactly what alpha T1 more stage-2 time would.
-Holds for any depth, imbalance and schedule p(t). Source: theory spec 1.5.
+Holds for any depth, imbalance and schedule p(t). Source: docs/theory.md, section 1.5.
 """
 
 import numpy as np

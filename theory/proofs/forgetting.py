@@ -1,7 +1,7 @@
 """Forgetting after fine-tuning (C.17), with the bounds that hold.
 
 From the idealised checkpoints the unmixed model forgets at least `k c_mis (c_mis - 2 eps)`, the mixed one nothing. That
-does not make the mixed model's retained loss the lower one. Source: arXiv 2605.12705 C.17; theory spec section 4.
+does not make the mixed model's retained loss the lower one. Source: arXiv 2605.12705 C.17; docs/theory.md, section 4.
 """
 
 import numpy as np

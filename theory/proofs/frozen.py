@@ -1,7 +1,7 @@
 """Directions without variance (C.16): frozen if the layers are aligned and balanced, not otherwise.
 
 W2 v is frozen, but W1 moves: `d(theta v)/dt = -2 (theta - A) C W2^T W2 v`, which vanishes only where the hidden covariance
-`C W2^T W2` does not couple v to directions with variance. Source: arXiv 2605.12705 C.16; theory spec section 4.
+`C W2^T W2` does not couple v to directions with variance. Source: arXiv 2605.12705 C.16; docs/theory.md, section 4.
 """
 
 import sympy as sp

@@ -1,4 +1,4 @@
-"""L2 to the start of the stage: a pull towards a_start of weight lam. Source: theory spec 2.4; arXiv 2605.12705 C.3."""
+"""L2 to the start of the stage: a pull towards a_start of weight lam. Source: docs/theory.md, section 2.4; arXiv 2605.12705 C.3."""
 
 import sympy as sp
 

@@ -1,6 +1,6 @@
 """Leakage: fine-tuning inputs with variance eps on specialised directions erode the gain algebraically.
 
-Source: theory spec 3.1.
+Source: docs/theory.md, section 3.1.
 """
 
 import sympy as sp

@@ -1,7 +1,7 @@
 """A balanced mode is logistic: `F(a0; c, s, t) = s / (1 + (s/a0 - 1) e^{-4cst})`, with every limit and its sensitivity.
 
 `dF/da0 = (F/a0)^2 e^{-4cst}`, which is at most 1 for a0 >= s/2: from there on a stage brings states together.
-Source: theory spec 1.1; Saxe et al. 2014.
+Source: docs/theory.md, section 1.1; Saxe et al. 2014.
 """
 
 import sympy as sp

@@ -1,7 +1,7 @@
 """Additive low-rank post-training, `theta = theta_1 + B A` with A small and B = 0: no saddle at an absent feature.
 
 A mode of the adapter is an unbalanced mode with target d = s_post - a1, w1 = 0 and w2 = zeta. Converged at rank r it fits the
-r largest |d|. Source: theory spec 2.5.
+r largest |d|. Source: docs/theory.md, section 2.5.
 """
 
 import numpy as np

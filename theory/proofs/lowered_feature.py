@@ -56,7 +56,12 @@ def derive(d: Derivation) -> None:
         r"L_{ret}' = 2 (s_{post} - a_3) a_3^2 e^{-4 s_{ft} T_3} u_2'",
     )
     strength, rate = positive("a_3 r")
-    d.equal("It vanishes at perfect retention", (2 * (post - strength) * rate).subs(strength, post), sp.S(0), r"a_3 = s_{post}")
+    d.equal(
+        "It vanishes at perfect retention",
+        (2 * (post - strength) * rate).subs(strength, post),
+        sp.S(0),
+        r"a_3 = s_{post}",
+    )
     for name, exposure, sign in (("below", 0, 1), ("above", 1, -1)):
         margin = LOWERED["post"] - kept(sp.S(exposure), sp.S(1), LOWERED)
         d.sign(
@@ -76,23 +81,34 @@ def derive(d: Derivation) -> None:
         )
     better, notable = counts()
     d.example(
-        "Random unordered targets (20000 draws): share with a better exposure than 0", better, rf"{100 * better:.1f}\,\%", needed=False
+        "Random unordered targets (20000 draws): share with a better exposure than 0",
+        better,
+        rf"{100 * better:.1f}\,\%",
+        needed=False,
     )
     d.example("and share with a notable interior optimum", notable, rf"{100 * notable:.1f}\,\%", needed=False)
     ordered, _ = counts(ordered=True)
-    d.agree("With ordered targets, $s_{pre} \\le s_{post}$ and $s_{ft} \\le s_{post}$: share with a better exposure", ordered, 0.0)
+    d.agree(
+        "With ordered targets, $s_{pre} \\le s_{post}$ and $s_{ft} \\le s_{post}$: share with a better exposure",
+        ordered,
+        0.0,
+    )
 
 
 def counts(*, ordered: bool = False, draws: int = 20_000, seed: int = 11) -> tuple[float, float]:
     """Shares of random settings at rho = 1 where some lambda > 0 retains better, and where the optimum is notably interior.
 
-    Targets are uniform on (.01, 2), the start 1e-2 of the lowest target or less, P in [.1, 30], B in [.01, 10] and T3 in [.01, 10] log-uniform,
-    beta uniform on (.1, 2). `ordered` sorts the targets so that s_post is the largest. "Notable" is as in `common.minima`.
+    Targets are uniform on (.01, 2), the start 1e-2 of the lowest target or less, P in [.1, 30], B in [.01, 10] and T3 in [.01, 10]
+    log-uniform, beta uniform on (.1, 2). `ordered` sorts the targets so that s_post is the largest. "Notable" is as in `common.minima`.
     """
     rng = np.random.default_rng(seed)
     pre, post, ft = rng.uniform(0.01, 2, (3, draws))
     if ordered:
-        post, pre, ft = np.maximum(np.maximum(pre, post), ft), np.minimum(pre, post), np.minimum(ft, np.maximum(pre, post))
+        post, pre, ft = (
+            np.maximum(np.maximum(pre, post), ft),
+            np.minimum(pre, post),
+            np.minimum(ft, np.maximum(pre, post)),
+        )
     time, budget, last = (10 ** rng.uniform(low, high, draws) for low, high in ((-1, 1.5), (-2, 1), (-2, 1)))
     beta = rng.uniform(0.1, 2, draws)
     start = np.minimum(np.minimum(pre, post), np.minimum(ft, beta)) * 10 ** rng.uniform(-6, -2, draws)

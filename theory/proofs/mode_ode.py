@@ -2,7 +2,7 @@
 
 If `W1 = U diag(w1) Q^T`, `W2 = Q diag(w2) V^T` and every task is diagonal in the same U, V, this form is kept for ever and
 `dw1/dt = 2 c (s - a) w2`, `dw2/dt = 2 c (s - a) w1` with a = w1 w2; balanced modes obey `da/dt = 4 c a (s - a)`.
-A mixture of tasks acts on a mode as one task with `c = sum p c_t` and `c s = sum p c_t s_t`. Source: theory spec 0, 1.1.
+A mixture of tasks acts on a mode as one task with `c = sum p c_t` and `c s = sum p c_t s_t`. Source: docs/theory.md, sections 0 and 1.1.
 """
 
 import numpy as np

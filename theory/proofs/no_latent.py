@@ -1,7 +1,7 @@
 """No latent benefit in the plain model: what is not visible in loss_im cannot appear in loss_ret.
 
 `|sqrt(L_ret^u) - sqrt(L_ret^m)| <= sqrt(L_im^u) + sqrt(L_im^m)` whenever fine-tuning does not expand distances. So two models
-trained to convergence on D_post have identical loss_ret. Source: theory spec 1.5.
+trained to convergence on D_post have identical loss_ret. Source: docs/theory.md, section 1.5.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The order theorem: moving D_post to a later place in the schedule never lowers a mode's strength after stage 2.
 
 Reason: the bracket of the two velocities has a sign, and flows on a line preserve order. Its corollary is a no-go: with
-equal step sizes and a fixed D_post budget, exposure 0 is best for both losses. Source: theory spec 1.6.
+equal step sizes and a fixed D_post budget, exposure 0 is best for both losses. Source: docs/theory.md, section 1.6.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Post-training with an L2 pull to its start (Eq. 2, C.13 to C.15), repaired.
 
 The update needs a minus sign, a factor sigma(t) and the right powers; its limit is biased, `(s + lam a0)/(1 + lam)`; the
-number of steps must grow as 1/eta; and a zero is kept only exactly. Source: arXiv 2605.12705 C.3; theory spec section 4.
+number of steps must grow as 1/eta; and a zero is kept only exactly. Source: arXiv 2605.12705 C.3; docs/theory.md, section 4.
 """
 
 import numpy as np
@@ -16,15 +16,16 @@ THEOREM = Theorem(
     title="Post-training from the idealised checkpoint",
     source="Eq. (2), C.13, C.14 and C.15, repaired",
     assumptions=(
-        r"Post-training on $D_{post}$ with $c = 1$ and penalty $\lambda \|\theta - \theta_0\|^2$ from an aligned balanced start.",
+        r"Post-training on $D_{post}$ with $c = 1$ and penalty $\lambda \|\theta - \theta_0\|^2$ from an aligned balanced start; for "
+        r"descent $4\eta(1 + \lambda)\max(a_0, a_\infty) \le 1$.",
         r"For the step count: $\lambda = 0$, every target lies in $[c_{min}, \Gamma]$, and either "
         r"$a_0 \ge s$ with $a_0 \le \Gamma$ or $a_0 \ge s (\epsilon/(100\Gamma))^3/100$.",
     ),
     statement=(
         r"A step maps $w \mapsto w - 2\eta w (w^2 - s) - 2\eta\lambda w (w^2 - a_0)$; zero stays zero; otherwise $a$ tends to "
-        r"$(s + \lambda a_0)/(1 + \lambda)$, whose distance to $s$ is $\lambda |s - a_0|/(1 + \lambda)$. In flow time, "
-        r"$K\eta \ge \ln(100\Gamma/\epsilon)/c_{min}$ is enough for $|a - s| \le \epsilon$ at $\lambda = 0$. A "
-        r"start $a_0 > 0$ leaves the "
+        r"$a_\infty = (s + \lambda a_0)/(1 + \lambda)$ (geometrically: item convergence), whose distance to $s$ "
+        r"is $\lambda |s - a_0|/(1 + \lambda)$. In flow time, $K\eta \ge \ln(100\Gamma/\epsilon)/c_{min}$ is enough for "
+        r"$|a - s| \le \epsilon$ at $\lambda = 0$. A start $a_0 > 0$ leaves the "
         r"saddle in time $\ln(s/a_0 - 1)/(4s)$."
     ),
 )
@@ -45,6 +46,19 @@ def derive(d: Derivation) -> None:
         true.subs(w, sp.sqrt(limit)),
         sp.sqrt(limit),
         r"w^2 = (s + \lambda a_0)/(1 + \lambda)",
+    )
+    d.equal(
+        "It is the plain step of a mode with variance $1 + \\lambda$ and that target, to which item convergence applies",
+        true,
+        w * (1 + 2 * eta * (1 + lam) * (limit - w**2)),
+        r"w \mapsto w [1 + 2\eta(1 + \lambda)(a_\infty - w^2)]",
+    )
+    decay = positive("E")
+    d.equal(
+        "The flow ends there from any positive start",
+        (limit / (1 + (limit / a0 - 1) * decay)).subs(decay, 0),
+        limit,
+        r"F(a_0; 1 + \lambda, a_\infty, t)|_{E = 0} = a_\infty",
     )
     d.equal(
         "The bias",

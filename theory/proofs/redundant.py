@@ -1,7 +1,7 @@
 """Redundant pathways with separate units: growth exponents, the ratio law of stage 2, dropout, replay, L2 to start.
 
 An inconsistent feature (strength a) and a specialised one (b) feed the same output and are correlated (chi) under D_post.
-Source: theory spec 3.7 (i).
+Source: docs/theory.md, section 3.7 (i).
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ The fragment goes inside an article with `amsmath` and `amsthm` and a `\\newtheo
 
 from theory.proofs.core import Proof, Step, number
 
-LABELS = {"symbolic": "symbolic", "argued": "in words", "numeric": "numerical", "refuted": "refuted as printed"}
+LABELS = {"symbolic": "symbolic", "argued": "in words", "numeric": "numerical", "refuted": "false as printed"}
 WIDE = 160
 """Length of source from which an equation is broken at its first relation."""
 

@@ -1,6 +1,6 @@
 """Replay in stage 2: at fixed length it never helps loss_im or loss_ret in the plain model.
 
-Stage 2 on (1-r) D_post + r D_pre acts as a task with target (1-r) s_post + r s_pre. Source: theory spec 2.1.
+Stage 2 on (1-r) D_post + r D_pre acts as a task with target (1-r) s_post + r s_pre. Source: docs/theory.md, section 2.1.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 As printed, C.10 says that "sufficient" mixed pretraining ends with inconsistent modes at 0 and specialised ones at
 alpha beta. In truth the values are beta and s_mix, and the inconsistent modes are at 0 only inside a finite window.
-Source: arXiv 2605.12705 C.9, C.10; theory spec 3.2.
+Source: arXiv 2605.12705 C.9, C.10; docs/theory.md, section 3.2.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import sympy as sp
 
 from theory.modes import evolve
 from theory.proofs.core import Derivation, Theorem
-from theory.proofs.symbols import a, logistic, positive, s
+from theory.proofs.symbols import a, logistic, nonnegative, positive, s
 
 THEOREM = Theorem(
     name="sequential",
@@ -18,7 +18,8 @@ THEOREM = Theorem(
     source="Theorems C.9 and C.10, repaired",
     assumptions=(
         r"Aligned balanced start $a_0 = \delta^2 = e^{-2T}$; stage 1 trains on $(1-\alpha) D_{pre} + \alpha D_{post}$.",
-        r"$\beta, s_{pre}, s_{post} > \delta^2$ and $0 < \alpha < 1$.",
+        r"$\beta, s_{pre}, s_{post} > \delta^2$ and $0 < \alpha < 1$. Each mode obeys its own mode equation, so any number of them "
+        r"can be treated one by one.",
     ),
     statement=(
         r"With $s_{mix} = (1-\alpha) s_{pre} + \alpha s_{post}$, half-learning happens at "
@@ -26,8 +27,8 @@ THEOREM = Theorem(
         r"s_{mix})$; in the limit of "
         r"small $\delta$ the window is open iff $\alpha\beta > s_{mix}$. After it the mixed model has $(s_{mix}, "
         r"\beta)$, the unmixed "
-        r"one $(s_{pre}, 0)$. For growth rates $x_1 > x_2$ the best accuracy between them is of order $\delta^{C}$, "
-        r"$C = 2(x_1 - x_2)/(2x_1 + x_2)$, at $t = 3T/(4x_1 + 2x_2)$."
+        r"one $(s_{pre}, 0)$. For any number of modes, the slowest of the learned with rate $x_1 > x_2$ of the fastest of the "
+        r"others, the best accuracy between them is of order $\delta^{C}$, $C = 2(x_1 - x_2)/(2x_1 + x_2)$, at $t = 3T/(4x_1 + 2x_2)$."
     ),
 )
 
@@ -47,6 +48,13 @@ def derive(d: Derivation) -> None:
     inconsistent = weight * (a - pre) ** 2 + alpha * (a - post) ** 2
     d.equal("inconsistent ones to $s_{mix}$", sp.diff(inconsistent, a), 2 * (a - mixed))
     start, target, variance = positive("a_0 s c")
+    decay = positive("E")
+    d.equal(
+        "and every mode gets there",
+        (target / (1 + (target / start - 1) * decay)).subs(decay, 0),
+        target,
+        r"F|_{E = 0} = s, \quad E = e^{-4cst}",
+    )
     half = sp.log(target / start - 1) / (4 * variance * target)
     d.equal(
         "Half-learning time",
@@ -95,6 +103,21 @@ def _exponent(d: Derivation) -> None:
     d.equal("at the value", second.subs(tau, best), 2 * (fast - slow) / (2 * fast + slow))
     d.sign("One exponent rises with time", sp.diff(first, tau), strict=True)
     d.sign("and the other falls, so the meeting point is the best", -sp.diff(second, tau), strict=True)
+    more, count = nonnegative("y"), positive("k")
+    d.sign("Other learned modes, with larger rates, are further ahead", (4 * (fast + more) * tau - 2) - first)
+    slower = slow / (1 + more)
+    d.sign(
+        "and other modes still to come, with smaller rates, further behind",
+        sp.factor((1 - 2 * slower * tau) - second),
+        formula=r"x \le x_2 \Rightarrow 1 - 2x\tau \ge 1 - 2x_2\tau",
+    )
+    exponent = positive("z")
+    d.equal(
+        "and $k$ times the largest error has the same exponent",
+        sp.limit((sp.log(count) - exponent * depth) / depth, depth, sp.oo),
+        -exponent,
+        r"\lim_{T\to\infty} \frac1T \ln(k\, e^{-zT}) = -z",
+    )
     d.agree(
         "Measured exponent at $x_1 = 0.3 \\cdot 1.5$, $x_2 = 0.25$",
         abs(_measured_exponent(0.3, 1.5, 0.25) - 8 / 23),

@@ -12,11 +12,13 @@ THEOREM = Theorem(
     name="setting",
     title="Covariances of a task, and assumptions that exclude each other",
     source="C.1 to C.7, repaired",
-    assumptions=(r"$y = A x$ with $A = U S V^\top$, $C = E[x x^\top] = V D_{xx} V^\top$, $U$ and $V$ orthogonal; targets nonnegative.",),
+    assumptions=(
+        r"$y = A x$ with $A = U S V^\top$, $C = E[x x^\top] = V D_{xx} V^\top$, $U$ and $V$ orthogonal; targets nonnegative.",
+    ),
     statement=(
-        r"$\Sigma_{xx} = V D_{xx} V^\top$ and $\Sigma_{xy} = E[x y^\top] = V D_{xx} S U^\top$; in the mixture a specialised direction has variance "
-        r"$\alpha$. C.4 ($\beta < c_{mis}/2$) and C.6 exclude each other; without C.4, C.6 holds iff $\alpha(\beta - s_{post} + s_{pre}) > s_{pre}$. "
-        r"C.6 at $i = d_{inv}$ contradicts C.5."
+        r"$\Sigma_{xx} = V D_{xx} V^\top$ and $\Sigma_{xy} = E[x y^\top] = V D_{xx} S U^\top$; in the mixture a specialised direction "
+        r"has variance $\alpha$. C.4 ($\beta < c_{mis}/2$) and C.6 exclude each other; without C.4, C.6 holds iff "
+        r"$\alpha(\beta - s_{post} + s_{pre}) > s_{pre}$. C.6 at $i = d_{inv}$ contradicts C.5."
     ),
 )
 
@@ -26,11 +28,26 @@ def derive(d: Derivation) -> None:
     u, ut, v, vt, sing, var = sp.symbols("U U^T V V^T S D_xx", commutative=False)
     cross = sp.expand((v * var * vt) * (v * sing * ut)).subs(vt * v, 1)
     d.equal("Cross-covariance, $E[x x^\\top] A^\\top$", cross, v * var * sing * ut, r"\Sigma_{xy} = V D_{xx} S U^\top")
-    d.equal("read in the right frames", sp.expand(vt * cross * u).subs(vt * v, 1).subs(ut * u, 1), var * sing, r"V^\top \Sigma_{xy} U = D_{xx} S")
+    d.equal(
+        "read in the right frames",
+        sp.expand(vt * cross * u).subs(vt * v, 1).subs(ut * u, 1),
+        var * sing,
+        r"V^\top \Sigma_{xy} U = D_{xx} S",
+    )
     alpha, beta = positive("alpha beta")
-    d.equal("Variance of a specialised direction", (1 - alpha) * 0 + alpha * 1, alpha, r"(1 - \alpha) \cdot 0 + \alpha \cdot 1 = \alpha")
+    d.equal(
+        "Variance of a specialised direction",
+        (1 - alpha) * 0 + alpha * 1,
+        alpha,
+        r"(1 - \alpha) \cdot 0 + \alpha \cdot 1 = \alpha",
+    )
     pre, room, slack, gap = nonnegative("s_pre"), nonnegative("x"), nonnegative("y"), positive("c_mis")
-    d.sign("C.3: the second inequality implies the first", (pre + gap + room) - pre, strict=True, formula=r"s_{post} - s_{pre} > c_{mis} > 0 \Rightarrow s_{post} > s_{pre}")
+    d.sign(
+        "C.3: the second inequality implies the first",
+        (pre + gap + room) - pre,
+        strict=True,
+        formula=r"s_{post} - s_{pre} > c_{mis} > 0 \Rightarrow s_{post} > s_{pre}",
+    )
     post = pre + (2 * beta + slack) + room  # C.4: c_mis = 2 beta + slack; C.3: s_post - s_pre = c_mis + room
     d.sign(
         "With C.3 and C.4, C.6 fails",

@@ -1,6 +1,6 @@
 """Redundant pathways in one fully connected network: the pair shares a hidden unit, so b needs no seed.
 
-The network is w1 (w2a x_a + w2b x_b), a = w1 w2a, b = w1 w2b. Source: theory spec 3.7 (ii).
+The network is w1 (w2a x_a + w2b x_b), a = w1 w2a, b = w1 w2b. Source: docs/theory.md, section 3.7 (ii).
 """
 
 import numpy as np

@@ -18,8 +18,9 @@ THEOREM = Theorem(
         r"$0 < \alpha \le 1$ in the mixed model and $0$ in the unmixed one; $\beta > 0$. No condition on $\alpha\beta$ (C.6) is needed.",
     ),
     statement=(
-        r"Mixed: $b_1 = F(\delta^2; \alpha, \beta, T_1) \to \beta$ (not $\alpha\beta$), and for $\delta^2 \le \beta$ it is within $\epsilon$ of "
-        r"$\beta$ from $T_1 = \ln(\beta^2/(\delta^2\epsilon))/(4\alpha\beta)$ on. Unmixed: $b_1 = \delta^2$ for every $T_1$."
+        r"Mixed: $b_1 = F(\delta^2; \alpha, \beta, T_1) \to \beta$ (not $\alpha\beta$), and for $\delta^2 \le \beta$ it is "
+        r"within $\epsilon$ of $\beta$ from $T_1 = \ln(\beta^2/(\delta^2\epsilon))/(4\alpha\beta)$ on. "
+        r"Unmixed: $b_1 = \delta^2$ for every $T_1$."
     ),
 )
 
@@ -28,9 +29,16 @@ def derive(d: Derivation) -> None:
     """The loss that a specialised mode sees, its solution, the time that is enough; nothing without exposure."""
     alpha, beta, small = positive("alpha beta epsilon")
     seen = (1 - alpha) * 0 + alpha * (a - beta) ** 2
-    d.equal("What a specialised mode sees", -2 * a * sp.diff(seen, a), 4 * alpha * a * (beta - a), r"\dot b = 4\alpha b(\beta - b)")
+    d.equal(
+        "What a specialised mode sees",
+        -2 * a * sp.diff(seen, a),
+        4 * alpha * a * (beta - a),
+        r"\dot b = 4\alpha b(\beta - b)",
+    )
     solution = logistic(a0, alpha, beta, t)
-    d.solves("Its solution", solution, lambda b: 4 * alpha * b * (beta - b), t, a0, r"b_1 = F(\delta^2; \alpha, \beta, T_1)")
+    d.solves(
+        "Its solution", solution, lambda b: 4 * alpha * b * (beta - b), t, a0, r"b_1 = F(\delta^2; \alpha, \beta, T_1)"
+    )
     decay, more = positive("E"), nonnegative("p")
     shape = beta / (1 + (beta / a0 - 1) * decay)
     d.equal("tends to the full target", shape.subs(decay, 0), beta, r"b_1|_{E = 0} = \beta")
@@ -46,5 +54,10 @@ def derive(d: Derivation) -> None:
         small,
         r"T_1 = \ln(\beta^2/(\delta^2\epsilon))/(4\alpha\beta)",
     )
-    d.sign("and less later", 4 * alpha * beta**3 / a0 * decay, strict=True, formula=r"-\partial_{T_1} (\beta^2/\delta^2) e^{-4\alpha\beta T_1} > 0")
+    d.sign(
+        "and less later",
+        4 * alpha * beta**3 / a0 * decay,
+        strict=True,
+        formula=r"-\partial_{T_1} (\beta^2/\delta^2) e^{-4\alpha\beta T_1} > 0",
+    )
     d.equal("Without exposure nothing moves", sp.limit(solution, alpha, 0), a0, r"\alpha = 0: \quad b_1 = \delta^2")

@@ -1,6 +1,7 @@
-"""Theorem 5.2: what post-training changes from either checkpoint. It holds from exact zeros only; after "sufficient" post-training it is false.
+"""Theorem 5.2: what post-training changes from either checkpoint. It holds from exact zeros only.
 
-From any positive start both models end at the same parameters. Source: arXiv 2605.12705 Sec. 5.2 and C.15; docs/theory.md, section 4.
+After "sufficient" post-training it is false: from any positive start both models end at the same parameters.
+Source: arXiv 2605.12705 Sec. 5.2 and C.15; docs/theory.md, section 4.
 """
 
 import sympy as sp
@@ -44,6 +45,16 @@ def derive(d: Derivation) -> None:
         small,
         r"F(\delta^2; 1, \beta, T_2) = \epsilon \text{ at } T_2 = \ln[(\beta/\delta^2 - 1)/(\beta/\epsilon - 1)]/(4\beta)",
     )
-    d.sign("Below its target a mode only grows", (4 * a * (s - a)).subs(s, a + small), strict=True, formula=r"a < s \Rightarrow \dot a > 0")
+    d.sign(
+        "Below its target a mode only grows",
+        (4 * a * (s - a)).subs(s, a + small),
+        strict=True,
+        formula=r"a < s \Rightarrow \dot a > 0",
+    )
     learned = float(evolve(1e-6, variance=1.0, sigma=0.9, time=10.0))
-    d.refute("5.2: the unmixed model modifies only inconsistent features ($b_2$ from $10^{-6}$, $T_2 = 10$)", 0.0, learned, margin=0.5)
+    d.refute(
+        "5.2: the unmixed model modifies only inconsistent features ($b_2$ from $10^{-6}$, $T_2 = 10$)",
+        0.0,
+        learned,
+        margin=0.5,
+    )

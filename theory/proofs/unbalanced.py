@@ -1,7 +1,7 @@
 """Unequal layers: `kappa = w1^2 - w2^2` is conserved and `Q = (w1 + w2)^2` obeys a Riccati equation with a closed solution.
 
 A mode at a = 0 stays there only if both factors are zero; with kappa != 0 it starts learning at rate 2 c s |kappa|.
-Source: theory spec 1.3.
+Source: docs/theory.md, section 1.3.
 """
 
 import sympy as sp
@@ -42,7 +42,11 @@ def derive(d: Derivation) -> None:
         "Sum of squares", (w1**2 + w2**2) ** 2, kappa2 + 4 * (w1 * w2) ** 2, r"(w_1^2 + w_2^2)^2 = \kappa^2 + 4 a^2"
     )
     mirrored = {w2: -w2, s: -s}
-    d.equal("The mirror obeys the same equations, first factor", velocity.subs(mirrored, simultaneous=True) * -w2, velocity * w2)
+    d.equal(
+        "The mirror obeys the same equations, first factor",
+        velocity.subs(mirrored, simultaneous=True) * -w2,
+        velocity * w2,
+    )
     d.equal("and second", velocity.subs(mirrored, simultaneous=True) * w1, -velocity * w1)
     # kappa enters through its square alone, R^2 = 4 s^2 + kappa^2, so one derivation serves both signs of kappa and of s
     q0, radius, target = positive("Q_0"), positive("R"), real("s")

@@ -1,6 +1,6 @@
 """Weight decay mu(|W1|^2 + |W2|^2): lower targets, a true learning threshold, and erosion of frozen modes.
 
-Source: theory spec 2.3. Without decay there is no threshold, only an exposure time; Sec. 5.1 of the paper says otherwise.
+Source: docs/theory.md, section 2.3. Without decay there is no threshold, only an exposure time; Sec. 5.1 of the paper says otherwise.
 """
 
 import sympy as sp

@@ -1,4 +1,4 @@
-"""Three counterexamples to Appendix C as printed, each as a curve (`theory.errata` has all of them, checked independently)."""
+"""Four counterexamples to Appendix C as printed, each as a curve (`theory.errata` has all of them, checked independently)."""
 
 from typing import Any
 
@@ -12,11 +12,12 @@ from theory.studies.table import join
 
 def counterexamples() -> Any:
     """C.10: sufficient training is a window. C.15: a zero is a saddle. C.17: forgetting less is not retaining more.
+    5.3: for long fine-tuning the mixed model forgets more.
 
     `problem.erratum` names the item, `problem.curve` the line, `problem.value` its height and `problem.printed` what the paper
-    prints for it; the abscissa is t_pre, t_post and beta in turn.
+    prints for it; the abscissa is t_pre, t_post, beta and t_ft in turn.
     """
-    return join([*_window(), _saddle(), *_retained()], "counterexamples", DEFAULTS)
+    return join([*_window(), _saddle(), *_retained(), _reversal()], "counterexamples", DEFAULTS)
 
 
 def _window() -> list[dict[str, Any]]:
@@ -64,3 +65,12 @@ def _retained() -> list[dict[str, Any]]:
         v | {"loss_ret": value, "problem.erratum": "C.17", "problem.curve": name, "problem.value": value}
         for name, value in curves.items()
     ]
+
+
+def _reversal() -> dict[str, Any]:
+    """Forgetting of the mixed model minus that of the unmixed one, against fine-tuning time; printed: at most 0."""
+    v = {**DEFAULTS, "t_post": 0.4, "t_ft": np.geomspace(0.01, 30.0, 160)}
+    unmixed, mixed = (predict(v | {"alpha": alpha}) for alpha in (0.0, 0.5))
+    value = (mixed.loss_ret - mixed.loss_im) - (unmixed.loss_ret - unmixed.loss_im)
+    named = {"problem.erratum": "5.3", "problem.curve": "mixed", "problem.value": value, "problem.printed": 0.0}
+    return v | {"alpha": 0.5} | mixed._asdict() | named
