@@ -130,6 +130,6 @@ def underdetermined(fits: Any) -> str | None:
         return None
     counts = ", ".join(f"{fit['method']} {fit['fitted_numbers']}" for fit in found)
     return (
-        f"{found[0]['numbers']} losses do not determine the fitted numbers of {counts}: such a fit meets any points, and its errors say nothing. "
-        "Fit more curves or more exposures, or fewer numbers (--spectrum without, --equal-steps)."
+        f"{found[0]['numbers']} losses do not determine the fitted numbers of {counts}: such fits meet any points, and their errors "
+        "say nothing. Fit more curves or more exposures, or fewer numbers (--spectrum without, --equal-steps)."
     )
