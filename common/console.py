@@ -31,6 +31,12 @@ class Failed(Exception):
     """A command that did what it was asked, with an outcome that is a failure: its message says all. Exit code 1."""
 
 
+UNBROKEN = 100_000
+"""Width of what is not read on a terminal: no line of it is ever broken."""
+NARROWEST = 16
+"""Characters that a column of prose needs at least; below that a table becomes blocks."""
+
+
 class Output:
     """What a command prints. Readable text goes through `show`; with `--json` it is swallowed and `document` printed."""
 
@@ -39,7 +45,7 @@ class Output:
         from rich.console import Console
 
         self.as_json = as_json
-        self.console = Console(quiet=as_json, highlight=False, width=None if sys.stdout.isatty() else 140)
+        self.console = Console(quiet=as_json, highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
         self.errors = Console(stderr=True, highlight=False)
 
     def show(self, text: Any) -> None:
@@ -47,17 +53,34 @@ class Output:
         self.console.print(text, soft_wrap=isinstance(text, str))
 
     def table(self, title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Print a small table; numbers to six significant digits."""
+        """Print a small table; numbers to six significant digits.
+
+        No number and no word is ever broken. Where a terminal is too narrow, prose wraps between words; where that is not enough, every
+        row becomes a block of its own. What is not printed on a terminal is not wrapped at all.
+        """
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        for i, head in enumerate(heads):
-            made.add_column(
-                head, justify="left" if i == 0 or not rows or isinstance(rows[0][i], str) else "right", overflow="fold"
-            )
-        for row in rows:
-            made.add_row(*(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row))
+        cells = [[f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+        self.console.print(f"[bold]{title}[/bold]", soft_wrap=True)
+        widths = _widths(heads, [[Text.from_markup(cell).plain for cell in row] for row in cells], self.console.width)
+        if widths is None:
+            for row in cells:
+                block = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+                block.add_column(width=max(map(len, heads)), no_wrap=True)
+                block.add_column(overflow="fold")
+                for head, cell in zip(heads, row, strict=True):
+                    block.add_row(f"[bold]{head}[/bold]", cell)
+                self.console.print(block)
+                self.console.print()
+            return
+        made = Table(box=box.SIMPLE_HEAD)
+        for i, (head, width) in enumerate(zip(heads, widths, strict=True)):
+            words = i == 0 or not rows or isinstance(rows[0][i], str)
+            made.add_column(head, justify="left" if words else "right", width=width)
+        for row in cells:
+            made.add_row(*row)
         self.console.print(made)
 
     @contextmanager
@@ -75,6 +98,31 @@ class Output:
         with Progress(*bars, console=self.errors, transient=True, disable=not sys.stderr.isatty()) as shown:
             handle = shown.add_task(task, total=total)
             yield lambda count: shown.advance(handle, count)
+
+
+def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Widths of the columns of a table so that only prose is wrapped, and only between words; None where that is not possible."""
+
+    def longest(texts: Sequence[str]) -> int:
+        return max((len(text) for text in texts), default=1)
+
+    columns = [[row[i] for row in rows] for i in range(len(heads))]
+    whole = [longest([head, *column]) for head, column in zip(heads, columns, strict=True)]
+    room -= 3 * len(heads) + 1  # what stands between the columns
+    if sum(whole) <= room:
+        return whole
+    prose = [longest(column) > NARROWEST and any(" " in cell for cell in column) for column in columns]
+    least = [
+        max(NARROWEST, longest([word for text in (head, *column) for word in text.split()]))
+        if wraps
+        else longest([*head.split(), *column])
+        for head, column, wraps in zip(heads, columns, prose, strict=True)
+    ]
+    spare = room - sum(least)
+    if spare < 0:
+        return None
+    wanted = sum(full - low for full, low in zip(whole, least, strict=True)) or 1
+    return [low + spare * (full - low) // wanted for low, full in zip(least, whole, strict=True)]
 
 
 Json = Annotated[bool, tyro.conf.arg(help="Print one JSON document on standard output, and nothing else there.")]

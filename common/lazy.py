@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 
@@ -13,9 +14,17 @@ def public(
 
     Args:
         room: the package's `__name__`.
-        homes: module -> the public names that it defines.
+        homes: module -> the public names that it defines. A name may be that of a module of the package: then it is what the module
+            defines, whichever is imported first.
     """
     where = {name: module for module, names in homes.items() for name in names}
+
+    class Room(ModuleType):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not (
+                name in where and isinstance(value, ModuleType)
+            ):  # what importing a module of that name would put there
+                super().__setattr__(name, value)
 
     def get(name: str) -> Any:
         if name not in where:
@@ -24,4 +33,5 @@ def public(
         setattr(sys.modules[room], name, value)
         return value
 
+    sys.modules[room].__class__ = Room
     return sorted(where), get, lambda: sorted(where)

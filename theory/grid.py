@@ -57,7 +57,9 @@ FIXED = ("placement", "dropout_basis", "rank", "mixing", "split", "model")
 
 def refuse_fixed(name: str) -> NoReturn:
     """Raise `WrongUse` for an axis over a setting that is the same in a whole sweep."""
-    raise WrongUse(f"{name} is the same in a whole sweep. Write it as the option --{name.replace('_', '-')}, and sweep once per value.")
+    raise WrongUse(
+        f"{name} is the same in a whole sweep. Write it as the option --{name.replace('_', '-')}, and sweep once per value."
+    )
 
 
 def parse_axis(text: str) -> Axis:

@@ -15,7 +15,6 @@ from common.console import Command, Json, Output
 from common.curves import latent
 from common.settings import WrongUse
 
-
 SWEEP = "alpha=0:0.5:20 beta=0.3:2.5:10 sigma_ft=0.1:1.3:10 t_post=0.05:5:25:log t_ft=0.01:10:20:log"
 """Axes of the sweep that the headline is about."""
 TABLE = Path("out/theory/headline_sweep.parquet")
@@ -118,14 +117,15 @@ class Headline(Command):
 
         counts = sweep_counts(TABLE, own_hash()) if self.sweep is None else sweep_counts(self.sweep)
         paper, fitted = published_changes(), fit_summary(self.overlay)
+        source = "" if self.sweep is None else f" ({self.sweep})"
         change = fitted["change_3a"]
         starred = [row for row in load(3).to_pylist() if row["published.starred"] and row["split"] == "compute-matched"]
         stars = [row["exposure"] for row in sorted(starred, key=lambda row: row["tokens_post"])]
         lines = (
             f"1. The paper (Figure 3a, 135M, lambda 0 to 1, mean of {paper['sizes']} sizes): loss_im {paper['loss_im'].mean():+.3f}, "
             f"loss_ret {paper['loss_ret'].mean():+.3f} nats. The benefit is latent at {paper['latent']} of {paper['sizes']} sizes.",
-            f"2. The plain linear model{'' if self.sweep is None else f' ({self.sweep})'}, {counts['settings']:,} settings, {counts['mixed']:,} of them mixed: early exposure helps "
-            f"notably in {counts['gain']:,}, latently in {counts['latent']:,}.",
+            f"2. The plain linear model{source}, {counts['settings']:,} settings, {counts['mixed']:,} of them mixed: early exposure "
+            f"helps notably in {counts['gain']:,}, latently in {counts['latent']:,}.",
             f"3. Its best fit to Figure 3a (rms {fitted['rmse_3a']:.3f} nats) must let loss_im move {change['loss_im'].mean():+.3f} "
             f"for loss_ret {change['loss_ret'].mean():+.3f}; its best fit to 3b at equal step sizes (rms {fitted['rmse_3b']:.3f}) puts the "
             f"best lambda at {_list(fitted['argmin_3b'])}, the paper at {_list(stars)}.",

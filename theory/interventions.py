@@ -88,7 +88,9 @@ def refuse_impossible(v: Mapping[str, Any], modes: Modes) -> None:
             _refuse("rank", f"depth = {modes.depth}", "Leave rank out or set depth to 2")
         most = modes.count.sum(0)
         if not is_jax(most) and np.any(v["rank"] > most):
-            raise WrongUse(f"rank = {v['rank']} is more than the {np.min(most):g} modes. Use at most {np.min(most):g}, or leave rank out.")
+            raise WrongUse(
+                f"rank = {v['rank']} is more than the {np.min(most):g} modes. Use at most {np.min(most):g}, or leave rank out."
+            )
         if clash := sorted(on & {"decay_post"} | set(dropped)):
             _refuse("rank", clash[0], f"Leave rank out or {clash[0]} off")
     if not dropped:

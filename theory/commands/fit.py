@@ -1,5 +1,6 @@
 """`python -m theory fit`: the models fitted to a lambda study, and what the fits are worth."""
 
+import math
 import os
 import shlex
 import time
@@ -86,6 +87,9 @@ class FitCommand(Command):
         from theory.fitting.report import curves, show
 
         show(document, out)
+        document["warning"] = underdetermined(document["fits"])
+        if document["warning"]:
+            out.errors.print(f"warning: {document['warning']}", soft_wrap=True)
         written = [results.write(curves(points, assessments, self.spelled_out()), self.out / "fits.parquet")]
         written.append(self.out / "fits.json")
         write_json(written[-1], plain(document))
@@ -117,3 +121,15 @@ class FitCommand(Command):
         for name in ("spectrum", "halves", "starts", "seed", "bootstrap", "groups"):
             parts += [f"--{name}", str(getattr(self, name))]
         return shlex.join([*parts, *(["--equal-steps"] if self.equal_steps else [])])
+
+
+def underdetermined(fits: Any) -> str | None:
+    """What to know of fits (`describe`) with at least as many numbers to choose as there are losses; None where there are none."""
+    found = [fit for fit in fits if fit.get("numbers", math.inf) <= fit["fitted_numbers"]]
+    if not found:
+        return None
+    counts = ", ".join(f"{fit['method']} {fit['fitted_numbers']}" for fit in found)
+    return (
+        f"{found[0]['numbers']} losses do not determine the fitted numbers of {counts}: such fits meet any points, and their errors "
+        "say nothing. Fit more curves or more exposures, or fewer numbers (--spectrum without, --equal-steps)."
+    )

@@ -48,7 +48,9 @@ class Setting(Command):
         if exposed:
             refuse_decided(names, split)
         elif idle := [name for name in names if name in SPENDING]:
-            raise WrongUse(f"{idle[0]} matters only together with exposure, and there is none. Give exposure as well, or leave it out.")
+            raise WrongUse(
+                f"{idle[0]} matters only together with exposure, and there is none. Give exposure as well, or leave it out."
+            )
 
     def recipe(self, exposure: float = 0.0) -> Recipe:
         """The recipe that these options describe."""
@@ -69,7 +71,9 @@ def for_model(command: type[Setting], arguments: Sequence[str]) -> type[Command]
         (name, Annotated[kind, arg(name="")], field(default_factory=kind))
         for name, kind in (("problem", model.problem), ("schedule", model.schedule))
     ]
-    spelled = [text.partition("=")[0].removeprefix("--").replace("-", "_") for text in arguments if text.startswith("--")]
+    spelled = [
+        text.partition("=")[0].removeprefix("--").replace("-", "_") for text in arguments if text.startswith("--")
+    ]
     made = make_dataclass(
         command.__name__, options, bases=(command,), frozen=True, kw_only=True, namespace={"given": frozenset(spelled)}
     )
