@@ -42,7 +42,7 @@ def evolve(
     depth: int = 2,
     imbalance: Number = 0.0,
 ) -> Array:
-    """Strength of a mode after one stage on one task: theory's `F(a0; c, s, t)`, or `G` with weight decay.
+    """Strength of a mode after one stage on one task: `F(a0; c, s, t)` of docs/theory.md, section 1.1, or `G` with weight decay.
 
     Args:
         strength: a0, before the stage.

@@ -13,7 +13,7 @@ chi = 0 is exactly the plain model's pair of an inconsistent and a specialised m
 its own, `d ln a/dt = -4 (G_a + mu)` and `d ln b/dt = -4 (G_b + mu)`, with G half the gradient of the stage's loss and mu its
 weight decay; `theory.pathways_shared` lets both share one hidden direction.
 
-What follows from it (theory: redundant pathways):
+What follows from it (docs/theory.md, section 3.7):
     crowding-out   once a has saturated, b grows at `4 alpha [beta (1 - alpha chi^2) + chi (1 - alpha)(sigma_post - sigma_pre)]`
                    in stage 1, but only at `4 beta (1 - chi^2)` in stage 2
     ratio law      at chi = 1 a plain stage 2 conserves a/b and a + b is logistic, so b -> S b1/(a1 + b1)

@@ -1,4 +1,4 @@
-"""The three-stage pipeline of the linear model, solved exactly (theory: "one stage is one map, a pipeline their composition").
+"""The three-stage pipeline of the linear model, solved exactly (docs/theory.md, section 1.5).
 
     stage 1   pretraining     (1 - alpha) D_pre + alpha D_post        for t_pre
     stage 2   post-training   (1 - replay) D_post + replay D_pre      for t_post   -> loss_im

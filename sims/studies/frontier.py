@@ -33,7 +33,7 @@ ALONE: dict[str, dict[str, float]] = {
     "dropout": {"dropout": 0.1},
     "decay": {"decay_post": 0.02},
 }
-"""Interventions in stage 2: replay and dropout as strong as in the theory's section on redundant pathways; a decay that costs a
+"""Interventions in stage 2: replay and dropout as strong as in docs/theory.md, section 3.7; a decay that costs a
 specialised mode of target 0.9 about as much as that dropout costs a mode of its own unit."""
 ADAPTER_RANK = 1
 """k <= r < 2k for k = 1: too small for both an inconsistent and a specialised mode."""

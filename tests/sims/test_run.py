@@ -118,7 +118,7 @@ def test_impossible_setups_are_refused(fields):
 
 
 def test_what_breaks_the_bound_is_left_out_and_said():
-    """c s = 2: eta .249 converges and .251 ends in a cycle (theory: 1/(2 c s)); both beside a run that explodes."""
+    """c s = 2: eta .249 converges and .251 ends in a cycle (docs/theory.md, section 1.2: 1/(2 c s)); both beside a run that explodes."""
     setup = Setup(steps=(200, 200, 800))
     values = {"sigma_inv": 2.0, "init_scale": 0.3, "t_pre": 1.0, "t_post": 0.5}
     made = simulate(setup, values | {"t_ft": np.array([0.249, 0.251, 2.0]) * 800})
