@@ -32,7 +32,7 @@ WINDOW: dict[str, Any] = {
     "init_scale": 1e-6,
     "alpha": 0.3,
 }
-"""The plain setting whose window is open: alpha beta exceeds the mixture's target of the inconsistent mode (docs/theory.md, section 3.2)."""
+"""The plain setting whose window is open: alpha beta exceeds the mixture's target of the inconsistent mode (docs/theory.md, section 3.2)"""
 WINDOW_TIMES = np.geomspace(4.0, 200.0, 121)
 WINDOW_STEPS = (8000, 1, 1)
 PRICE_ALPHA, PRICE_TIME = 0.2, {"plain": 100.0, "rp": 400.0, "rp-shared": 400.0}
