@@ -1,13 +1,13 @@
 """Trade-off frontiers of two losses, both to be small.
 
 The paper's text describes the Pareto set, its figures draw the lower-left convex hull of the points: both are here, by
-name. Dominance, hypervolume and attainment are moocore's; the hull is ours.
+name. Hypervolume and attainment are moocore's; the hull is ours.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from common.settings import WrongUse
 
@@ -17,16 +17,6 @@ def _points(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points 
     if table.ndim != 2 or table.shape[1] != 2 or not np.isfinite(table).all():
         raise WrongUse(f"A frontier needs finite points of shape (points, 2); these have shape {table.shape}.")
     return table
-
-
-def nondominated(points: Float[np.ndarray, "points 2"]) -> Bool[np.ndarray, "points"]:
-    """Which points no other point beats on one loss without losing on the other. Of equal points, all stay."""
-    table = _points(points)
-    if len(table) == 0:
-        return np.zeros(0, dtype=bool)
-    import moocore
-
-    return np.asarray(moocore.is_nondominated(table, keep_weakly=True), dtype=bool)
 
 
 def lower_left_hull(points: Float[np.ndarray, "points 2"]) -> Int[np.ndarray, "vertices"]:

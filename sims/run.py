@@ -200,7 +200,13 @@ def _join(parts: list[Any], size: int) -> Any:
 
 
 def report_diverged(simulation: Simulation, setup: Setup) -> str | None:
-    """One paragraph about the runs that did not converge, with the bound that the first one broke; None if all did."""
+    """One paragraph about the runs that did not converge, with the bound that the first one broke; None if all did.
+
+    Example:
+        >>> run = simulate(Setup(steps=(10, 10, 10)), alpha=0.2)
+        >>> report_diverged(run, Setup(steps=(10, 10, 10))).split(";")[0]
+        '1 of 1 runs did not converge'
+    """
     bad = ~simulation.converged
     if not bad.any():
         return None

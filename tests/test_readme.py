@@ -1,5 +1,6 @@
 """The README's commands run as they stand, in an empty folder, and the files that it names exist."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -35,6 +36,29 @@ def test_the_python_example_runs():
     code = "\n".join(re.findall(r"^    ((?:from|predict).*)$", README, re.MULTILINE))
     assert "predict(" in code
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_typo_in_any_name_of_the_python_example_is_told():
+    code = "\n".join(re.findall(r"^    ((?:from|predict).*)$", README, re.MULTILINE))
+    names = sorted(set(re.findall(r"[A-Za-z_]{3,}", code)) - {"from", "import"})
+    assert {"predict", "alpha", "t_ft", "loss_ret"} <= set(names)
+    mutated = [
+        re.sub(rf"\b{name}\b", name[:-2] + name[-1] + name[-2] if name[-1] != name[-2] else name + "x", code, count=1)
+        for name in names
+    ]
+    check = (
+        "import json, sys, traceback\n"
+        "for code in json.load(sys.stdin):\n"
+        "    try: exec(code, {})\n"
+        "    except (ImportError, AttributeError, NameError, ValueError) as error: print(type(error).__name__)\n"
+        "    else: print('SILENT', code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], input=json.dumps(mutated), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    told = done.stdout.splitlines()
+    assert len(told) == len(names)
+    assert not [line for line in told if line.startswith("SILENT")], done.stdout
 
 
 def test_named_files_and_errands_exist():

@@ -174,9 +174,9 @@ def predict(
     Example:
         >>> losses = predict(alpha=0.2, t_ft=1.0)
         >>> round(float(losses.loss_ret), 4)
-        0.6935
+        0.8702
         >>> predict(exposure=[0.0, 0.5, 1.0], split="compute-matched", step_ratio=4.0).loss_ret.round(3).tolist()
-        [1.466, 0.68, 0.68]
+        [1.677, 0.87, 0.928]
         >>> predict(leekage=0.5)
         Traceback (most recent call last):
         common.settings.WrongUse: 'leekage' is no setting of the plain model. Did you mean leakage?
@@ -215,7 +215,7 @@ def exposure_curve(
 
     Example:
         >>> exposure_curve([0.0, 0.5, 1.0], t_ft=1.0).loss_ret.round(3).tolist()
-        [1.467, 1.085, 0.693]
+        [1.68, 1.678, 1.599]
     """
     recipe, budget = recipe or Recipe(), budget or Budget()
     given = _for_curve(values, settings, recipe, budget, model)
@@ -248,7 +248,7 @@ def optimum(
     Example:
         >>> immediate, retained = optimum(budget={"pre_time": 20.0, "post_time": 2.0, "step_ratio": 4.0}, t_ft=0.1)
         >>> float(immediate.exposure.round(2)), bool(retained.interior)
-        (0.7, True)
+        (0.53, True)
     """
     recipe, budget = recipe or Recipe(split="compute-matched"), budget or Budget()
     given = _for_curve(values, settings, recipe, budget, model)

@@ -87,6 +87,11 @@ def modes_from_blocks(values: Mapping[str, Any], ndim: int = 0) -> Modes:
         values: every field of `Blocks`, as numbers or as arrays that broadcast against `ndim` axes of settings;
             `depth` a plain int.
         ndim: number of axes of settings.
+
+    Example:
+        >>> from theory.stages import DEFAULTS
+        >>> modes_from_blocks(DEFAULTS).sigma[1].tolist()
+        [3.0, 1.4, 0.9]
     """
     v, one = values, 1.0
 
@@ -110,6 +115,11 @@ def modes_from_json(document: Any) -> Modes:
     Args:
         document: `variance` and `sigma`, each a mapping from `pre`, `post`, `ft` to a list with one number a mode;
             optional lists `count` (default 1), `strength` (default 1e-6) and `imbalance` (default 0); optional `depth`.
+
+    Example:
+        >>> one = {"pre": [1, 0], "post": [1, 1], "ft": [1, 0]}
+        >>> modes_from_json({"variance": one, "sigma": one}).count.tolist()
+        [1.0, 1.0]
     """
     if not isinstance(document, Mapping):
         raise WrongUse(

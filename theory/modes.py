@@ -55,6 +55,10 @@ def evolve(
 
     Returns:
         Strength, in the broadcast shape of the arguments.
+
+    Example:
+        >>> float(evolve(0.25, variance=1.0, sigma=1.0, time=1.0).round(3))
+        0.948
     """
     growth = variance * sigma - weight_decay
     drive = Drive(variance, growth, variance * sigma - growth)
@@ -67,6 +71,10 @@ def learning_time(start: Number, end: Number, *, variance: Number, sigma: Number
     """Flow time in which a balanced mode of depth two goes from `start` to `end`: ln[(s/a0 - 1)/(s/a - 1)]/(4 c s).
 
     Infinite or undefined (nan) where the mode never gets there: `end` must lie strictly between `start` and `sigma`.
+
+    Example:
+        >>> float(learning_time(1e-6, 0.5, variance=1.0, sigma=1.0).round(3))
+        3.454
     """
     xp = namespace(start, end, variance, sigma)
     return xp.log((sigma / start - 1) / (sigma / end - 1)) / (4 * variance * sigma)

@@ -53,6 +53,12 @@ def realise(
 
     Raises:
         WrongUse: stage 1 cannot hold the exposure, one pass leaves stage 2 no share, or the model does not have an intervention.
+
+    Example:
+        >>> from common.recipe import Recipe
+        >>> stages = realise(Recipe(exposure=0.5, split="compute-matched"), Budget(pre_time=20.0, post_time=2.0))
+        >>> stages["t_pre"], stages["t_post"]
+        (21.0, 1.0)
     """
     b = as_mapping(budget)
     exposure, replay = varied_of(recipe, varied)

@@ -84,6 +84,11 @@ def solve(modes: Modes, schedule: Mapping[str, Any], pieces: Sequence[Piece] | N
         Strengths of shape `(modes, *settings)` (unexpanded along axes they do not depend on; of a row that an adapter
         trains only in part, the mean) and losses of shape `(*settings)`, likewise. Raises `WrongUse` for combinations of
         interventions without a solution.
+
+    Example:
+        >>> solution = solve(modes_from_blocks(DEFAULTS), DEFAULTS)
+        >>> float(solution.strengths[1][1].round(3))
+        0.6
     """
     v = {**OFF, **schedule}
     refuse_impossible(v, modes)

@@ -20,6 +20,10 @@ def corpus(name: str) -> Corpus:
 
     Raises:
         WrongUse: there is none, a hub corpus lacks its revision, or there are no such files.
+
+    Example:
+        >>> corpus("music").name
+        'music'
     """
     if name.startswith("file:"):
         return files.corpus(name)
@@ -34,5 +38,10 @@ def corpus(name: str) -> Corpus:
 
 
 def documents(name: str) -> Documents:
-    """The distinct documents of a corpus as pairs of split and text; counts duplicates and bytes while it is read."""
+    """The distinct documents of a corpus as pairs of split and text; counts duplicates and bytes while it is read.
+
+    Example:
+        >>> documents("music").name
+        'music'
+    """
     return splits.Documents(name=name, texts=corpus(name).read())

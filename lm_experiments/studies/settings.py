@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from common.recipe import Recipe
 from common.settings import Settings, WrongUse, setting
@@ -116,6 +116,3 @@ class Cell(NamedTuple):
         """What to call it in progress lines."""
         which = f"{self.study.variant} " if self.study.variant else ""
         return f"{which}λ {self.recipe.exposure:g}, D_post {self.size:,}, seed {self.seed}"
-
-
-Scale = Literal["nano", "micro"]

@@ -17,6 +17,11 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
 
     Raises:
         WrongUse: a table holds no lambda study.
+
+    Example:
+        >>> from common.published import load
+        >>> sorted({verdict.claim[:2] for verdict in verdicts([load(3)])})
+        ['C1', 'C2', 'C8']
     """
     found = [group for table in tables for group in groups(table)]
     single = [verdict for group in [*found, *matched(found)] for verdict in CLAIMS[group.split](group)]

@@ -15,7 +15,6 @@ from common.settings import WrongUse
 from sims.commands.sweep import checked_axes, with_vectors
 from sims.run import Simulation, complete, simulate, why_diverged
 from sims.setup import Setup
-from sims.trajectories import moments
 
 FORMATS = (".csv", ".json")
 
@@ -95,6 +94,8 @@ def trajectory(made: Simulation, setup: Setup, durations: Sequence[float]) -> li
     seen = made.trajectory
     if seen is None:
         return []
+    from sims.trajectories import moments
+
     return [
         {"stage": stage, "time": time, "on_pre": float(seen.losses[i, 0]), "on_post": float(seen.losses[i, 1]),
          "on_ft": float(seen.losses[i, 2]), "alignment": float(seen.alignment[i]),

@@ -22,6 +22,9 @@ def test_round_trip(tmp_path):
             "problem.note": ["a", "b"],
         }
     )
+    path = results.write(made, tmp_path / "sub" / "t.csv")
+    assert results.read(path).equals(made)
+    assert results.read(path, ["alpha"])["alpha"].to_pylist() == [0.0, 0.5]
     path = results.write(made, tmp_path / "sub" / "t.parquet")
     back = results.read(path)
     assert back.equals(made)
@@ -78,7 +81,7 @@ def test_nothing_is_left_of_a_write_that_fails(tmp_path):
 
 def test_unwritable_places_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file" / "below.parquet", tmp_path):
+    for place in (tmp_path / "file" / "below.parquet", tmp_path, tmp_path / "t.json", tmp_path / "t"):
         with pytest.raises(WrongUse, match="cannot be written"), results.open_writer(place):
             raise AssertionError("the block must not run")
 

@@ -66,6 +66,9 @@ def test_solve_reads_files_lists_and_standard_input(capsys, tmp_path, monkeypatc
         ("[]", "empty list"),
         ("3", "not a JSON object"),
         ('{"gamma": 1}', "gamma"),
+        ('{"leekage": 1}', "Did you mean leakage"),
+        ('{"lambda": 0.2}', "lambda is called exposure"),
+        ('{"exposure": 0.5, "alpha": 0.1}', "alpha is decided"),
         ('{"alpha": 2}', "alpha = 2"),
         ('{"alpha": "a lot"}', "not a number"),
         ('{"alpha": NaN}', "nan"),
@@ -127,6 +130,47 @@ def test_sweep_writes_the_table_it_promises(capsys, outside):
     assert [one[name] for name in expected._fields] == pytest.approx([float(x) for x in expected], rel=1e-12)
 
 
+def test_a_sweep_is_written_as_its_name_says(capsys, outside):
+    for name in ("s.parquet", "s.csv"):
+        assert call(capsys, "sweep", "alpha=0:0.3:4", "t_ft=0.1,1", "--beta", "1.1", "--out", name)[0] == 0
+    assert (outside / "s.csv").read_text().startswith('"engine",')
+    assert results.read(outside / "s.csv").equals(results.read(outside / "s.parquet"))
+
+
+def test_the_headline_is_about_its_own_sweep(capsys, outside, monkeypatch):
+    axes = "alpha=0:0.5:3 beta=0.3:2.5:2"
+    monkeypatch.setattr("theory.headline.SWEEP", axes)
+    monkeypatch.setattr("theory.headline.published_changes", lambda: pytest.fail("the sweep is checked first"))
+    out = "out/theory/headline_sweep.parquet"
+    assert call(capsys, "sweep", "alpha=0:0.5:3", "beta=0.3:2.4:2", "--out", out)[0] == 0
+    code, _, err = call(capsys, "headline")
+    assert (code, "another sweep" in err, axes in err) == (2, True, True)
+    assert call(capsys, "sweep", *axes.split(), "--out", out)[0] == 0
+    with pytest.raises(BaseException, match="checked first"):
+        call(capsys, "headline")
+
+
+def test_the_demo_makes_the_headline_sweep():
+    from pathlib import Path
+
+    from theory.headline import SWEEP, TABLE
+
+    makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
+    assert f"SWEEP := {SWEEP}\n" in makefile
+    assert f"HEADLINE := {TABLE}\n" in makefile
+    assert "theory sweep $(SWEEP) --out $(HEADLINE)" in makefile
+
+
+def test_a_fit_says_when_it_is_not_determined():
+    from theory.commands.fit import underdetermined
+
+    floors = {"method": "floors only", "fitted_numbers": 3}
+    fits = [floors, {"method": "plain", "fitted_numbers": 9, "numbers": 9}]
+    said = underdetermined([*fits, {"method": "rp", "fitted_numbers": 11, "numbers": 9}])
+    assert said.startswith("9 losses do not determine the fitted numbers of plain 9, rp 11")
+    assert underdetermined([floors, {"method": "plain", "fitted_numbers": 9, "numbers": 10}]) is None
+
+
 def test_streaming_writes_the_same_rows(capsys, outside):
     axes = ("alpha=0:1:70", "t_post=0:2:70", "t_ft=0.1:5:80:log")
     for name, more in (("whole", ()), ("streamed", ("--stream",))):
@@ -164,6 +208,24 @@ def test_sweep_over_exposure_records_what_the_recipe_means(capsys, outside):
         (("sweep", "alpha=0:1:3", "--out", "/proc/nowhere/x.parquet"), "cannot be written"),
         (("sweep", "alpha=0:1:3", "--t-ft", "-2"), "t_ft = -2"),
         (("sweep", "alpha=0:1:3", "--depth", "3", "--imbalance", "0.1"), "imbalance"),
+        (("sweep", "alpha=0,0.1", "--out", "s.txt"), ".parquet or .csv"),
+        (("sweep", "alpha=0,0.1", "--out", "s"), ".parquet or .csv"),
+        (("sweep", "rank=1,2"), "--rank"),
+        (("sweep", "placement=early,late"), "--placement"),
+        (("sweep", "lambda=0,1"), "lambda is called exposure"),
+        (("sweep", "alfa=0,0.1"), "Did you mean alpha"),
+        (("sweep", "exposure=0,1", "--alpha", "0.3"), "alpha is decided"),
+        (("sweep", "alpha=0,0.1", "--post-time", "3"), "only together with exposure"),
+        (("solve", "--exposure", "0.5", "--alpha", "0.2"), "alpha is decided"),
+        (("solve", "--exposure=0.5", "--t-pre=3"), "t_pre is decided"),
+        (("solve", "--exposure", "0.5", "--t-post", "3", "--split", "compute-matched"), "t_post is decided"),
+        (("solve", "--step-ratio", "2"), "only together with exposure"),
+        (("solve", "--rank", "99"), "at most 6"),
+        (("optimum", "--alpha", "0.3"), "alpha is decided"),
+        (("optimum", "--t-post", "3"), "t_post is decided"),
+        (("optimum", "--post-time", "0"), "post_time = 0"),
+        (("optimum", "post_time=0,1"), "post_time = 0"),
+        (("headline",), "--out out/theory/headline_sweep.parquet"),
         (("optimum", "exposure=0,1"), "lambda"),
         (("optimum", "alpha=0,1"), "alpha"),
         (("study", "nothing"), "nothing"),

@@ -1,0 +1,245 @@
+"""The front door from Python: what is public, that every wrong name and value is told, results as data frames, examples that run."""
+
+import contextlib
+import doctest
+import importlib
+import inspect
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from common import results
+from common.console import Output, run
+from common.recipe import Recipe
+from common.settings import WrongUse
+from figures import picture
+from sims import Setup, simulate
+from theory import Budget, exposure_curve, optimum, predict, realise, solve
+from theory.stages import DEFAULTS
+from theory.stages import predict as unchecked
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("theory", "sims", "lm_experiments", "figures")
+PUBLIC = [(room, name) for room in ROOMS for name in importlib.import_module(room).__all__]
+
+WRONG = [
+    ({"leekage": 0.5}, "Did you mean leakage"),
+    ({"lambda_": 0.5}, "lambda is called exposure"),
+    ({"alpha": 5}, "alpha = 5"),
+    ({"alpha": [0.1, 1.5]}, "alpha = 1.5"),
+    ({"alpha": float("nan")}, "not finite"),
+    ({"t_ft": np.array([1.0, np.inf])}, "not finite"),
+    ({"alpha": None}, "not a number"),
+    ({"alpha": "much"}, "not a number"),
+    ({"alpha": True}, "not a number"),
+    ({"t_ft": -1}, "t_ft = -1"),
+    ({"exposure": 0.5, "alpha": 0.2}, "alpha is decided by the exposure"),
+    ({"exposure": 0.5, "t_post": 1.0, "split": "compute-matched"}, "t_post is decided"),
+    ({"exposure": -0.5}, "exposure = -0.5"),
+    ({"exposure": 0.5, "step_ratio": 0.0}, "step_ratio = 0"),
+    ({"post_time": 3.0}, "only together with exposure"),
+    ({"alpha": [0.1, 0.2], "t_ft": [1.0, 2.0, 3.0]}, "do not broadcast"),
+]
+
+
+@pytest.mark.parametrize(("values", "says"), WRONG)
+def test_predict_and_simulate_tell_what_is_wrong(values, says):
+    for call in (predict, lambda given: simulate(Setup(), given)):
+        with pytest.raises(WrongUse, match=says):
+            call(values)
+    with pytest.raises(WrongUse, match=says):
+        predict(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"rank": 0}, "rank = 0"),
+        ({"rank": 99}, "at most 6"),
+        ({"n": 2.5}, "counts something"),
+        ({"n": 3, "k": 2}, "2k"),
+        ({"placement": "never"}, "Choose one of"),
+        ({"model": "deep"}, "plain"),
+        ({"model": "rp", "leakage": 0.1}, "leakage"),
+        ({"model": "rp", "rank": 2}, "rank"),
+    ],
+)
+def test_predict_knows_its_models(values, says):
+    with pytest.raises(WrongUse, match=says):
+        predict(**values)
+
+
+def test_curves_and_optima_are_checked_too():
+    for call in (lambda **more: exposure_curve(0.5, **more), optimum):
+        for given, says in (
+            ({"alpha": 0.3}, "alpha is decided"),
+            ({"leekage": 0.1}, "leakage"),
+            ({"t_ft": -1}, "t_ft = -1"),
+            ({"step_ratio": 2.0}, "belongs to the recipe or the budget"),
+            ({"budget": {"pre_time": 20.0, "post_time": 2.0}}, "lacks step_ratio"),
+            ({"budget": {"pre_time": 20.0, "post_time": -2.0, "step_ratio": 1.0}}, "post_time = -2"),
+        ):
+            with pytest.raises(WrongUse, match=says):
+                call(**given)
+    with pytest.raises(WrongUse, match="exposure = -1"):
+        exposure_curve([-1.0])
+    with pytest.raises(WrongUse, match="post_time = 0"):
+        optimum(budget=Budget(post_time=0.0))
+
+
+def test_exposure_means_what_it_means_on_the_command_line():
+    budget = Budget(pre_time=12.0, post_time=3.0, step_ratio=2.0)
+    recipe = Recipe(exposure=0.4, split="compute-matched", replay=0.2)
+    expected = unchecked(realise(recipe, budget) | {"beta": 1.1})
+    spent = {"exposure": 0.4, "pre_time": 12.0, "post_time": 3.0, "step_ratio": 2.0, "split": "compute-matched"}
+    assert predict(spent, beta=1.1, replay=0.2) == expected
+    assert predict(exposure=[0.4], beta=1.1).loss_im == exposure_curve([0.4], beta=1.1).loss_im
+
+
+def test_traced_settings_are_checked_by_name_and_shape():
+    assert jax.grad(lambda alpha: predict(alpha=alpha).loss_ret)(0.2) < 0
+    for values in ({"alfa": 0.2}, {"t_ft": np.ones(3), "t_post": np.ones(2)}):
+        with pytest.raises(WrongUse, match=r"alpha|broadcast"):
+            jax.jit(lambda alpha, values=values: predict(values, alpha=alpha).loss_ret)(0.2)
+    with pytest.raises(WrongUse, match="alpha = 5"):
+        predict(alpha=jax.numpy.asarray(5.0))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_shows_its_public_names_and_loads_nothing(room):
+    heavy = "('numpy', 'jax', 'torch', 'matplotlib')"
+    code = f"import sys, {room}; print(dir({room}) == {room}.__all__, [m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "True []"
+    assert (ROOT / room / "py.typed").exists()
+    with pytest.raises(AttributeError, match="numpy"):
+        getattr(importlib.import_module(room), "numpy")  # noqa: B009 (told apart from a forgotten line)
+
+
+def test_a_module_does_not_take_the_place_of_a_public_name():
+    code = "import theory.realise, theory; print(theory.realise(theory.Recipe(), theory.Budget())['t_pre'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["20.0"]
+
+
+def test_help_of_sims_loads_no_jax():
+    code = "import sys, sims.commands; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC)
+def test_every_public_function_has_an_example_that_runs(room, name):
+    found = getattr(importlib.import_module(room), name)
+    if not inspect.isfunction(found):
+        return
+    module = sys.modules[found.__module__]
+    tests = [test for test in doctest.DocTestFinder(recurse=False).find(found, name, module=module) if test.examples]
+    assert tests, f"{room}.{name} has no Example"
+    said = io.StringIO()
+    for test in tests:
+        outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.write)
+        assert outcome.failed == 0, said.getvalue()
+    plt.close("all")
+
+
+def test_results_become_data_frames(monkeypatch):
+    alpha, times = np.array([[0.0], [0.2]]), np.array([0.1, 1.0, 10.0])
+    losses = predict(alpha=alpha, t_ft=times)
+    frame = losses.to_pandas(alpha=alpha, t_ft=times)
+    assert frame.shape == (6, 6)
+    assert frame.loss_ret[4] == losses.loss_ret[1, 1]
+    assert (frame.alpha[4], frame.t_ft[4]) == (0.2, 1.0)
+    _, best = optimum(t_ft=times)
+    assert best.to_pandas(t_ft=times).depth.tolist() == best.depth.tolist()
+    from theory import modes_from_blocks
+
+    assert solve(modes_from_blocks(DEFAULTS), DEFAULTS).to_pandas().post.round(3).tolist() == [3.0, 1.393, 0.888]
+    with pytest.raises(WrongUse, match="broadcast"):
+        losses.to_pandas(alpha=[1, 2, 3, 4])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(WrongUse, match="pip install pandas"):
+        losses.to_pandas()
+
+
+def test_pictures_take_data_frames_and_axes():
+    alpha, times = np.meshgrid(np.linspace(0, 0.3, 4), [0.1, 1.0, 10.0])
+    frame = predict(alpha=alpha, t_ft=times).to_pandas(alpha=alpha, t_ft=times)
+    assert np.allclose(picture("alpha_curves", frame).axes[1].lines[0].get_ydata(), frame.loss_ret[frame.t_ft == 0.1])
+    frame["problem.boundary"] = None
+    figure, ax = plt.subplots()
+    assert picture("phase_alpha", frame, ax=ax) is figure
+    assert ax.collections
+    for arguments, more, says in (
+        (("alfa_curves", frame), {}, "Did you mean alpha_curves"),
+        (("alpha_curves",), {}, "1 tables"),
+        (("alpha_curves", 3), {}, "no table"),
+        (("alpha_curves", frame), {"ax": ax}, "Leave ax out"),
+        (("alpha_curves", frame.rename(columns={"alpha": "weight"})), {}, "problem.weight"),
+    ):
+        with pytest.raises(WrongUse, match=says):
+            picture(*arguments, **more)
+    plt.close("all")
+    table = results.table({"engine": "theory", "study": "s", "config_hash": "0", "code_version": "0", "loss_im": [1.0]})
+    assert results.as_table(table) is table
+
+
+def shown(width, rows, heads):
+    from rich.console import Console
+
+    out, said = Output(as_json=False), io.StringIO()
+    out.console = Console(file=said, width=width, highlight=False)
+    out.table("Title", heads, rows)
+    return said.getvalue()
+
+
+def test_tables_break_no_number():
+    heads = [f"loss{i} argmin" for i in range(12)]
+    rows = [[f"0.8{10 + i}" for i in range(12)], [f"0.9{10 + i}" for i in range(12)]]
+    for width in (40, 80, 120, 400):
+        text = shown(width, rows, heads)
+        assert all(cell in text for row in rows for cell in row)
+        assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    prose = "as long a sentence as a criterion of a study may well be, and longer"
+    text = shown(60, [["P1", 0.123456, prose]], ["", "value", "criterion"])
+    assert "0.123456" in text
+    assert [word for word in prose.split() if word not in text.split()] == []
+
+
+def test_piped_tables_are_plain_and_unbroken(capsys):
+    Output(as_json=False).table("Title", ["a", "b"], [["x" * 300, 0.5], ["word " * 60, 0.25]])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "x" * 300 in said
+    assert "word " * 59 in said
+
+
+def test_figures_come_from_ones_own_tables(tmp_path, capsys):
+    from figures.__main__ import Make
+    from figures.make import FITS, LANGUAGE
+
+    def make(*arguments):
+        with contextlib.chdir(tmp_path):
+            code = run("figures", {"make": Make}, "test", ["make", *arguments, "--formats", "png", "--workers", "1"])
+        return code, capsys.readouterr().err
+
+    (tmp_path / "mine").mkdir()
+    for name, command in (
+        ("fits", "python -m theory fit --out mine/theory"),
+        ("language_models", "python -m lm_experiments run fig3a --scale nano --out mine/lm/nano"),
+        ("phase_beta", "python -m theory study phase_beta --out mine"),
+    ):
+        code, said = make(name, "--tables", "mine")
+        assert (code, command in said) == (2, True), said
+    (tmp_path / "mine" / "fits.parquet").write_bytes(FITS.file.read_bytes())
+    assert make("fits", "--tables", "mine")[0] == 0
+    assert (tmp_path / "out/figures/fits.png").exists()
+    (tmp_path / "mine" / "fig3a.parquet").write_bytes(LANGUAGE["fig3a", "micro"].file.read_bytes())
+    code, said = make("language_models", "--tables", "mine")
+    assert (code, "scale micro" in said) == (2, True)
