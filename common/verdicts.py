@@ -34,6 +34,8 @@ __all__ = [
 
 Status = Literal["supported", "refuted", "undecided", "not testable here", "missing"]
 STATUSES: tuple[Status, ...] = ("supported", "refuted", "undecided", "not testable here", "missing")
+UNJUDGED = ("not testable here", "missing")
+"""Statuses of what was not measured."""
 SIGNIFICANT = 1 - LEVEL
 
 
@@ -270,17 +272,14 @@ def mark_exploratory(verdicts: Iterable[Verdict], earlier: Iterable[Mapping[str,
     """
     earlier = list(earlier)
     known = {_identity(row): bool(row["exploratory"]) for row in earlier}
-    seen = {(row["data"] or "", row["study"] or "") for row in earlier}
+    seen = {(row["data"] or "", row["study"] or "") for row in earlier if row["status"] not in UNJUDGED}
 
     def marked(one: Verdict) -> bool:
         if (before := known.get(_identity(vars(one)))) is not None:
             return before
         return any(data == one.data if data else study in ("", one.study) for data, study in seen)
 
-    return [
-        replace(one, exploratory=one.status in ("supported", "refuted", "undecided") and marked(one))
-        for one in verdicts
-    ]
+    return [replace(one, exploratory=one.status not in UNJUDGED and marked(one)) for one in verdicts]
 
 
 def _finite(number: float | None) -> float | None:

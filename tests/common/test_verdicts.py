@@ -121,6 +121,8 @@ def test_a_changed_criterion_on_seen_data_is_exploratory():
     assert marked[1].said == "supported (exploratory)"
     again = mark_exploratory([row(0.1, "first")], [*earlier, vars(marked[1])])
     assert again[0].exploratory  # for good: judging twice is no new evidence
+    nothing = [vars(untestable("C6", "", "", "no such rows"))]
+    assert not mark_exploratory([row(0.1, "first")], nothing)[0].exploratory
     unknown = [vars(row(0.0, "", "one"))]
     assert [one.exploratory for one in mark_exploratory([row(0.1, "a"), row(0.1, "a", "other")], unknown)] == [
         True,
