@@ -1,6 +1,6 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test figures sims lint bench clean
+.PHONY: help demo test figures sims judge lint bench clean
 
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
@@ -27,6 +27,11 @@ sims: .venv/core  ## run every simulation study, judge the predictions, draw the
 	@$(PY) -m sims all --out paper/results/sims
 	@$(PY) -m sims verdicts
 	@$(PY) -m figures make simulations
+
+judge: .venv/dev  ## judge all stored tables again and write the page of claims
+	@$(PY) -m sims verdicts
+	@$(PY) -m lm_experiments verdicts --out paper/results/lm/verdicts.parquet
+	@$(PY) -m figures claims
 
 lint: .venv/dev  ## format check, lint, floors (who may import whom), types
 	$(PY) -m ruff format --check .

@@ -1,13 +1,12 @@
 """Statistics of mean curves with intervals over seeds: where a loss is lowest along lambda, and how deep, without the bias of choosing."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.arrays import Array, Bool, Float
-from common.seeds import REPLICATES, Interval, expanded, interval, resamples
+from common.seeds import Interval, around_value, jackknife_error
 from common.settings import WrongUse
 
 NOTABLE_DEPTH = 0.01
@@ -15,7 +14,7 @@ NOTABLE_DEPTH = 0.01
 NOTABLE_GAIN = 1e-3
 """... and at least this much of the loss itself below both: 80 % of nothing is not a finding."""
 FEWEST = 4
-"""Seeds that make two halves, each with something to resample."""
+"""Seeds that make two halves, each with a spread."""
 
 
 class Minimum(NamedTuple):
@@ -91,31 +90,24 @@ def minimise(loss: Callable[[Array], Array], shape: tuple[int, ...], *, points: 
     return Minimum(best, lowest, at_zero, at_one)
 
 
-@lru_cache
-def shares(seeds: int) -> Float[np.ndarray, "replicates seeds"]:
-    """The weight of every seed in the mean of every bootstrap replicate."""
-    drawn = resamples(seeds)
-    made = np.zeros(drawn.shape)
-    for index in drawn.T:
-        made[np.arange(len(made)), index] += 1 / seeds
-    return made
-
-
 def over_seeds(
     statistic: Callable[[Float[np.ndarray, "replicates *shape"]], Float[np.ndarray, " replicates"]],
     values: Float[np.ndarray, "seeds *shape"],
 ) -> Interval:
-    """A statistic of the mean over seeds, with its interval.
+    """A statistic of the mean over seeds, with its jackknife interval; see `common.seeds.jackknife_interval` on what that is worth.
 
-    The replicates are those of `common.seeds`, their means one matrix product: whole curves would not fit in memory thousands of times.
+    For a linear statistic (a contrast of mean curves) it is Student's interval.
     """
-    count, flat = len(values), values.reshape(len(values), -1)
+    count, value = len(values), float(statistic(values.mean(0)[None])[0])
+    if count < 2:
+        return Interval(value=value, n=count)
+    return around_value(value, jackknife_error(statistic(without_one(values))), count, count - 1)
 
-    def of(drawn: Any) -> Any:
-        weights = np.full((1, count), 1 / count) if len(drawn) == 1 else shares(count)
-        return statistic((weights @ flat).reshape(len(drawn), *values.shape[1:]))
 
-    return interval(of, np.zeros(count))
+def without_one(values: Float[np.ndarray, "seeds *shape"]) -> Float[np.ndarray, "seeds *shape"]:
+    """Means of all seeds but one, for every seed."""
+    made: Float[np.ndarray, seeds * shape] = (values.sum(axis=0) - values) / (len(values) - 1)
+    return made
 
 
 def lowest(exposure: Float[np.ndarray, " points"], curve: Float[np.ndarray, "*others points"]) -> Minimum:
@@ -134,9 +126,12 @@ def crossfitted(
 ) -> Interval:
     """A statistic that chooses by the mean over one half of the seeds and measures in that over the other; both directions averaged.
 
-    What was chosen because noise favoured it is so not praised for that noise. Halves are every other seed. In a bootstrap replicate
-    each half is resampled by itself, because a seed in both would carry its noise over, and the choice is made anew.
-    With a single seed nothing is random, and the same values serve for both.
+    What was chosen because noise favoured it is so not praised for that noise. Halves are every other seed. In either direction the
+    choice is fixed, and the standard error is that of the measuring half (the jackknife's; Student's for a linear statistic). The two
+    directions are correlated, because a half that chooses also measures: what is lowest in both halves by chance counts
+    twice. The standard error of their average is at most the average of both, which is taken, with n - 2 degrees of freedom. Choosing among
+    curves of noise it finds a gain in 2 % at 5 seeds and 1 % at 8 and 20 (nominal: 2.5 %).
+    With a single seed the same values serve for both.
 
     Args:
         statistic: from means to choose by, and means to measure in, to one number a replicate.
@@ -147,23 +142,22 @@ def crossfitted(
     """
     count = len(values)
     if count == 1:
-        return Interval(value=float(statistic(values, values)[0]))
+        return Interval(value=float(statistic(values, values)[0]), n=1)
     if count < FEWEST:
         raise WrongUse(
             f"{count} seeds are left, too few to choose by one half and measure in the other: at least {FEWEST}."
         )
     halves = values[::2], values[1::2]
-    draw = np.random.default_rng(0)
+    measured = [_measured(statistic, *pair) for pair in (halves, halves[::-1])]
+    value, error = (sum(one) / 2 for one in zip(*measured, strict=True))
+    return around_value(value, error, count, count - 2)
 
-    def both(first: Any, second: Any) -> Any:
-        return (statistic(first, second) + statistic(second, first)) / 2
 
-    def means(half: Any) -> Any:
-        drawn = draw.multinomial(len(half), np.full(len(half), 1 / len(half)), REPLICATES) / len(half)
-        return (drawn @ half.reshape(len(half), -1)).reshape(REPLICATES, *half.shape[1:])
-
-    value = float(both(*(half.mean(0)[None] for half in halves))[0])
-    return expanded(value, both(*map(means, halves)), count, groups=2)
+def _measured(statistic: Any, choosing: Any, measuring: Any) -> tuple[float, float]:
+    """A statistic whose choice is made by other seeds, and its standard error."""
+    means = np.concatenate([measuring.mean(0)[None], without_one(measuring)])
+    found = statistic(np.broadcast_to(choosing.mean(0), means.shape), means)
+    return float(found[0]), jackknife_error(found[1:])
 
 
 def below_ends(choosing: Float[np.ndarray, "replicates times points"], measured: Any) -> tuple[Any, Any]:

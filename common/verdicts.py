@@ -1,84 +1,290 @@
-"""The table of verdicts: one small parquet schema that engines write and figures read.
+"""A verdict, the same in every engine; `common.verdict_table` keeps them.
 
-A row is one finding about one prediction in one model, or the remark that there is none. It is no results table, because a verdict has
-no losses; like one it is written and checked here only.
+A verdict compares a number, with its interval over seeds, with a range that was named beforehand. It is *supported* where the whole
+interval lies inside, *refuted* where it lies wholly beyond one end of the range, and *undecided* otherwise, with the effect that
+the data could have told (`detectable`). Where nothing is random the value decides; with fewer than `common.seeds.FEWEST` seeds
+nothing is decided.
+
+The field `p` is twice the one-sided p-value of that decision: for support the largest over the ends of the range (two one-sided tests),
+for refutation the smallest. A verdict that stands alone is decided exactly where `p < 0.05`, as its 95 % interval says; among
+several about one claim, `holm` asks more of all but the primary one.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from common.files import atomic_write
-from common.settings import WrongUse
+from common.claims import PREDICTIONS, STATEMENTS, UNPREDICTED
+from common.seeds import FEWEST, LEVEL, Interval
+from common.settings import WrongUse, config_hash
 
-COLUMNS: dict[str, tuple[str, str]] = {
-    "prediction": ("text", "P1, P2, ..."),
-    "statement": ("text", "what it says"),
-    "model": ("text", "plain, rp, relu, ...; null where nothing was tested"),
-    "variant": ("text", "what differs from that model's usual setup: depth 3, random start, ...; empty if nothing"),
-    "finding": ("text", "supported, refuted, not testable here or missing"),
-    "effect": ("text", "what value measures, with its unit"),
-    "value": ("real", "effect size; null where not testable"),
-    "low": ("real", "its interval; null where nothing is random"),
-    "high": ("real", "its interval"),
-    "criterion": ("text", "when it counts as supported, or why there is no finding"),
-    "supported_from": (
-        "real",
-        "least value that the criterion allows; null if none, or if it is no range of the value",
-    ),
-    "supported_to": ("real", "greatest value that it allows"),
-    "study": ("text", "what measured it"),
-    "command": ("text", "what makes that study's result"),
-    "code_version": ("text", "version and commit that made it"),
-}
-"""Name -> type and meaning."""
-REQUIRED = ("prediction", "statement", "finding", "criterion")
-FINDINGS = ("supported", "refuted", "not testable here", "missing")
+__all__ = [
+    "PREDICTIONS",
+    "STATUSES",
+    "UNPREDICTED",
+    "Verdict",
+    "all_of",
+    "around",
+    "holm",
+    "mark_exploratory",
+    "untestable",
+    "within",
+]
+
+Status = Literal["supported", "refuted", "undecided", "not testable here", "missing"]
+STATUSES: tuple[Status, ...] = ("supported", "refuted", "undecided", "not testable here", "missing")
+UNJUDGED = ("not testable here", "missing")
+"""Statuses of what was not measured."""
+SIGNIFICANT = 1 - LEVEL
 
 
-def schema() -> Any:
-    """The pyarrow schema."""
-    import pyarrow as pa
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What data say about a claim, in one model and group of settings."""
 
-    types = {"text": pa.string(), "real": pa.float64()}
-    return pa.schema(
-        [pa.field(name, types[kind], metadata={"about": about}) for name, (kind, about) in COLUMNS.items()]
+    claim: str
+    """P1 to P16, C1 to C8, T1 to T3, or `UNPREDICTED`."""
+    engine: str = ""
+    model: str = ""
+    variant: str = ""
+    where: str = ""
+    status: Status
+    effect: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    criterion: str
+    supported_from: float | None = None
+    supported_to: float | None = None
+    equivalence: bool = False
+    detectable: float | None = None
+    p: float | None = None
+    primary: bool = False
+    criterion_hash: str = ""
+    exploratory: bool = False
+    data: str = ""
+    study: str = ""
+    command: str = ""
+    code_version: str = ""
+
+    def __post_init__(self) -> None:
+        """Check claim and status. Raises `WrongUse`."""
+        if self.claim not in STATEMENTS:
+            raise WrongUse(f"{self.claim} is no claim. Use one of {', '.join(STATEMENTS)}.")
+        if self.status not in STATUSES:
+            raise WrongUse(f"{self.status!r} is no status of a verdict. Use one of {', '.join(STATUSES)}.")
+
+    @property
+    def said(self) -> str:
+        """Its status for people: exploratory where its criterion was made after the data were seen."""
+        return f"{self.status} (exploratory)" if self.exploratory else self.status
+
+
+def ends(measured: Interval) -> tuple[float, float] | None:
+    """Both ends of an interval, the value itself where nothing is random; None where there are too few seeds to decide."""
+    if measured.n is None:
+        return (
+            (measured.value, measured.value)
+            if measured.low is None or measured.high is None
+            else (measured.low, measured.high)
+        )
+    if measured.n < FEWEST or measured.low is None or measured.high is None:
+        return None
+    return measured.low, measured.high
+
+
+def decide(measured: Interval, at_least: float | None = None, at_most: float | None = None) -> Status:
+    """Supported where the whole interval is inside [at_least, at_most], refuted where it is wholly beyond one end, else undecided."""
+    found = ends(measured)
+    if found is None:
+        return "undecided"
+    lower, upper = (-math.inf if at_least is None else at_least), (math.inf if at_most is None else at_most)
+    if found[0] >= lower and found[1] <= upper:
+        return "supported"
+    return "refuted" if found[1] < lower or found[0] > upper else "undecided"
+
+
+def within(
+    claim: str,
+    model: str,
+    effect: str,
+    measured: Interval | float,
+    criterion: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    p: float | None = None,
+    statistic: str = "",
+    **others: Any,
+) -> Verdict:
+    """A verdict by the criterion that a number lies in a range, ends included.
+
+    Args:
+        claim: or `UNPREDICTED`.
+        model: what was tested.
+        effect: what the number is, with its unit.
+        measured: the number; a plain number is not random.
+        criterion: the range in words.
+        at_least: its lower end; None for none.
+        at_most: its upper end.
+        p: of the decision, where `measured` cannot say it (see this module).
+        statistic: a further name for what decides, part of the criterion's hash.
+        others: further fields of the verdict: engine, variant, where, primary, ...
+
+    Raises:
+        WrongUse: an unknown claim, or no range.
+    """
+    if at_least is None and at_most is None:
+        raise WrongUse(f"The criterion {criterion!r} of {claim} has no range. Give at_least, at_most or both.")
+    found = measured if isinstance(measured, Interval) else Interval(value=float(measured))
+    if not math.isfinite(found.value):
+        return untestable(claim, model, effect, f"the value is not finite; otherwise: {criterion}", **others)
+    status = decide(found, at_least, at_most)
+    width = None if found.low is None or found.high is None else (found.high - found.low) / 2
+    if p is None and ends(found) is not None:
+        p = decision_p(found, at_least, at_most)
+    return Verdict(
+        claim=claim, model=model, effect=effect, status=status, criterion=criterion,
+        value=found.value, low=_finite(found.low), high=_finite(found.high), n=found.n, p=p,
+        supported_from=at_least, supported_to=at_most, detectable=_finite(width) if status == "undecided" else None,
+        criterion_hash=criterion_hash(claim, model, criterion, at_least, at_most, statistic),
+        **({"equivalence": at_least is not None and at_most is not None} | others),
+    )  # fmt: skip
+
+
+def around(
+    claim: str, model: str, effect: str, measured: Interval | float, centre: float, margin: float, **others: Any
+) -> Verdict:
+    """A verdict by the criterion that a number is equivalent to another: its whole interval within a margin of it."""
+    said = f"within {margin:g} of {centre:.3g}"
+    return within(claim, model, effect, measured, said, at_least=centre - margin, at_most=centre + margin, **others)
+
+
+def all_of(parts: Sequence[Verdict], criterion: str, **others: Any) -> Verdict:
+    """A verdict on a claim that asks several things at once: supported where all are, refuted where one is, else undecided.
+
+    It keeps the numbers of the part that decides: the least certain of the supported, the most certain of the refuted, the
+    least certain of the undecided. One refuted part of k refutes the whole only if `k p < 0.05`, because each had a chance to fail.
+
+    Args:
+        parts: verdicts by `within`, on the same claim and model.
+        criterion: all of it in words.
+        others: fields that differ from the first part's.
+    """
+
+    def doubt(part: Verdict) -> float:
+        return 0.0 if part.p is None and part.status != "undecided" else 1.0 if part.p is None else part.p
+
+    refuted = [part for part in parts if part.status == "refuted"]
+    status: Status = "supported"
+    if refuted:
+        binding = min(refuted, key=doubt)
+        p = None if binding.p is None else min(1.0, len(parts) * binding.p)
+        status = "refuted" if p is None or p < SIGNIFICANT else "undecided"
+    else:
+        undecided = [part for part in parts if part.status != "supported"]
+        binding = max(undecided or parts, key=doubt)
+        p, status = binding.p, "undecided" if undecided else "supported"
+    wide = None if binding.low is None or binding.high is None else (binding.high - binding.low) / 2
+    seeds = [part.n for part in parts if part.n is not None]
+    made = replace(
+        binding, status=status, p=p, criterion=criterion, n=min(seeds) if seeds else None,
+        detectable=wide if status == "undecided" else None,
+        criterion_hash=config_hash(criterion, sorted(part.criterion_hash for part in parts)),
+    )  # fmt: skip
+    return replace(made, **others)
+
+
+def untestable(claim: str, model: str, effect: str, reason: str, **others: Any) -> Verdict:
+    """The verdict that an engine, or its data here, cannot express a claim, and why."""
+    hashed = criterion_hash(claim, model, "not testable here", None, None, "")
+    return Verdict(
+        claim=claim,
+        model=model,
+        effect=effect,
+        status="not testable here",
+        criterion=reason,
+        criterion_hash=hashed,
+        **others,
     )
 
 
-def write(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Write rows, missing entries null; the file appears only when complete. Raises `WrongUse`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    made = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
-    verify(made, path)
-    with atomic_write(path) as temporary:
-        pq.write_table(made, temporary, compression="lz4")
-    return Path(path)
+def criterion_hash(
+    claim: str, model: str, criterion: str, at_least: float | None, at_most: float | None, statistic: str
+) -> str:
+    """Names what decides a verdict; ends of the range to six digits, so that rounding does not count as another criterion."""
+    spelled = [None if end is None else f"{end:.6g}" for end in (at_least, at_most)]
+    return config_hash(claim, model, criterion, spelled, statistic, LEVEL, FEWEST)
 
 
-def read(path: Path) -> Any:
-    """Read a table of verdicts and check it. Raises `WrongUse`: no such file, damaged, or something else."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def decision_p(measured: Interval, at_least: float | None, at_most: float | None) -> float | None:
+    """Twice the one-sided p-value of support (largest over the ends of the range) or of refutation (smallest), whichever is smaller."""
+    if measured.low == -math.inf and measured.high == math.inf:
+        return 1.0
+    bounds = [(end, sign) for end, sign in ((at_least, True), (at_most, False)) if end is not None]
+    inside = [measured.tail(end, above=sign) for end, sign in bounds]
+    beyond = [measured.tail(end, above=not sign) for end, sign in bounds]
+    if None in inside or None in beyond:
+        return None
+    return min(1.0, 2 * min(max(p for p in inside if p is not None), min(p for p in beyond if p is not None)))
 
-    try:
-        made = pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise WrongUse(
-            f"{path} cannot be read as a table of verdicts ({error}). Write it again with the command that made it."
-        ) from error
-    verify(made, path)
+
+def holm(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Verdicts where the secondary ones on a claim, in an engine, are corrected for their number (Holm); the order is kept.
+
+    A secondary verdict is decided only if its corrected p-value is below 0.05; its criterion says so otherwise. Primary ones, and
+    those that have no p-value because nothing is random, stand as they are. `p` becomes the corrected one.
+    """
+    made = list(verdicts)
+    families: dict[tuple[str, str], list[int]] = {}
+    for i, one in enumerate(made):
+        if not one.primary and one.p is not None:
+            families.setdefault((one.engine, one.claim), []).append(i)
+    for members in families.values():
+        corrected, count = 0.0, len(members)
+        for rank, i in enumerate(sorted(members, key=lambda i: made[i].p or 0.0)):
+            one = made[i]
+            corrected = min(1.0, max(corrected, (count - rank) * (one.p or 0.0)))
+            made[i] = replace(one, p=corrected)
+            if corrected >= SIGNIFICANT and one.status in ("supported", "refuted"):
+                wide = None if one.low is None or one.high is None else (one.high - one.low) / 2
+                said = f"{one.criterion}; {one.status} alone, but not as one of {count} (Holm)"
+                made[i] = replace(made[i], status="undecided", criterion=said, detectable=wide)
     return made
 
 
-def verify(made: Any, path: Path) -> None:
-    """Check a table. Raises `WrongUse` naming the first thing wrong."""
-    if not made.schema.equals(schema()):
-        raise WrongUse(f"{path} is no table of verdicts: its columns are not {', '.join(COLUMNS)}.")
-    for name in REQUIRED:
-        if made[name].null_count:
-            raise WrongUse(f"{path} is no table of verdicts: {name} is empty in {made[name].null_count} rows.")
-    if unknown := sorted(set(made["finding"].to_pylist()) - set(FINDINGS)):
-        raise WrongUse(f"{path} is no table of verdicts: {unknown[0]!r} is none of {', '.join(FINDINGS)}.")
+def data_hash(table: Any) -> str:
+    """Names the rows of a results table by their configurations and seeds: what may have been seen before a criterion was made."""
+    pairs = {(row["config_hash"], row["seed"]) for row in table.select(["config_hash", "seed"]).to_pylist()}
+    return config_hash(sorted([str(one), -1 if seed is None else seed] for one, seed in pairs))
+
+
+def mark_exploratory(verdicts: Iterable[Verdict], earlier: Iterable[Mapping[str, Any]]) -> list[Verdict]:
+    """Verdicts, exploratory where the same data were judged before by other criteria.
+
+    Args:
+        verdicts: new ones.
+        earlier: rows of the table that stands so far (`common.verdict_table.stored`). A criterion that is among them keeps its
+            mark; any other on data that they judge is exploratory. A row whose `data` is empty judges whatever its study
+            holds, or everything if it names no study.
+    """
+    earlier = list(earlier)
+    known = {_identity(row): bool(row["exploratory"]) for row in earlier}
+    seen = {(row["data"] or "", row["study"] or "") for row in earlier if row["status"] not in UNJUDGED}
+
+    def marked(one: Verdict) -> bool:
+        if (before := known.get(_identity(vars(one)))) is not None:
+            return before
+        return any(data == one.data if data else study in ("", one.study) for data, study in seen)
+
+    return [replace(one, exploratory=one.status not in UNJUDGED and marked(one)) for one in verdicts]
+
+
+def _finite(number: float | None) -> float | None:
+    return None if number is None or not math.isfinite(number) else number
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] or "" for name in ("claim", "engine", "model", "variant", "where", "criterion_hash", "data"))

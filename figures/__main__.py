@@ -1,4 +1,4 @@
-"""`python -m figures`: draw tables; nothing is trained or solved here."""
+"""`python -m figures`: draw tables and write the page of claims; nothing is trained or solved here."""
 
 import os
 from dataclasses import dataclass
@@ -70,5 +70,30 @@ class List(Command):
         return listed
 
 
+@dataclass(frozen=True, kw_only=True)
+class Claims(Command):
+    """Write the page of claims: how each stands in every engine, by the verdicts stored in paper/results."""
+
+    out: Path = Path("docs/claims.md")
+    """The page."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Write and print it."""
+        from common.files import atomic_write
+        from common.published import RESULTS
+        from figures.claims import stored
+
+        text = stored(RESULTS)
+        with atomic_write(self.out) as temporary:
+            Path(temporary).write_text(text)
+        out.show(f"Wrote {self.out}.")
+        return {"page": str(self.out)}
+
+
 if __name__ == "__main__":
-    main("figures", {"make": Make, "list": List}, "Every picture of the toolkit, drawn from results tables.")
+    main(
+        "figures",
+        {"make": Make, "list": List, "claims": Claims},
+        "Every picture of the toolkit, drawn from results tables.",
+    )

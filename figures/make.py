@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from common import results, verdicts
+from common import results, verdict_table
 from common.published import FRONTIER_FIGURES, RESULTS, load
 from common.settings import WrongUse, meant
 
@@ -255,7 +255,7 @@ def _table(study: str, path: Path, command: str) -> Any:
     if not path.exists():
         raise WrongUse(f"The table {path} is missing. Make it with `{command}`.")
     if study == "verdicts":
-        return verdicts.read(path)
+        return verdict_table.read(path)
     table = results.read(path)
     if set(table["study"].unique().to_pylist()) != {study}:
         raise WrongUse(f"{path} is not the table {study}. Make it with `{command}`.")

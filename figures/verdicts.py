@@ -8,13 +8,16 @@ from matplotlib.lines import Line2D
 from common.seeds import LEVEL
 from figures import style
 
-FINDINGS = {
+STATUSES = {
     "supported": (style.BLOCKS["specialised"][0], "o"),
     "refuted": (style.BLOCKS["inconsistent"][0], "X"),
+    "undecided": ("0.25", "o"),
     "not testable here": ("0.45", "D"),
     "missing": ("0.45", "_"),
 }
-"""Finding -> colour, symbol."""
+"""Status -> colour, symbol."""
+DECIDED = ("supported", "refuted", "undecided")
+"""Those that have a number."""
 FARTHEST = 100.0
 """Distances are drawn up to here; beyond, the symbol sits at the edge."""
 FITS, LONGEST = 76, 110
@@ -25,7 +28,7 @@ NUMBER_FITS = 30
 """Characters of a value with its interval and criterion that fit."""
 PITCH, TALLEST = 0.125, 30.0
 """Inches a row, and at most: a page that is as long as the list, to be read on a screen."""
-_FINDING, _PREDICTION, _MODEL, _EFFECT, _PLOT, _NUMBER = 0.012, 0.026, 0.055, 0.195, 0.655, 0.81
+_STATUS, _CLAIM, _MODEL, _EFFECT, _PLOT, _NUMBER = 0.012, 0.026, 0.055, 0.195, 0.655, 0.81
 """Where the columns start, in fractions of the page's width."""
 
 
@@ -33,7 +36,7 @@ def verdicts(table: Any) -> Figure:
     """A row a verdict. Right of the line its criterion is met; one unit is the size of the criterion itself.
 
     Args:
-        table: `common.verdicts`.
+        table: `common.verdict_table`.
     """
     rows = table.to_pylist()
     height = min(TALLEST, PITCH * len(rows) + 1.0)
@@ -45,15 +48,15 @@ def verdicts(table: Any) -> Figure:
     ax.axvline(0, color="0.3", lw=0.8)
     previous = ""
     for line, row in enumerate(rows):
-        colour, symbol = FINDINGS[row["finding"]]
-        if row["prediction"] != previous:
-            ax.plot([_FINDING, 1.0], [line - 0.5] * 2, color="0.8", lw=0.5, transform=_page(figure, ax), clip_on=False)
-            _write(figure, ax, _PREDICTION, line, row["prediction"], size, weight="bold")
-        previous = row["prediction"]
-        ax.plot([_FINDING], [line], color=colour, marker=symbol, ms=3.2, transform=_page(figure, ax), clip_on=False)
+        colour, symbol = STATUSES[row["status"]]
+        if row["claim"] != previous:
+            ax.plot([_STATUS, 1.0], [line - 0.5] * 2, color="0.8", lw=0.5, transform=_page(figure, ax), clip_on=False)
+            _write(figure, ax, _CLAIM, line, row["claim"], size, weight="bold")
+        previous = row["claim"]
+        ax.plot([_STATUS], [line], color=colour, marker=symbol, ms=3.2, transform=_page(figure, ax), clip_on=False)
         name = ", ".join(part for part in (row["model"], row["variant"]) if part)
         _write(figure, ax, _MODEL, line, name, size * min(1.0, MODEL_FITS / max(len(name), 1)))
-        effect = row["effect"] if row["finding"] in ("supported", "refuted") else row["criterion"]
+        effect = row["effect"] if row["status"] in DECIDED else row["criterion"]
         text = effect if len(effect) <= LONGEST else effect[: LONGEST - 1] + "…"
         _write(figure, ax, _EFFECT, line, text, size * min(1.0, FITS / max(len(text), 1)))
         number = _number(row)
@@ -68,14 +71,14 @@ def verdicts(table: Any) -> Figure:
     ax.set_xlabel("beyond the criterion,\nin units of it", fontsize=6)
     ax.set_ylabel(" ")
     heads = {
-        _PREDICTION: "prediction, model",
+        _CLAIM: "prediction, model",
         _EFFECT: "effect",
         _NUMBER: "value, criterion",
     }
     for at, head in heads.items():
         _write(figure, ax, at, -1.2, head, size, style="italic")
     ax.text(0, -1.2, "fails ←   → holds", fontsize=size, va="center", ha="center", style="italic")
-    shown = [Line2D([], [], color=c, marker=m, ls="none", label=name) for name, (c, m) in FINDINGS.items()]
+    shown = [Line2D([], [], color=c, marker=m, ls="none", label=name) for name, (c, m) in STATUSES.items()]
     shown.append(Line2D([], [], color="0.3", lw=1.0, label=f"{LEVEL:.0%} interval over seeds"))
     figure.legend(handles=shown, loc="lower center", ncols=len(shown), fontsize=6, bbox_to_anchor=(0.4, 0.0))
     return figure
@@ -93,7 +96,7 @@ def _write(figure: Figure, ax: Any, at: float, line: float, text: str, size: flo
 
 
 def _number(row: dict[str, Any]) -> str:
-    if row["finding"] not in ("supported", "refuted"):
+    if row["status"] not in DECIDED:
         return ""
     value = f"{row['value']:.2g}" + ("" if row["low"] is None else f" [{row['low']:.2g}, {row['high']:.2g}]")
     lower, upper = row["supported_from"], row["supported_to"]

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,6 @@ def _reason(pipeline: Pipeline, launched: launch.GraphResult) -> str:
     return f"{pipeline.cell.title}, lr_ft {pipeline.cell.rate:g}: not carried out"
 
 
-def document(conducted: StudyResult, verdicts: Sequence[Any], command: str) -> dict[str, Any]:
-    """What stands beside the table: the command, the remarks and the verdicts."""
-    return {"command": command, **conducted.remarks, "verdicts": [asdict(verdict) for verdict in verdicts]}
+def document(conducted: StudyResult, command: str) -> dict[str, Any]:
+    """What stands beside the table: the command and the remarks; verdicts are made of the table, `python -m lm_experiments verdicts`."""
+    return {"command": command, **conducted.remarks}

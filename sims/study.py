@@ -6,6 +6,7 @@ Every finished case is kept in a folder of parts until the table is complete: an
 no source file has changed.
 """
 
+import hashlib
 import json
 import shutil
 import time
@@ -20,13 +21,35 @@ import theory
 from common import results
 from common.files import target, write_json
 from common.settings import WrongUse, config_hash
-from common.versions import code_version, fingerprint
+from common.verdicts import Verdict
+from common.versions import fingerprint
 from sims.cases import Case, rows_of
 from sims.run import report_diverged, simulate
-from sims.verdict import Report, Verdict
 
 SOURCES = tuple(Path(str(room.__file__)).parent for room in (sims, theory, common))
 """What decides a result: parts that were made by other sources are no parts of this study."""
+
+
+class Check(NamedTuple):
+    """Something that must hold whatever the predictions say: that the simulation is what it claims to be."""
+
+    name: str
+    passed: bool
+    effect: str
+    """What `value` measures, with its unit."""
+    value: float
+    criterion: str
+    """When it counts as passed."""
+
+
+class Report(NamedTuple):
+    """What a study shows beside its verdicts: checks, and a small table."""
+
+    checks: list[Check]
+    title: str
+    heads: list[str]
+    rows: list[list[Any]]
+    """Text or numbers."""
 
 
 @dataclass(frozen=True)
@@ -79,32 +102,50 @@ def run_study(
     """
     final = target(out / f"{study.name}.parquet")
     parts = final.with_name(f".{study.name}.parts")
-    diverged, written, seconds = [], [], 0.0
+    finished = final.with_name(f".{study.name}.finished")
+    shutil.rmtree(finished, ignore_errors=True)  # of a run that was killed while it tidied up
+    diverged, tables, seconds = [], [], 0.0
     for case in study.cases() if cases is None else cases:
-        name = part_name(study.name, case)
-        path, note = parts / f"{name}.parquet", parts / f"{name}.json"
-        if not note.exists():
+        path = parts / f"{part_name(study.name, case)}.parquet"
+        note = finished_part(path)
+        if note is None:
             start = time.perf_counter()
             simulation = simulate(case.setup, case.values, workers=workers, progress=progress)
             spent = time.perf_counter() - start
-            if simulation.converged.any():
+            if rows := simulation.converged.any():
                 results.write(results.table(rows_of(case, study.name, simulation, spent)), path)
-            remark = {"seconds": spent, "diverged": report_diverged(simulation, case.setup)}
-            write_json(note, remark)
+            remark = report_diverged(simulation, case.setup)
+            note = {"seconds": spent, "diverged": remark, "sha256": file_hash(path) if rows else None}
+            write_json(path.with_suffix(".json"), note)
         elif progress:
             progress(case.size)
-        kept = json.loads(note.read_text())
-        seconds += kept["seconds"]
-        diverged += [kept["diverged"]] if kept["diverged"] else []
-        written += [path] if path.exists() else []
-    if not written:
+        seconds += note["seconds"]
+        diverged += [note["diverged"]] if note["diverged"] else []
+        tables += [results.read(path)] if note["sha256"] else []
+    if not tables:
         raise WrongUse(f"No run of {study.name} is left. {' '.join(diverged)}")
     closed = [results.table(columns) for columns in (study.closed_form() if study.closed_form else ())]
-    table = join([results.read(path) for path in written] + closed)
+    table = join(tables + closed)
     results.write(table, final)  # before it is judged, so that a judge that fails loses nothing
-    done = conclude(study, table, out, seconds, diverged)
-    shutil.rmtree(parts, ignore_errors=True)
+    done = conclude(study, table, final, seconds, diverged)
+    parts.rename(finished)  # at once: a folder that is half deleted must not be taken for the parts of another run
+    shutil.rmtree(finished, ignore_errors=True)
     return done
+
+
+def finished_part(path: Path) -> dict[str, Any] | None:
+    """The note beside a part of a study if the part is whole: its table is the one that the note speaks of, or there is none to be."""
+    try:
+        note = json.loads(path.with_suffix(".json").read_text())
+        whole = note["sha256"] is None or note["sha256"] == file_hash(path)
+        return {"seconds": float(note["seconds"]), **note} if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there, or damaged: its runs are done again
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def part_name(study: str, case: Case) -> str:
@@ -113,35 +154,14 @@ def part_name(study: str, case: Case) -> str:
     return config_hash(study, case.model, case.setup, dict(case.values), dict(case.columns), made_by)
 
 
-def judge_again(study: Study, out: Path) -> Done:
-    """Judge the table that a study left in a folder, without simulating. Raises `WrongUse` where there is none."""
-    table, summary = results.read(out / f"{study.name}.parquet"), out / f"{study.name}.json"
-    try:
-        kept = json.loads(summary.read_text())
-        seconds, diverged = float(kept["seconds"]), [str(paragraph) for paragraph in kept["diverged"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WrongUse(
-            f"{summary} is not what `python -m sims {study.name}` writes ({error}). Run that first."
-        ) from error
-    return conclude(study, table, out, seconds, diverged)
-
-
-def conclude(study: Study, table: Any, out: Path, seconds: float, diverged: list[str]) -> Done:
-    """Judge a study's table and write `<name>.json` beside it; the rows themselves say which code simulated them."""
-    verdicts = study.judge(table)
+def conclude(study: Study, table: Any, path: Path, seconds: float, diverged: list[str]) -> Done:
+    """Judge a study's table and write `<name>.json` beside it: what the rows cannot say."""
     report = study.report(table) if study.report else None
-    done = Done(out / f"{study.name}.parquet", verdicts, table.num_rows, seconds, diverged, report)
-    summary = {
-        "study": study.name,
-        "about": study.about,
-        "command": f"python -m sims {study.name}",
-        "rows": done.rows,
-        "seconds": done.seconds,
-        "code_version": code_version(),
-        "verdicts": [v._asdict() for v in verdicts],
-        "diverged": diverged,
-    } | ({"checks": [check._asdict() for check in report.checks]} if report else {})
-    write_json(out / f"{study.name}.json", summary)
+    done = Done(path, study.judge(table), table.num_rows, seconds, diverged, report)
+    checks = [check._asdict() for check in report.checks] if report else []
+    write_json(
+        path.with_suffix(".json"), {"study": study.name, "seconds": seconds, "diverged": diverged, "checks": checks}
+    )
     return done
 
 
@@ -149,19 +169,6 @@ def join(tables: Sequence[Any]) -> Any:
     """Tables whose dotted columns may differ as one; missing columns are null."""
     import pyarrow as pa
 
-    kinds = {field.name: field.type for table in tables for field in table.schema if "." in field.name}
-    extra = {name: "text" if pa.types.is_dictionary(kind) else "real" for name, kind in kinds.items()}
-    shape = results.schema(extra)
-    filled = [
-        pa.table(
-            [
-                table[f.name].combine_chunks() if f.name in table.column_names else pa.nulls(table.num_rows, f.type)
-                for f in shape
-            ],
-            schema=shape,
-        )
-        for table in tables
-    ]
-    whole = pa.concat_tables(filled).unify_dictionaries()
+    whole = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
     results.verify(whole)
     return whole

@@ -49,10 +49,10 @@ class Run(Command):
         """Run, write, print, return what is in the remarks. Raises `SystemExit(1)` if a pipeline failed."""
         from common import results
         from common.files import write_json
+        from common.seeds import FEWEST
         from lm_experiments.conduct import conduct, document
         from lm_experiments.studies import named
         from lm_experiments.verdicts import verdicts
-        from lm_experiments.verdicts.claims import LEAST_SEEDS
         from lm_experiments.verdicts.report import show
 
         if self.workers < 1:
@@ -70,12 +70,12 @@ class Run(Command):
         for name, conducted in found.items():
             judged: list[Any] = []
             if conducted.table is not None:
-                if len(conducted.table["seed"].unique()) >= LEAST_SEEDS:
+                if len(conducted.table["seed"].unique()) >= FEWEST:
                     judged = verdicts([conducted.table])
                 results.write(conducted.table, folder / f"{name}.parquet")
                 out.show(f"{name}: {conducted.table.num_rows} rows in {folder / name}.parquet, remarks in {name}.json.")
                 _losses(conducted.table, out)
-            documents[name] = document(conducted, judged, self.spelled_out(name))
+            documents[name] = document(conducted, self.spelled_out(name))
             write_json(folder / f"{name}.json", plain(documents[name]))
             show(judged, out)
             _endings(conducted.remarks["stage_2"], out)

@@ -1,42 +1,73 @@
 """Verdicts on the paper's claims from any lambda study in a results table: measured here, or published."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from lm_experiments.verdicts.claims import CLAIMS, Verdict, unpredictive
-from lm_experiments.verdicts.groups import Group, groups, matched
+from common.verdicts import Verdict, data_hash, holm
+from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
+from lm_experiments.verdicts.groups import Group, groups, matched, pooled, side_by_side
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
 
 def verdicts(tables: Sequence[Any]) -> list[Verdict]:
-    """C1 or C2 for every group, at every stage-3 learning rate and at matched loss_ft, and C8 across the recipes of a group.
+    """C1 or C2 for every group, and C8 across the recipes of a group and of all groups of a size and model.
+
+    Each at every stage-3 learning rate, at matched loss_ft, and that pooled over the sizes of D_post. The last is the one primary
+    endpoint of a claim in a model, where nothing but the exposure differs from a plain pipeline (for C8: all recipes together); all
+    others are secondary, corrected for their number (Holm).
 
     Args:
-        tables: results tables, one study each; rows that differ in lambda and seed are compared.
+        tables: results tables, one study each; rows that differ in lambda and seed only are compared.
 
     Raises:
-        WrongUse: a table holds no lambda study.
+        WrongUse: a table holds no lambda study, or two rows that nothing tells apart.
 
     Example:
         >>> from common.published import load
         >>> sorted({verdict.claim[:2] for verdict in verdicts([load(3)])})
         ['C1', 'C2', 'C8']
     """
-    found = [group for table in tables for group in groups(table)]
-    single = [verdict for group in [*found, *matched(found)] for verdict in CLAIMS[group.split](group)]
-    recipes: dict[tuple[Any, ...], list[Group]] = {}
-    for group in found:
-        recipes.setdefault((group.engine, group.model, group.pipeline, group.tokens_post, group.lr_ft), []).append(
-            group
-        )
-    across = [
-        verdict
-        for members in recipes.values()
-        for some in ([[one] for one in members] + ([members] if len(members) > 1 else []))
-        for verdict in unpredictive(some)
-    ]
-    return single + across
+    made: list[Verdict] = []
+    every: list[Group] = []
+    data: dict[str, str] = {}
+    for table in tables:
+        found = groups(table)
+        every += found
+        data[found[0].key["study"]] = hashed = data_hash(table)
+        stamp = {"study": found[0].key["study"], "data": hashed}
+        single = [_marked(BY_SPLIT[group.key["split"]](group), group, main) for group, main in endpoints(found)]
+        ranks = [unpredictive(group) for group, _ in endpoints(found)]
+        made += [replace(verdict, **stamp) for some in [*single, *ranks] for verdict in some]
+    by_size: dict[tuple[Any, ...], list[Group]] = {}
+    for group in every:
+        names = ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")
+        by_size.setdefault(tuple(group.key[name] for name in names), []).append(group)
+    beside = [one for some in by_size.values() if len(some) > 1 if (one := side_by_side(some)) is not None]
+    stamp = {"study": ", ".join(sorted(data)), "data": ", ".join(sorted(data.values()))}
+    for group, main in endpoints(beside):
+        made += [replace(one, primary=main, **stamp) for one in unpredictive(group)]
+    return holm(made)
+
+
+def endpoints(found: Iterable[Group]) -> list[tuple[Group, bool]]:
+    """Groups, the same at matched loss_ft, and those pooled over sizes; with each whether it is what a claim is judged by first."""
+    found = list(found)
+    at_matched = matched(found)
+    over_sizes = pooled(at_matched)
+    covered = [group.sizes for group in over_sizes]
+    alone = [not any(set(group.sizes) <= set(sizes) for sizes in covered) for group in at_matched]
+    return (
+        [(group, False) for group in found]
+        + list(zip(at_matched, alone, strict=True))
+        + [(group, True) for group in over_sizes]
+    )
+
+
+def _marked(judged: list[Verdict], group: Group, main: bool) -> list[Verdict]:
+    """The first reading is primary where the endpoint is, in a pipeline without interventions."""
+    return [replace(one, primary=main and group.without_intervention and one.variant == "") for one in judged]
 
 
 judge = verdicts

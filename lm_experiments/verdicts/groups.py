@@ -1,58 +1,107 @@
-"""A lambda study as arrays: losses by seed and lambda, for one pipeline, split, replay, size of D_post and stage-3 learning rate."""
+"""A lambda study as arrays: losses by seed and lambda, of rows that agree in everything else."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from common import recipe
 from common.arrays import Float
 from common.settings import WrongUse
 
 MATCHED_POINTS = 33
 """Points of loss_ft, evenly spaced over the range that all lambda reach, at which curves are compared."""
+RECIPE = tuple(name for name in recipe.COLUMNS if name != "exposure")
+KEY = (
+    "engine",
+    "study",
+    "scale",
+    "model",
+    "pipeline",
+    *RECIPE,
+    "tokens_post",
+    "tokens_ft",
+    "lr_pre",
+    "lr_post",
+    "lr_ft",
+)
+"""What rows of a group agree in, with `lm.variant` where a table has it; tokens_pre grows with lambda."""
+MATCHED = "matched loss_ft"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Rows that differ in lambda and seed only; seeds that lack a lambda are left out, so that all is paired."""
+    """Rows that differ in lambda and seed only; seeds that lack a lambda are left out, so that all is paired.
 
-    engine: str
-    model: str
-    pipeline: str
-    split: str
-    replay: float
-    tokens_post: int
-    lr_ft: float | None
-    """None for a group at matched loss_ft."""
+    The arms of several groups side by side make a group too (`side_by_side`): what is an exposure here are then recipes.
+    """
+
+    key: dict[str, Any]
+    """Column -> value. `lr_ft` and `tokens_post` are absent from groups that were matched or averaged over them."""
     seeds: tuple[int | None, ...]
     exposure: Float[np.ndarray, " lambdas"]
     im: Float[np.ndarray, "seeds lambdas"]
     ret: Float[np.ndarray, "seeds lambdas"]
     ft: Float[np.ndarray, "seeds lambdas"] | None
+    sizes: tuple[int, ...] = ()
+    """Sizes of D_post that it is the mean of."""
+    recipes: str = field(default="")
+    """What the pipelines have in common besides lambda, in words, where it is not this group's key that says so."""
+
+    @property
+    def model(self) -> str:
+        """Size of the model, or its architecture where no size has a name."""
+        return self.key["scale"] or self.key["model"] or ""
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether it is compared at equal loss_ft, over the stage-3 learning rates."""
+        return "lr_ft" not in self.key
+
+    @property
+    def without_intervention(self) -> bool:
+        """Whether nothing but the exposure and the split differs from a plain pipeline."""
+        return all(self.key[name] in (None, recipe.OFF[name]) for name in RECIPE if name != "split")
+
+    @property
+    def recipe(self) -> str:
+        """What the pipelines have in common besides lambda, for people: whatever is not as in a plain one."""
+        if self.recipes:
+            return self.recipes
+        words = [self.key["split"] or ""]
+        for name in RECIPE:
+            if name != "split" and self.key[name] not in (None, recipe.OFF[name]):
+                words.append(f"{name} {_spelled(self.key[name])}")
+        if variant := self.key.get("lm.variant"):
+            words.append(variant)
+        return ", ".join(words)
 
     @property
     def title(self) -> str:
         """What tells it from the other groups, for people."""
-        rate = "matched loss_ft" if self.lr_ft is None else f"lr_ft {self.lr_ft:g}"
-        return f"{self.recipe}, D_post {self.tokens_post:,}, {rate}"
+        rate = self.key.get("lr_ft")
+        at = MATCHED if self.is_matched else "lr_ft unknown" if rate is None else f"lr_ft {rate:g}"
+        return f"{self.recipe}, D_post {' and '.join(f'{size:,}' for size in self.sizes)}, {at}"
 
-    @property
-    def recipe(self) -> str:
-        """What the pipelines have in common besides lambda."""
-        return f"{self.split}, replay {self.replay:g}" if self.replay else self.split
+
+def _spelled(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def groups(table: Any) -> list[Group]:
-    """The lambda studies in a results table, in a fixed order. Raises `WrongUse` where it holds none."""
-    key = ("engine", "scale", "model", "pipeline", "split", "replay", "tokens_post", "lr_ft")
-    names = (*key, "exposure", "seed")
-    rows = table.select([*names, "loss_im", "loss_ret", "loss_ft"]).to_pylist()
+    """The lambda studies in a results table, in a fixed order.
+
+    Raises:
+        WrongUse: it holds none, or two rows agree in all columns that decide a result and in the seed.
+    """
+    key = [*KEY, *(name for name in ("lm.variant",) if name in table.column_names)]
+    rows = table.select([*key, "exposure", "seed", "loss_im", "loss_ret", "loss_ft"]).to_pylist()
     rows = [row for row in rows if None not in (row["exposure"], row["loss_im"], row["loss_ret"], row["split"])]
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         alike.setdefault(tuple(row[name] for name in key), []).append(row)
-    found = [_group(values, members) for values, members in alike.items()]
+    found = [_group(dict(zip(key, values, strict=True)), members) for values, members in alike.items()]
     kept = [group for group in found if len(group.exposure) > 1 and len(group.seeds)]
     if not kept:
         raise WrongUse(
@@ -61,22 +110,22 @@ def groups(table: Any) -> list[Group]:
         )
     return sorted(
         kept,
-        key=lambda group: (
-            group.engine,
-            group.split == "compute-matched",
-            group.replay,
-            group.tokens_post,
-            group.lr_ft or 0,
-        ),
+        key=lambda group: (group.key["split"] == "compute-matched", group.recipe, group.sizes, group.key["lr_ft"] or 0),
     )
 
 
-def _group(key: tuple[Any, ...], rows: Sequence[dict[str, Any]]) -> Group:
-    engine, scale, model, pipeline, split, replay, tokens_post, lr_ft = key
+def _group(key: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Group:
     exposure = sorted({row["exposure"] for row in rows})
     by_seed: dict[int | None, dict[float, dict[str, Any]]] = {}
     for row in rows:
-        by_seed.setdefault(row["seed"], {})[row["exposure"]] = row
+        at = by_seed.setdefault(row["seed"], {})
+        if row["exposure"] in at:
+            said = ", ".join(f"{name} = {_spelled(value)}" for name, value in key.items() if value not in (None, ""))
+            raise WrongUse(
+                f"Two rows have exposure = {row['exposure']:g} and seed = {row['seed']} with {said}. Nothing tells them apart, so neither "
+                "can be judged; name what differs in a column of the recipe or in lm.variant, or remove one."
+            )
+        at[row["exposure"]] = row
     whole = {seed: at for seed, at in by_seed.items() if len(at) == len(exposure)}
 
     def losses(name: str) -> Any:
@@ -84,41 +133,77 @@ def _group(key: tuple[Any, ...], rows: Sequence[dict[str, Any]]) -> Group:
         return None if any(None in row for row in found) else np.array(found, dtype=float).reshape(-1, len(exposure))
 
     return Group(
-        engine=engine, model=scale or model or "", pipeline=pipeline or "", split=split, replay=replay or 0.0,
-        tokens_post=tokens_post or 0, lr_ft=lr_ft, seeds=tuple(whole), exposure=np.array(exposure),
+        key=key, seeds=tuple(whole), exposure=np.array(exposure), sizes=(key["tokens_post"] or 0,),
         im=losses("loss_im"), ret=losses("loss_ret"), ft=losses("loss_ft"),
     )  # fmt: skip
 
 
-def matched(found: Iterable[Group]) -> list[Group]:
-    """Groups that differ in the stage-3 learning rate as one at matched loss_ft.
-
-    For every seed and lambda, loss_ret is read off the line through its end points (loss_ft, loss_ret), one a learning rate,
-    and averaged over the range of loss_ft that all lambda of the seed reach. Seeds without such a range are left out.
-    """
-    families: dict[tuple[Any, ...], list[Group]] = {}
+def families(found: Iterable[Group], *names: str) -> list[list[Group]]:
+    """Groups that agree in everything but some columns, and in lambda."""
+    made: dict[tuple[Any, ...], list[Group]] = {}
     for group in found:
-        if group.ft is not None and group.lr_ft is not None:
-            key = (group.engine, group.model, group.pipeline, group.recipe, group.tokens_post, group.exposure.tobytes())
-            families.setdefault(key, []).append(group)
+        rest = tuple((name, value) for name, value in group.key.items() if name not in names)
+        made.setdefault((rest, group.recipes, group.exposure.tobytes()), []).append(group)
+    return list(made.values())
+
+
+def shared(members: Sequence[Group], name: str) -> tuple[tuple[int | None, ...], list[Any]]:
+    """The seeds that all groups have, and the losses of each group in those."""
+    seeds = tuple(seed for seed in members[0].seeds if all(seed in group.seeds for group in members))
+    return seeds, [getattr(group, name)[[group.seeds.index(seed) for seed in seeds]] for group in members]
+
+
+def matched(found: Iterable[Group]) -> list[Group]:
+    """Groups that differ in the stage-3 learning rate as one at matched loss_ft. A description, no causal control: it selects afterwards.
+
+    For every seed and lambda, loss_ret is read off the line through its end points (loss_ft, loss_ret), one per learning rate,
+    and averaged over the range of loss_ft that all lambda of the seed reach. Seeds without such a range are left out. Groups whose
+    learning rate is unknown are not matched.
+    """
     made = []
-    for members in families.values():
-        seeds = [seed for seed in members[0].seeds if all(seed in group.seeds for group in members)]
-        index = np.array([[group.seeds.index(seed) for seed in seeds] for group in members], dtype=int)
+    usable = [group for group in found if group.ft is not None and group.key.get("lr_ft") is not None]
+    for members in families(usable, "lr_ft"):
+        seeds, ft = shared(members, "ft")
         if len(members) < 2 or not seeds:
             continue
-        ft, ret = (
-            np.stack([getattr(group, name)[at] for group, at in zip(members, index, strict=True)], axis=-1)
-            for name in ("ft", "ret")
-        )
-        value = np.stack([_at_matched(one, other) for one, other in zip(ft, ret, strict=True)])
+        _, ret = shared(members, "ret")
+        pairs = zip(np.stack(ft, axis=-1), np.stack(ret, axis=-1), strict=True)
+        value = np.stack([_at_matched(one, other) for one, other in pairs])
         kept = np.isfinite(value).all(axis=1)
         if kept.any():
             here = tuple(seed for seed, keep in zip(seeds, kept, strict=True) if keep)
-            made.append(
-                replace(members[0], lr_ft=None, seeds=here, im=members[0].im[index[0]][kept], ret=value[kept], ft=None)
-            )
+            key = {name: one for name, one in members[0].key.items() if name != "lr_ft"}
+            im = shared(members, "im")[1][0][kept]
+            made.append(replace(members[0], key=key, seeds=here, im=im, ret=value[kept], ft=None))
     return made
+
+
+def pooled(found: Iterable[Group]) -> list[Group]:
+    """Groups that differ in the size of D_post as their mean, seed by seed; nothing of those that have one size only."""
+    made = []
+    for members in families(found, "tokens_post"):
+        seeds, im = shared(members, "im")
+        if len(members) < 2 or not seeds:
+            continue
+        key = {name: one for name, one in members[0].key.items() if name != "tokens_post"}
+        sizes = tuple(sorted(size for group in members for size in group.sizes))
+        ret = np.mean(shared(members, "ret")[1], axis=0)
+        made.append(replace(members[0], key=key, seeds=seeds, sizes=sizes, im=np.mean(im, axis=0), ret=ret, ft=None))
+    return made
+
+
+def side_by_side(members: Sequence[Group]) -> Group | None:
+    """The recipes of several groups beside one another, in the seeds that all have; None where there is no such seed."""
+    seeds, im = shared(members, "im")
+    if not seeds:
+        return None
+    ret = shared(members, "ret")[1]
+    ft = None if any(group.ft is None for group in members) else np.concatenate(shared(members, "ft")[1], axis=1)
+    recipes = "; ".join(dict.fromkeys(group.recipe for group in members))
+    exposure = np.concatenate([group.exposure for group in members])
+    key = {name: members[0].key[name] for name in ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")}
+    return Group(key=key, seeds=seeds, exposure=exposure, im=np.concatenate(im, axis=1), ret=np.concatenate(ret, axis=1),
+                 ft=ft, sizes=members[0].sizes, recipes=recipes)  # fmt: skip
 
 
 def _at_matched(

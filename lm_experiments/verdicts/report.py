@@ -3,25 +3,39 @@
 from collections.abc import Sequence
 
 from common.console import Output
-from lm_experiments.verdicts.claims import Verdict
+from common.verdicts import Verdict
+from lm_experiments.verdicts.claims import UNTESTED
 
 
 def show(verdicts: Sequence[Verdict], out: Output) -> None:
-    """Print one row a verdict, with its evidence."""
+    """Print one row per verdict with its number; claims without any in a line."""
     if not verdicts:
         return
     rows = [
         [
-            one.claim,
+            f"{one.claim} {one.variant}".strip(),
             f"{one.engine} {one.model}",
-            one.where,
-            one.seeds,
-            one.verdict,
-            one.point,
-            "\n".join(f"{name}: {number}" for name, number in one.evidence.items()),
+            one.where + (" (primary)" if one.primary else ""),
+            "" if one.n is None else one.n,
+            one.said,
+            number(one),
+            one.effect,
         ]
         for one in verdicts
+        if one.claim not in UNTESTED
     ]
     out.table(
-        "Verdicts", ("claim", "of", "where", "seeds", "verdict", "means alone", "evidence (95 % over seeds)"), rows
+        "Verdicts",
+        ("claim", "of", "where", "seeds", "verdict", "value [95 % over seeds]", "of the condition that decides"),
+        rows,
     )
+    if absent := [one.claim for one in verdicts if one.claim in UNTESTED]:
+        out.show(f"Not testable here: {', '.join(absent)}.")
+
+
+def number(one: Verdict) -> str:
+    """Value and interval, and what could have been told where it is undecided."""
+    if one.value is None:
+        return ""
+    ends = "" if one.low is None or one.high is None else f" [{one.low:+.3f}, {one.high:+.3f}]"
+    return f"{one.value:+.3f}{ends}" + ("" if one.detectable is None else f", could have told {one.detectable:.3f}")

@@ -1,17 +1,18 @@
-"""`python -m sims STUDY`: run a study, write its table and verdicts, say what they are."""
+"""`python -m sims STUDY`: run a study, write its table, print its verdicts."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.console import Command, Failed, Json, Output
+from common.console import Command, Failed, Json, Output, plain
 from common.settings import WrongUse, setting
+from sims.commands.verdicts import line
 from sims.studies import STUDIES
-from sims.study import Done, Study, judge_again, run_study
+from sims.study import Done, Study, run_study
 
 
 class ChecksFailed(Failed):
-    """Checks of a study did not pass; its table and verdicts are written."""
+    """Checks of a study did not pass; its table is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,23 +20,18 @@ class StudyOptions(Command):
     """Options of every study."""
 
     out: Path = Path("out/sims")
-    """Folder for the table and the verdicts. An interrupted study goes on where it was."""
+    """Folder for the table. An interrupted study goes on where it was."""
     workers: int | None = setting(None, low=1, science=False)
     """Threads; default one a core. Results do not depend on it."""
-    judge_only: bool = False
-    """Judge the table that is in --out already, without simulating again."""
     json: Json = False
 
     def carry_out(self, study: Study, out: Output) -> Any:
         """Run one study and show what it says. Raises `ChecksFailed`."""
         if self.workers is not None and self.workers < 1:
             raise WrongUse(f"workers = {self.workers}: use at least one thread.")
-        if self.judge_only:
-            done = judge_again(study, self.out)
-        else:
-            cases = study.cases()
-            with out.progress(study.name, sum(case.size for case in cases), "runs") as step:
-                done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
+        cases = study.cases()
+        with out.progress(study.name, sum(case.size for case in cases), "runs") as step:
+            done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
         show(study, done, out)
         checks = done.report.checks if done.report else []
         if failed := [
@@ -47,17 +43,16 @@ class StudyOptions(Command):
                 f"{study.name}: {len(failed)} of {len(checks)} checks failed: {'; '.join(failed)}. Its table is {done.table}."
             )
         return {"study": study.name, "table": done.table, "rows": done.rows, "seconds": done.seconds,
-                "verdicts": [v._asdict() for v in done.verdicts], "checks": [check._asdict() for check in checks],
+                "verdicts": plain(done.verdicts), "checks": [check._asdict() for check in checks],
                 "diverged": done.diverged}  # fmt: skip
 
 
 def show(study: Study, done: Done, out: Output) -> None:
     """Print the verdict lines, what did not converge, and where the table went."""
+    from rich.markup import escape
+
     for v in done.verdicts:
-        bracket = "" if v.low is None else f" [{v.low:.3g}, {v.high:.3g}]"
-        value = "no value" if v.value is None else f"{v.value:.3g}"
-        name = f"{v.model} ({v.variant})" if v.variant else v.model
-        out.show(f"{v.prediction:<4} {name:<10} {v.finding:<18} {v.effect}: {value}{bracket} ({v.criterion})")
+        out.show(escape(line(v)))
     if done.report:
         out.table(done.report.title, done.report.heads, done.report.rows)
         for check in done.report.checks:

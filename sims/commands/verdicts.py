@@ -1,113 +1,87 @@
-"""`python -m sims verdicts`: the table of all predictions and what the studies found."""
+"""`python -m sims verdicts`: judge the tables of all studies anew and make the table of verdicts."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common import verdicts
-from common.console import Command, Json, Output
-from common.files import write_json
-from sims.findings import Summary, gather
+from common import results, verdict_table
+from common.claims import PREDICTIONS, STATEMENTS
+from common.console import Command, Json, Output, plain
+from common.results import column
+from common.settings import WrongUse, config_hash
+from common.verdicts import Verdict, holm, mark_exploratory
 from sims.studies import STUDIES
-from sims.verdict import PREDICTIONS, UNPREDICTED
+from sims.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts(Command):
-    """Read what every study found and make the table of the predictions P1 to P16."""
+    """Judge the tables of all studies that are in a folder, without simulating, and write the table of verdicts.
 
-    results: Path = Path("paper/results/sims")
-    """Folder with the studies' results; verdicts.json and verdicts.parquet are written into it."""
+    All verdicts are secondary: those on one prediction are corrected for their number (Holm). A verdict whose criterion was not yet there
+    when data of the same study and seeds were judged before, here or in --out, is marked exploratory.
+    """
+
+    results: Path = Path("out/sims")
+    """Folder with the studies' tables, as `python -m sims all` leaves them; paper/results/sims holds the stored ones."""
+    out: Path = Path("out/sims")
+    """Folder for verdicts.parquet."""
     json: Json = False
 
     def run(self, out: Output) -> Any:
-        """Gather, write and print."""
-        summaries, absent = gather(self.results, STUDIES)
-        rows = table(summaries)
-        document = {
-            "predictions": [prediction(name, rows) for name in PREDICTIONS],
-            "studies": [summary._asdict() | {"verdicts": len(summary.verdicts)} for summary in summaries],
-            "without_result": absent,
+        """Judge, write and print."""
+        from rich.markup import escape
+
+        tables = {name: self.results / f"{name}.parquet" for name in STUDIES}
+        absent = [name for name, path in tables.items() if not path.exists()]
+        if len(absent) == len(tables):
+            raise WrongUse(
+                f"'{self.results}' holds no table of a study. Make them with `python -m sims all --out {self.results}`."
+            )
+        found = [v for name, path in tables.items() if name not in absent for v in judged(STUDIES[name], path)]
+        before = (verdict_table.stored(folder / "verdicts.parquet") for folder in {self.results, self.out})
+        earlier = [row for rows in before for row in rows if row["status"] != "missing"]
+        found = mark_exploratory(holm(found), earlier)
+        found = sorted(found, key=lambda v: list(STATEMENTS).index(v.claim)) + missing(found)
+        path = verdict_table.write(found, self.out / "verdicts.parquet")
+        for verdict in found:
+            out.show(escape(line(verdict)))
+        counts = {claim: Counter(v.status for v in found if v.claim == claim) for claim in PREDICTIONS}
+        said = {
+            claim: ", ".join(f"{count} {status}" for status, count in each.items()) for claim, each in counts.items()
         }
-        path = verdicts.write(rows, self.results / "verdicts.parquet")
-        write_json(path.with_suffix(".json"), document)
-        show(document, rows, out)
-        out.show(f"Wrote {path} and {path.with_suffix('.json')}.")
-        return document
+        out.table("Predictions", ("", "verdicts", ""), [[c, said[c], text] for c, text in PREDICTIONS.items()])
+        if absent:
+            out.show(f"Studies without a table here: {', '.join(absent)}.")
+        out.show(f"Wrote {path}.")
+        return {"verdicts": plain(found), "predictions": counts, "without_table": absent, "out": path}
 
 
-def table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """Every verdict as a row of `common.verdicts`, by prediction and model, and a row for every prediction without any."""
-    made: list[dict[str, Any]] = []
-    for name, statement in [*PREDICTIONS.items(), (UNPREDICTED, "a finding that no prediction is about")]:
-        found = [
-            verdict._asdict()
-            | {"statement": statement, "study": summary.study, "command": summary.command}
-            | {"code_version": summary.code_version}
-            for summary in summaries
-            for verdict in summary.verdicts
-            if verdict.prediction == name
-        ]
-        kinds = list(dict.fromkeys((row["model"], row["variant"]) for row in found))
-        models = list(dict.fromkeys(model for model, _ in kinds))
-        made += sorted(found, key=lambda row: (models.index(row["model"]), kinds.index((row["model"], row["variant"]))))
-        if not found and name in PREDICTIONS:
-            remark = "no study with a result here judges it"
-            made.append({"prediction": name, "statement": statement, "finding": "missing", "criterion": remark})
-    return made
+def judged(study: Study, path: Path) -> list[Verdict]:
+    """What a study's table says, with where it comes from. Raises `WrongUse` where it is no results table."""
+    table = results.read(path)
+    seeds = sorted(set(column(table, "seed").tolist()))
+    simulated = [version for version in dict.fromkeys(column(table, "code_version").tolist()) if version]
+    # not `data_hash`: data of the same seeds are the same data, whatever names their configurations have
+    origin = {"engine": "sims", "study": study.name, "data": config_hash(study.name, [s for s in seeds if s == s])}
+    origin |= {"command": f"python -m sims {study.name}", "code_version": ", ".join(simulated)}
+    return [replace(verdict, **origin) for verdict in study.judge(table)]  # type: ignore[arg-type]
 
 
-def prediction(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """All about one prediction: how it stands, in all and in every model and variant, and every verdict, contradictory ones too."""
-    own = [row for row in rows if row["prediction"] == name]
-    models = dict.fromkeys(named(row) for row in own if row.get("model"))
-    shown = [{key: value for key, value in row.items() if key not in ("prediction", "statement")} for row in own]
-    return {
-        "prediction": name,
-        "statement": PREDICTIONS[name],
-        "standing": standing([row["finding"] for row in own]),
-        "models": {model: standing([row["finding"] for row in own if named(row) == model]) for model in models},
-        "verdicts": [row for row in shown if row["finding"] != "missing"],
-    }
+def missing(found: Sequence[Verdict]) -> list[Verdict]:
+    """A verdict for every prediction that has none."""
+    remark = "no study with a table here judges it"
+    claims = {verdict.claim for verdict in found}
+    return [Verdict(claim=c, engine="sims", status="missing", criterion=remark) for c in PREDICTIONS if c not in claims]
 
 
-def named(row: dict[str, Any]) -> str:
-    """A model with its variant, as text."""
-    variant = row.get("variant")
-    return f"{row.get('model') or ''} ({variant})" if variant else row.get("model") or ""
-
-
-def standing(findings: Sequence[str]) -> str:
-    """What several findings come to: divided where some support and some refute; what could not be tested does not count against others."""
-    decided = {finding for finding in findings if finding in ("supported", "refuted")}
-    if len(decided) == 2:
-        return "divided"
-    return decided.pop() if decided else findings[0]
-
-
-def show(document: dict[str, Any], rows: Sequence[dict[str, Any]], out: Output) -> None:
-    """Print a line a verdict, then a line a prediction, then what is missing."""
-    from rich.markup import escape
-
-    keys = ("prediction", "model", "finding", "effect", "criterion", "study")
-    cells = [[row.get(key) or "" for key in keys] for row in rows]
-    cells = [[line[0], named(row), line[2], number(row), *line[3:]] for line, row in zip(cells, rows, strict=True)]
-    heads = ("", "model", "finding", "value [95 % interval]", "effect", "criterion", "study")
-    out.table("Verdicts", heads, [[escape(cell) for cell in line] for line in cells])
-    lines = [
-        [entry["prediction"], entry["standing"], ", ".join(f"{m}: {s}" for m, s in entry["models"].items())]
-        for entry in document["predictions"]
-    ]
-    out.table("Predictions", ("", "standing", "in the models"), [[escape(cell) for cell in line] for line in lines])
-    if document["without_result"]:
-        out.show(f"Studies without a result here: {', '.join(document['without_result'])}.")
-    if len(versions := {entry["code_version"] for entry in document["studies"]}) > 1:
-        out.show(f"The studies were made by {len(versions)} versions of the code.")
-
-
-def number(row: dict[str, Any]) -> str:
-    """Value and interval."""
-    if row.get("value") is None or row["finding"] == "not testable here":
-        return ""
-    return f"{row['value']:.3g}" + ("" if row.get("low") is None else f" [{row['low']:.3g}, {row['high']:.3g}]")
+def line(verdict: Verdict) -> str:
+    """A verdict as a line of text."""
+    name = f"{verdict.model} ({verdict.variant})" if verdict.variant else verdict.model
+    value = "no value" if verdict.value is None else f"{verdict.value:.3g}"
+    if verdict.low is not None or verdict.high is not None:
+        ends = ("" if end is None else f"{end:.3g}" for end in (verdict.low, verdict.high))
+        value += f" [{', '.join(ends)}]"
+    return f"{verdict.claim:<4} {name:<10} {verdict.said:<18} {verdict.effect}: {value} ({verdict.criterion})"

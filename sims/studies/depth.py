@@ -12,15 +12,17 @@ import numpy as np
 
 from common.arrays import Array
 from common.curves import by_seed, curves
-from common.minima import NOTABLE_DEPTH, NOTABLE_GAIN, lowest
+from common.minima import NOTABLE_DEPTH, lowest
+from common.recipe import Recipe
 from common.results import column
-from common.seeds import interval
+from common.verdicts import Verdict, untestable
 from sims.cases import Case, product
+from sims.effects import judged, ratio
 from sims.setup import Setup
-from sims.studies.gains import LAWFUL, SEEDS, largest_change, lawful, specialised_loss
+from sims.studies.gains import LEAST, SEEDS, SMALL, lawful, specialised_loss
 from sims.study import Study
-from sims.verdict import Verdict, around, untestable, verdict, within
 from theory.modes import evolve
+from theory.realise import realise
 
 DEPTHS = (2, 3, 4)
 BETA = 0.9
@@ -82,10 +84,10 @@ def _onset_cases(depth: int) -> list[Case]:
     ]  # fmt: skip
 
 
-def _shared_out(pre: float, budget: Any, share: Any) -> dict[str, Any]:
-    """Stage settings where a share of the D_post budget is added to stage 1."""
-    total = pre + share * budget
-    return {"alpha": share * budget / total, "t_pre": total, "t_post": (1 - share) * budget}
+def _shared_out(pre: float, budget: float, share: Any) -> dict[str, Any]:
+    """Stage settings where a share of the D_post budget is added to stage 1, at equal step sizes."""
+    spent = {"pre_time": pre, "post_time": budget, "step_ratio": 1.0}
+    return realise(Recipe(split="compute-matched"), spent, varied={"exposure": share})
 
 
 def _law_cases(depth: int) -> list[Case]:
@@ -174,10 +176,9 @@ def sharper(table: Any, depth: int) -> Verdict:
     whole = np.isfinite(widths).all(1)
     if whole.mean() < KEPT:
         reason = f"{len(whole) - whole.sum()} of {len(whole)} seeds begin or end their onset outside the exposures"
-        return untestable("P14", "plain", effect, reason, variant)
-    ratio = interval(lambda sample: sample[..., 0].mean(1) / sample[..., 1].mean(1), widths[whole])
+        return untestable("P14", "plain", effect, reason, variant=variant)
     effect += f", {whole.sum()} of {len(whole)} seeds"
-    return within("P14", "plain", effect, ratio, "interval below 1", variant, at_most=1.0, whole=True)
+    return judged("P14", "plain", effect, ratio(*widths[whole].T), "below 1", variant, at_most=1.0)
 
 
 def escape_exponent(table: Any, depth: int) -> float:
@@ -197,24 +198,22 @@ def judge(table: Any) -> list[Verdict]:
     made = []
     for depth in DEPTHS[1:]:
         expected = -(1 - 2 / depth)
-        effect = f"exponent of the escape time in a0 (predicted {expected:.3g})"
-        made.append(around("P14", "plain", effect, escape_exponent(table, depth), expected, EXPONENT, f"depth {depth}"))
+        effect, said = f"exponent of the escape time in a0 (predicted {expected:.3g})", f"within {EXPONENT:g} of it"
+        made.append(judged("P14", "plain", effect, escape_exponent(table, depth), said, f"depth {depth}",
+                           at_least=expected - EXPONENT, at_most=expected + EXPONENT))  # fmt: skip
     made += [sharper(table, depth) for depth in DEPTHS[1:]]
     for depth in DEPTHS:
         for init in ("aligned", "random"):
             shares, losses = specialised_loss(table, _chosen(table, "law", depth, init), "sims.share")
-            share, change = largest_change(shares, losses)
-            effect = f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1"
             variant = f"depth {depth}" if init == "aligned" else f"depth {depth}, {init} start"
-            made.append(verdict("P1", "plain", lawful(change, losses), effect, change, LAWFUL, variant))
+            made.append(lawful("plain", shares, losses, "", variant))
     for depth in DEPTHS:
         shares, strength = decayed(table, depth)
         best = lowest(shares, (DECAY["beta"] - strength) ** 2)
-        below = float(best.depth_below_zero / best.at_zero)
-        deep = below >= NOTABLE_DEPTH and best.depth_below_zero >= NOTABLE_GAIN
-        effect = f"share by which the specialised loss is lower at lambda {best.exposure:.1f}, its minimum, than at 0"
-        criterion = f"less than {NOTABLE_DEPTH:.0%}, or than {NOTABLE_GAIN:g} in all"
-        made.append(verdict("P3", "plain", not deep, effect, below, criterion, f"depth {depth}, weight decay"))
+        effect = f"share by which the specialised loss is lower at lambda {best.exposure:.1f}, its minimum, than at 0; {SMALL}"
+        below = float(best.depth_below_zero / max(best.at_zero, LEAST))
+        made.append(judged("P3", "plain", effect, below, f"at most {NOTABLE_DEPTH:g}", f"depth {depth}, weight decay",
+                           at_most=NOTABLE_DEPTH))  # fmt: skip
     return made
 
 

@@ -13,12 +13,12 @@ import numpy as np
 from common.arrays import Array
 from common.curves import gain, paired, whole_seeds
 from common.results import column
-from common.seeds import interval, mean_interval
+from common.verdicts import UNPREDICTED, Verdict
 from sims.cases import Case, product
+from sims.effects import judged, mean, ratio
 from sims.setup import Setup
 from sims.studies.gains import SEEDS
 from sims.study import Study
-from sims.verdict import UNPREDICTED, Verdict, within
 
 SAMPLES = (12, 16, 24, 48, 96)
 NOISE = (0.0, 0.25, 0.5)
@@ -113,19 +113,17 @@ def judge(table: Any) -> list[Verdict]:
 
     def near_one(variant: str, effect: str, values: Any, prediction: str = "P16") -> None:
         said, low, high = f"within {TOLERANCE:.0%} of 1", 1 - TOLERANCE, 1 + TOLERANCE
-        made.append(
-            within(prediction, "plain", effect, mean_interval(values), said, variant, at_least=low, at_most=high)
-        )
+        made.append(judged(prediction, "plain", effect, mean(values), said, variant, at_least=low, at_most=high))
 
     gains = over_sizes(lambda samples: benefit(table, samples, noise, 0.0)[1])
-    flat = interval(lambda sample: sample[..., -1].mean(1) / sample[..., -2].mean(1) - 1, gains)
-    made.append(within("P16", "plain", "change of the benefit when the exposure is doubled", flat,
+    flat = ratio(gains[:, -1] - gains[:, -2], gains[:, -2])
+    made.append(judged("P16", "plain", "change of the benefit when the exposure is doubled", flat,
                        f"at most {SATURATED:.0%}, up or down", at_least=-SATURATED, at_most=SATURATED))  # fmt: skip
     excesses = over_sizes(lambda samples: excess(table, samples, noise)[1])
     near_one("", "loss that label noise adds, over n tau^2 k/(N - k - 1)", excesses[:, -1])
-    repeated = interval(lambda sample: sample[..., -1].mean(1) / sample[..., -2].mean(1), excesses)
-    made.append(within("P16", "plain", "that loss after twice as many passes, over before", repeated,
-                       f"at least {1 - SATURATED:g}, the whole interval", at_least=1 - SATURATED, whole=True))  # fmt: skip
+    repeated = ratio(excesses[:, -1], excesses[:, -2])
+    made.append(judged("P16", "plain", "that loss after twice as many passes, over before", repeated,
+                       f"at least {1 - SATURATED:g}", at_least=1 - SATURATED))  # fmt: skip
     total = over_sizes(lambda samples: missing(table, samples, noise) * (1 + conflict(samples) / floor(samples, noise)))
     near_one("", "all that is missing to k beta^2, over the same floor", total, UNPREDICTED)
     near_one("", "the same, where conflict between D_pre and D_post counts as noise",

@@ -1,6 +1,6 @@
-"""What the frontier study says about P5, P12 and P15; all criteria were fixed before it ran."""
+"""What the frontier study says about P5, P12 and P15."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -8,8 +8,8 @@ import numpy as np
 from common.curves import whole_seeds
 from common.frontier import box_shares
 from common.results import column
-from common.seeds import Interval, interval, mean_interval
-from sims.verdict import UNPREDICTED, Verdict, around, within
+from common.verdicts import UNPREDICTED, Verdict
+from sims.effects import judged, largest, largest_size, mean, ratio
 from theory.stages import predict
 
 INTERVENTIONS = ("replay", "dropout", "decay")
@@ -18,8 +18,10 @@ PLAIN = ("plain", "plain-random", "relu")
 REDUNDANT = ("rp", "rp-shared", "relu-rp")
 """Models in which two pathways can serve one output; a unit serves one of them in the first, and may serve both in the others."""
 
-NOTABLE = 0.05
-"""A change of loss_ret counts from this share of the unmixed loss_ret on: the price of an intervention that a developer would notice."""
+LOWERS = 0.01
+"""An intervention does not lower loss_ret if it does so nowhere by more than this share of the mean unmixed loss_ret."""
+HELPS = 0.05
+"""It helps from this share on: what a developer would notice."""
 MULTIPLIES = 0.05
 """Replay and exposure multiply if together they gain this share of the unmixed loss_ret more than the sum of both alone."""
 SHIFT = 0.05
@@ -62,23 +64,6 @@ def sweep(known: Columns, model: str, method: str, loss: str) -> Any:
     return value[np.lexsort(axes)].reshape(sizes)
 
 
-def of_means(statistic: Callable[[Any], Any], values: Any) -> Interval:
-    """A statistic of means over seeds, with its interval.
-
-    Args:
-        statistic: from means with a leading axis of replicates to one number each.
-        values: the seeds lead. Replicates of a whole sweep would not fit into memory, so they are made as weighted means.
-    """
-    seeds = len(values)
-    flat = values.reshape(seeds, -1)
-
-    def replicate(drawn: Any) -> Any:
-        weights = (drawn[..., None] == np.arange(seeds)).mean(axis=1)
-        return statistic((weights @ flat).reshape(-1, *values.shape[1:]))
-
-    return interval(replicate, np.arange(seeds, dtype=float))
-
-
 def judge(table: Any) -> list[Verdict]:
     """P5 in every model, P12 and P15 in the plain ones, and whether mixing moves the frontier."""
     known = comparable({name: column(table, name) for name in COLUMNS})
@@ -92,47 +77,40 @@ def judge(table: Any) -> list[Verdict]:
 
 
 def never_lower(known: Columns, model: str) -> list[Verdict]:
-    """P5: nowhere in the sweep does an intervention lower loss_ret by a notable share of the mean unmixed loss_ret."""
-    base = np.stack([sweep(known, model, recipe, "loss_ret") for recipe in ("unmixed", "mixed")], axis=1)
+    """P5: nowhere in the sweep does an intervention lower loss_ret."""
+    base = {recipe: sweep(known, model, recipe, "loss_ret") for recipe in ("unmixed", "mixed")}
+    unmixed = base["unmixed"].mean((1, 2))[:, None]
     made = []
     for name in INTERVENTIONS:
-        changed = np.stack([sweep(known, model, f"{recipe}+{name}", "loss_ret") for recipe in ("unmixed", "mixed")], 1)
-
-        def largest(means: Any) -> Any:
-            before, after = means[:, 0], means[:, 1]
-            return (before - after).max(axis=(1, 2, 3)) / before[:, 0].mean(axis=(1, 2))
-
-        fall = of_means(largest, np.stack([base, changed], axis=1))
+        falls = [before - sweep(known, model, f"{recipe}+{name}", "loss_ret") for recipe, before in base.items()]
+        fall = largest(np.stack(falls, axis=1).reshape(len(unmixed), -1), unmixed)
         effect = f"largest fall of loss_ret by {name}, share of the mean unmixed loss_ret"
         shown, variant = named(model)
-        made.append(within("P5", shown, effect, fall, f"at most {NOTABLE:g}", variant, at_most=NOTABLE))
+        made.append(
+            judged(
+                "P5", shown, effect, fall, f"nowhere more than {LOWERS:g}", variant, at_most=LOWERS, equivalence=True
+            )
+        )
     return made
 
 
 def pathways(known: Columns, model: str) -> list[Verdict]:
     """P5 at the longest stages 2 and 3: replay helps and multiplies with exposure; dropout helps only separate units."""
     names = ("unmixed", "mixed", "unmixed+replay", "mixed+replay", "mixed+dropout")
-    ends = np.stack([sweep(known, model, name, "loss_ret")[:, -1, -1] for name in names], axis=1)
-
-    def share(numerator: Callable[..., Any]) -> Interval:
-        return of_means(lambda means: numerator(*means.T) / means[:, 0], ends)
-
-    helped = share(lambda u, m, ur, mr, md: np.maximum(u - ur, m - mr))
-    joint = share(lambda u, m, ur, mr, md: (u - mr) - (u - m) - (u - ur))
-    dropped = share(lambda u, m, ur, mr, md: m - md)
-    separate, unit = model == "rp", "over the unmixed loss_ret"
-    effects = (
-        f"fall of loss_ret by replay, mixed or unmixed, the larger, {unit}",
-        f"replay with exposure beyond the sum of both alone, {unit}",
-        f"fall of loss_ret by dropout, mixed, {unit}",
-    )
+    u, m, ur, mr, md = (sweep(known, model, name, "loss_ret")[:, -1, -1] for name in names)
+    helped = largest(np.stack([u - ur, m - mr], axis=1), u[:, None])
+    joint, dropped = ratio((u - mr) - (u - m) - (u - ur), u), ratio(m - md, u)
+    unit = "over the unmixed loss_ret"
     made = [
-        within("P5", model, effect, found, f"at least {level:g}", at_least=level)
-        for effect, found, level in zip(effects, (helped, joint), (NOTABLE, MULTIPLIES), strict=False)
-    ]
-    if separate:
-        return [*made, within("P5", model, effects[2], dropped, f"at least {NOTABLE:g}", at_least=NOTABLE)]
-    return [*made, within("P5", model, effects[2], dropped, f"at most {NOTABLE:g}", at_most=NOTABLE)]
+        judged("P5", model, f"fall of loss_ret by replay, mixed or unmixed, the larger, {unit}", helped, f"at least {HELPS:g}",
+               at_least=HELPS),
+        judged("P5", model, f"replay with exposure beyond the sum of both alone, {unit}", joint, f"at least {MULTIPLIES:g}",
+               at_least=MULTIPLIES),
+    ]  # fmt: skip
+    effect = f"fall of loss_ret by dropout, mixed, {unit}"
+    if model == "rp":
+        return [*made, judged("P5", model, effect, dropped, f"at least {HELPS:g}", at_least=HELPS)]
+    return [*made, judged("P5", model, effect, dropped, f"at most {LOWERS:g}", at_most=LOWERS)]
 
 
 def low_rank(known: Columns, model: str) -> list[Verdict]:
@@ -143,17 +121,14 @@ def low_rank(known: Columns, model: str) -> list[Verdict]:
     )
     made = []
     for r in np.unique(rank):
-        of_seed = [
-            (loss[here & (alpha == 0)] - loss[here & (alpha > 0)])[0]
-            for number in np.unique(seed)
-            for here in [(rank == r) & (seed == number)]
-        ]
-        left = 2 * pairs[0] - r
-        gap = of_means(lambda means: means[:, 0], np.array(of_seed)[:, None] / (max(left, 1) * beta[0] ** 2))
+        arms = (loss[(rank == r) & arm][np.argsort(seed[(rank == r) & arm])] for arm in (alpha == 0, alpha > 0))
+        left, (unmixed, mixed) = 2 * pairs[0] - r, arms
         unit = "beta^2" if left in (0, 1) else f"{left:g} beta^2"
         effect = f"rank {r:g}, k = {pairs[0]:g}: unmixed minus mixed loss_im over {unit}"
+        gap, centre = mean((unmixed - mixed) / (max(left, 1) * beta[0] ** 2)), 1.0 if left > 0 else 0.0
         shown, variant = named(model)
-        made.append(around("P12", shown, effect, gap, 1.0 if left > 0 else 0.0, RANK_GAP, variant))
+        made.append(judged("P12", shown, effect, gap, f"within {RANK_GAP:g} of {centre:g}", variant,
+                           at_least=centre - RANK_GAP, at_most=centre + RANK_GAP))  # fmt: skip
     return made
 
 
@@ -163,28 +138,29 @@ def shift(known: Columns, model: str) -> list[Verdict]:
     From an aligned start the formula is evaluated, as the closed loss_im, unmixed minus mixed, with a converged inconsistent block; where
     initial strengths are not known it is the measured shift of loss_im, which it equals.
     """
-    losses = [
+    retained, fine_tuned, immediate = (
         sweep(known, model, "unmixed", loss)[:, -1] - sweep(known, model, "mixed", loss)[:, -1]
         for loss in ("loss_ret", "loss_ft", "loss_im")
-    ]
-    exact = formula(known) if model == "plain" else None
-    what = "the formula" if exact is not None else "the shift of loss_im"
-
-    def largest(means: Any, index: int, expected: int) -> Any:
-        scale = exact if exact is not None else means[:, 2, :1]
-        return np.abs(means[:, index] - expected * scale).max(axis=1) / np.abs(scale).reshape(-1)
-
-    values = np.stack(losses, axis=1)
-    followed = of_means(lambda means: largest(means, 0, 1), values)
-    equal = of_means(lambda means: largest(means, 1, 0), values)
-    effects = (
-        f"largest deviation of the shift of loss_ret from {what}, share of it",
-        f"largest difference in loss_ft, share of {what}",
     )
+    exact = np.full((1, 1), formula(known)) if model == "plain" else None
+    scale, what = (immediate[:, :1], "the shift of loss_im") if exact is None else (exact, "the formula")
+    effects = {
+        f"largest deviation of the shift of loss_ret from {what}, share of it": retained - scale,
+        f"largest difference in loss_ft, share of {what}": fine_tuned,
+    }
     shown, variant = named(model)
     return [
-        within("P15", shown, effect, found, f"at most {SHIFT:g}", variant, at_most=SHIFT)
-        for effect, found in zip(effects, (followed, equal), strict=True)
+        judged(
+            "P15",
+            shown,
+            effect,
+            largest_size(values, scale),
+            f"at every length at most {SHIFT:g}",
+            variant,
+            at_most=SHIFT,
+            equivalence=True,
+        )
+        for effect, values in effects.items()
     ]
 
 
@@ -211,7 +187,7 @@ def wider(known: Columns, model: str) -> Verdict:
     seeds = len(points[0])
     shares = box_shares([sweeps.reshape(-1, 2) for of_method in points for sweeps in of_method])
     of_recipe = dict(zip(swept, np.reshape(shares, (-1, seeds)), strict=True))
-    gain = mean_interval(of_recipe["mixed"] - of_recipe["unmixed"])
+    gain = mean(of_recipe["mixed"] - of_recipe["unmixed"])
     effect = "hypervolume in (loss_ft, loss_ret) gained by mixing, share of the box"
     shown, variant = named(model)
-    return within(UNPREDICTED, shown, effect, gain, f"at least {WIDER:g}", variant, at_least=WIDER)
+    return judged(UNPREDICTED, shown, effect, gain, f"at least {WIDER:g}", variant, at_least=WIDER)

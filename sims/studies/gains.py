@@ -6,13 +6,17 @@ import numpy as np
 
 from common.curves import paired
 from common.minima import NOTABLE_DEPTH, NOTABLE_GAIN
-from common.seeds import Interval, interval
-from sims.verdict import ends
+from common.verdicts import Verdict
+from sims.effects import Effect, judged, largest_size, mean
 
 SEEDS = 24
 """Seeds of everything random."""
 NOTABLE = 0.01
 """A loss of less than this fraction of a strength, or of a gain, is not called one."""
+LEAST = NOTABLE_GAIN / NOTABLE_DEPTH
+"""Shares of a loss are of this where it is smaller ..."""
+SMALL = f"of {LEAST:g} where that loss is smaller"
+"""... as the words of effects say."""
 
 
 def lost(table: Any, keep: Any, axis: str) -> tuple[Any, Any]:
@@ -21,19 +25,16 @@ def lost(table: Any, keep: Any, axis: str) -> tuple[Any, Any]:
     return points, 1 - after / before
 
 
-def mean_at(values: Any, points: Any, at: float) -> Interval:
+def mean_at(values: Any, points: Any, at: float) -> Effect:
     """The mean over seeds at the point of the axis nearest to a value."""
-    index = int(np.argmin(np.abs(points - at)))
-    return interval(lambda sample: sample.mean(1), values[:, index])
+    return mean(values[:, int(np.argmin(np.abs(points - at)))])
 
 
-def noticeable(measured: Interval, level: float = NOTABLE) -> bool:
-    """Whether a number is at least a level and, by its interval, above 0."""
-    return measured.value >= level and (measured.low is None or measured.low > 0)
-
-
-NOTICEABLE = f"at least {NOTABLE:g} and interval above 0"
-"""The criterion of `noticeable` in words."""
+def noticed(prediction: str, effect: str, found: Effect, variant: str, *, expected: bool = True) -> Verdict:
+    """Whether something of the plain model is there, by its whole interval; or, where none is expected, that it is not."""
+    level = {"at_least": NOTABLE} if expected else {"at_most": NOTABLE}
+    said = f"{'at least' if expected else 'at most'} {NOTABLE:g}"
+    return judged(prediction, "plain", effect, found, said, variant, **level)
 
 
 def specialised_loss(table: Any, keep: Any, axis: str) -> tuple[Any, Any]:
@@ -45,32 +46,19 @@ def specialised_loss(table: Any, keep: Any, axis: str) -> tuple[Any, Any]:
     return points, (beta - strength) ** 2
 
 
-def largest_change(points: Any, losses: Any) -> tuple[float, Interval]:
-    """How much moving D_post exposure into stage 1 changes a loss at most: the share moved, and the mean change there.
+def lawful(model: str, points: Any, losses: Any, what: str, variant: str) -> Verdict:
+    """P1: moving D_post exposure into stage 1 does not change a loss: whatever share is moved, the whole interval is small, up or down.
 
     Args:
+        model: what the verdict calls it.
         points: shares of the exposure in stage 1, in rising order from 0.
         losses: shape (seeds, shares).
-
-    Returns:
-        The share above 0 whose mean is furthest from that without early exposure, and the loss there minus the loss without.
+        what: further words about the effect.
+        variant: what differs from the model's usual setup.
     """
-    changes = losses[:, 1:] - losses[:, :1]
-    index = int(np.abs(changes.mean(0)).argmax())
-    return float(points[1 + index]), interval(lambda sample: sample.mean(1), changes[:, index])
-
-
-def lawful(change: Interval, losses: Any) -> bool | None:
-    """Whether that change is none, as the exposure law says: all of its interval is small, up or down.
-
-    None where the interval reaches beyond what is small and holds 0 as well: a wide interval neither supports nor refutes.
-    """
-    tolerance = max(NOTABLE_GAIN, NOTABLE_DEPTH * float(losses[:, 0].mean()))
-    low, high = ends(change)
-    if max(abs(low), abs(high)) <= tolerance:
-        return True
-    return None if low <= 0 <= high or abs(change.value) <= tolerance else False
-
-
-LAWFUL = f"whole interval within {NOTABLE_GAIN:g}, or within {NOTABLE_DEPTH:.0%} of that loss, of 0"
-"""The criterion of the exposure law in words."""
+    changes, scale = losses[:, 1:] - losses[:, :1], max(float(losses[:, 0].mean()), LEAST)
+    found = largest_size(changes, scale)
+    moved = points[1 + found.cell % changes.shape[1]]
+    effect = f"largest change of the specialised loss, by moving {moved:g} of D_post into stage 1{what}; share, {SMALL}"
+    criterion = f"no share of D_post moves it by more than {NOTABLE_DEPTH:g}, up or down"
+    return judged("P1", model, effect, found, criterion, variant, at_most=NOTABLE_DEPTH, equivalence=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from common.curves import by_seed, paired
-from common.curves import latent as is_latent
-from common.minima import NOTABLE_GAIN, over_seeds
+from common.curves import NOTABLE, by_seed, paired
+from common.minima import NOTABLE_GAIN
 from common.results import column
-from common.seeds import mean_interval
+from common.verdicts import Verdict, all_of
+from sims.effects import Effect, judged, largest, mean, ratio
 from sims.studies.latent_cases import (
     AT_ONCE,
     LENGTH,
@@ -28,7 +28,6 @@ from sims.studies.latent_cases import (
 )
 from sims.studies.networks import NETWORKS
 from sims.study import Study
-from sims.verdict import Verdict, around, ends, verdict, within
 from theory.features import Blocks
 
 SECOND_MOMENT = {"linear": 1.0, "relu": 0.5, "tanh": 0.3943}
@@ -66,45 +65,56 @@ def judge(table: Any) -> list[Verdict]:
     return made
 
 
-def latent_share(loss_im: Any, loss_ret: Any) -> Any:
-    """The largest latent fall of loss_ret, as a share of what the unmixed model forgets; 0 where none is latent. Alphas are last."""
-    im, ret = np.moveaxis(loss_im, -1, 0), np.moveaxis(loss_ret, -1, 0)
-    hidden = is_latent(im, ret)[1]
-    forgetting = ret[0] - im[0]
-    share = (ret[0] - ret[1:]) / np.where(forgetting > 0, forgetting, 1.0)
-    return np.where(hidden, share, 0.0).max(0)
+def latent_excess(loss_im: Any, loss_ret: Any) -> Effect:
+    """By how much the best alpha meets the definition of a latent benefit (`common.curves.latent`), as shares of the unmixed forgetting.
+
+    The smallest of three: the fall of loss_ret beyond a tenth of the forgetting, and that fall beyond ten times what loss_im moved by, down
+    or up. Above 0 the benefit is latent.
+
+    Args:
+        loss_im: shape (seeds, alphas), unmixed first.
+        loss_ret: likewise.
+    """
+    forgetting = (loss_ret[:, :1] - loss_im[:, :1])[..., None]
+    fall, moved = loss_ret[:, :1] - loss_ret[:, 1:], loss_im[:, :1] - loss_im[:, 1:]
+    parts = [fall - NOTABLE * forgetting[..., 0], fall - moved / NOTABLE, fall + moved / NOTABLE]
+    return largest(np.stack(parts, axis=-1), forgetting)
 
 
 def _latent(table: Any, model: str) -> Verdict:
     """P2: none in the plain model; in the others loss_im is flat and loss_ret falls."""
     runs = asked(table, model, "exposure", LENGTH)
-    _, both = paired(table, "alpha", (runs, "loss_im"), (runs, "loss_ret"))
-    share = over_seeds(lambda mean: latent_share(mean[:, 0], mean[:, 1]), np.stack(both, axis=1))
-    said = "largest latent fall of loss_ret, share of the unmixed forgetting"
+    _, (immediate, retained) = paired(table, "alpha", (runs, "loss_im"), (runs, "loss_ret"))
+    excess = latent_excess(immediate, retained)
+    fall = (retained[:, 0] - retained[:, 1 + excess.cell]).mean() / (retained[:, 0] - immediate[:, 0]).mean()
+    said = f"by how much a fall of loss_ret is latent, shares of the unmixed forgetting; the fall {fall:.3g}"
     if not NETWORKS[model].redundant:
-        return verdict("P2", model, share.value == 0 and ends(share)[1] < CLOSE, said, share,
-                       f"none is latent, and interval below {CLOSE:g}")  # fmt: skip
-    sure = share.low is None or share.low > 0
-    return verdict("P2", model, bool(share.value > 0 and sure), said, share, "some alpha gives a latent benefit")
+        return judged("P2", model, said, excess, "at no alpha is there a latent benefit", at_most=0.0)
+    return judged("P2", model, said, excess, "some alpha gives a latent benefit", at_least=0.0)
 
 
 def _damage(table: Any, model: str) -> Verdict:
     """P10: what stage 2 does to the loss on D_pre, at the largest alpha over unmixed."""
     _, damage = by_seed(table, asked(table, model, "exposure", AT_ONCE * LENGTH), "alpha", "loss_pre")
-    share = over_seeds(lambda mean: mean[..., -1] / mean[..., 0], damage)
+    share = ratio(damage[:, -1], damage[:, 0])
     said = f"loss on D_pre after stage 2, mixed over unmixed ({damage[:, 0].mean():.3g})"
     if not NETWORKS[model].redundant:
-        return around("P10", model, said, share, 1.0, CLOSE)
-    return within("P10", model, said, share, f"at most {CLOSE:g}, the whole interval", at_most=CLOSE, whole=True)
+        return near_one("P10", model, said, share)
+    return judged("P10", model, said, share, f"at most {CLOSE:g}", at_most=CLOSE)
+
+
+def near_one(prediction: str, model: str, effect: str, found: Effect | float) -> Verdict:
+    """A verdict by the criterion that something is 1 within a tenth."""
+    return judged(prediction, model, effect, found, f"within {CLOSE:g} of 1", at_least=1 - CLOSE, at_most=1 + CLOSE)
 
 
 def _onset(table: Any, model: str) -> Verdict:
     """P9: the effect on sqrt(loss_ret) at a quarter of the weight that gives half of it, over that half."""
     alphas, ret = by_seed(table, asked(table, model, "exposure", LENGTH), "alpha", "loss_ret")
-    share = mean_interval(np.array([_quarter(alphas, np.sqrt(row[0]) - np.sqrt(row)) for row in ret]))
+    share = mean(np.array([_quarter(alphas, np.sqrt(row[0]) - np.sqrt(row)) for row in ret]))
     low, high = (0.0, SHARP) if model == "rp" else LINEAR_ONSET
     kind = "a threshold" if model == "rp" else "proportional"
-    return within("P9", model, "effect at a quarter of the half-effect weight, over the half effect",
+    return judged("P9", model, "effect at a quarter of the half-effect weight, over the half effect",
                   share, f"{kind}: {low:g} to {high:g}", at_least=low, at_most=high)  # fmt: skip
 
 
@@ -123,10 +133,8 @@ def _window(table: Any) -> Verdict:
     half_inconsistent = (WINDOW["sigma_post"] - mixed / 2) ** 2
     opens, closes = (float(np.interp(-level, -post[0], times)) for level in (half_specialised, half_inconsistent))
     predicted = np.log(mixed / start - 1) / (4 * mixed) - np.log(beta / start - 1) / (4 * alpha * beta)
-    ratio = (closes - opens) / float(predicted)
-    return around(
-        "P8", "plain", f"window from t_pre {opens:.3g} to {closes:.3g}, length over the predicted", ratio, 1.0, CLOSE
-    )
+    said = f"window from t_pre {opens:.3g} to {closes:.3g}, length over the predicted"
+    return near_one("P8", "plain", said, (closes - opens) / float(predicted))
 
 
 def _priced(table: Any, model: str) -> Verdict:
@@ -136,12 +144,11 @@ def _priced(table: Any, model: str) -> Verdict:
     """
     _, pre = by_seed(table, asked(table, model, "price"), "alpha", "loss_pre")
     plain = PRICE_ALPHA**2 * _gap(model) ** 2 * SECOND_MOMENT[NETWORKS[model].setup.activation]
-    price = over_seeds(lambda mean: (mean[..., 1] - mean[..., 0]) / plain, pre)
+    price = mean((pre[:, 1] - pre[:, 0]) / plain)
     said = f"price of mixing in the loss on D_pre after stage 1, over alpha^2 gap^2 E phi^2 = {plain:.3g}"
     if not NETWORKS[model].redundant:
-        return around("P8", model, said, price, 1.0, CLOSE)
-    criterion = f"at most {CLOSE:g}, the whole interval: no price at convergence"
-    return within("P8", model, said, price, criterion, at_most=CLOSE, whole=True)
+        return near_one("P8", model, said, price)
+    return judged("P8", model, said, price, f"at most {CLOSE:g}: no price at convergence", at_most=CLOSE)
 
 
 def _gap(model: str) -> float:
@@ -155,20 +162,19 @@ def _crossover(table: Any, model: str) -> Verdict:
     """P11: at matched loss_im, mixing loses first and wins in the end."""
     moments = [(asked(table, model, "matched", share * STOP_LENGTH), "loss_ret") for share in STOP_AT]
     both = np.stack([ret[:, 0] - ret[:, 1] for ret in paired(table, "alpha", *moments)[1]], axis=1)
-    mean = both.mean(0)
-    worst = over_seeds(lambda drawn: drawn[:, : len(STOP_AT) // 2].min(-1), both)
-    last = over_seeds(lambda drawn: drawn[:, -1], both)
-    loses = worst.value <= -NOTABLE_GAIN and ends(worst)[1] < 0
-    wins = last.value >= NOTABLE_GAIN and ends(last)[0] > 0
+    early, last = largest(-both[:, : len(STOP_AT) // 2]), mean(both[:, -1])
     times = STOP_LENGTH * np.array(STOP_AT)
-    crossing = next((float(t) for t, gain in zip(times, mean, strict=True) if gain > 0), np.inf)
+    crossing = next((float(t) for t, gain in zip(times, both.mean(0), strict=True) if gain > 0), np.inf)
     said = (
-        f"gain of mixing at t_ft {STOP_LENGTH:g}, matched loss_im {STOP[model][0]:g}; worst {worst.value:.2g}, "
+        f"gain of mixing at t_ft {STOP_LENGTH:g}, matched loss_im {STOP[model][0]:g}; before {-early.value:.2g}, "
         f"first positive at {crossing:.3g}"
     )
-    return verdict(
-        "P11", model, bool(loses and wins), said, last, f"a loss and then a gain of {NOTABLE_GAIN:g} or more"
-    )
+    parts = [
+        judged("P11", model, said, last, f"at least {NOTABLE_GAIN:g}", at_least=NOTABLE_GAIN),
+        judged("P11", model, f"largest loss by mixing up to t_ft {times[len(STOP_AT) // 2 - 1]:g}", early,
+               f"at least {NOTABLE_GAIN:g}", at_least=NOTABLE_GAIN),
+    ]  # fmt: skip
+    return all_of(parts, f"a loss and then a gain of {NOTABLE_GAIN:g} or more")
 
 
 LATENT = Study(

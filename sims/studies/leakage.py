@@ -14,12 +14,12 @@ import numpy as np
 from common.arrays import Array
 from common.curves import by_seed, paired
 from common.results import column
-from common.seeds import interval
+from common.verdicts import Verdict
 from sims.cases import Case, product
+from sims.effects import judged, mean
 from sims.setup import Setup
-from sims.studies.gains import NOTICEABLE, SEEDS, lost, mean_at, noticeable
+from sims.studies.gains import SEEDS, lost, mean_at, noticed
 from sims.study import Study
-from sims.verdict import Verdict, verdict, within
 
 BETA = 0.9
 MIXED = 0.3
@@ -133,13 +133,8 @@ def judge(table: Any) -> list[Verdict]:
     made = []
 
     def near(prediction: str, start: str, effect: str, values: Any) -> None:
-        found = interval(lambda sample: sample.mean(1), values)
-        said = f"within {TOLERANCE:.0%} of 1"
-        made.append(
-            within(
-                prediction, "plain", effect, found, said, VARIANTS[start], at_least=1 - TOLERANCE, at_most=1 + TOLERANCE
-            )
-        )
+        found, said, low, high = mean(values), f"within {TOLERANCE:.0%} of 1", 1 - TOLERANCE, 1 + TOLERANCE
+        made.append(judged(prediction, "plain", effect, found, said, VARIANTS[start], at_least=low, at_most=high))
 
     for start in STARTS:
         for eps in (LEAKAGES[0], LEAKAGES[-1]):
@@ -156,11 +151,9 @@ def judge(table: Any) -> list[Verdict]:
              np.log(1 - share[:, -1]) / (-4 * points[-1] * T_FT))  # fmt: skip
     for basis in BASES:
         points, share = lost(table, chosen(table, "dropout", "sims.basis", basis), "problem.dropout_ft")
-        found = mean_at(share, points, DROPOUTS[-1])
-        expected = basis != "unit"
         effect = f"share of a frozen strength lost to dropout {DROPOUTS[-1]:g}"
-        criterion = NOTICEABLE if expected else f"not ({NOTICEABLE})"
-        made.append(verdict("P7", "plain", noticeable(found) == expected, effect, found, criterion, f"{basis} basis"))
+        found = mean_at(share, points, DROPOUTS[-1])
+        made.append(noticed("P7", effect, found, f"{basis} basis", expected=basis != "unit"))
     return made
 
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from common.curves import paired
 from common.results import column
+from common.verdicts import Verdict
 from sims.cases import Case, product
+from sims.effects import judged, ratio
 from sims.setup import Setup
-from sims.studies.gains import NOTICEABLE, mean_at, noticeable
+from sims.studies.gains import noticed
 from sims.study import Study
-from sims.verdict import Verdict, verdict, within
 
 SEEDS = 48
 """Twice as many as elsewhere: at large rotations the gain of single seeds spreads from below 0 to all of it."""
@@ -54,34 +55,38 @@ def cases() -> list[Case]:
 
 
 def gains(table: Any, start: str) -> tuple[Any, Any, Any]:
-    """Rotations, and the gains in loss_im and loss_ret of every seed at each as shares of the mean gain at 0: shape (seeds, rotations)."""
+    """Rotations, and the gains in loss_im and loss_ret of every seed at each: shape (seeds, rotations)."""
     setup, t_pre = STARTS[start]
     keep = (column(table, "sims.init") == setup.init) & (column(table, "t_pre") == t_pre)
     alpha = column(table, "alpha")
     arms = [(keep & mask, loss) for loss in ("loss_im", "loss_ret") for mask in (alpha == 0, alpha > 0)]
     points, (im_unmixed, im_mixed, unmixed, mixed) = paired(table, "sims.rotation_stated", *arms)
-    found = (im_unmixed - im_mixed, unmixed - mixed)
-    return points, *(gain / gain[:, 0].mean() for gain in found)
+    return points, im_unmixed - im_mixed, unmixed - mixed
 
 
 def judge(table: Any) -> list[Verdict]:
     """P13: unchanged up to rotation 0.3, two thirds gone at 1; P7: what fine-tuning takes where tasks are misaligned."""
     made = []
+
+    def at(rotation: float) -> int:
+        return int(np.argmin(np.abs(points - rotation)))
+
     for start in STARTS:
         points, _, retained = gains(table, start)
         for variance, unit in NORMALISED.items():
-            small, large = (mean_at(retained, points, rotation * unit) for rotation in (SMALL, LARGE))
+            small, large = (ratio(retained[:, at(rotation * unit)], retained[:, 0]) for rotation in (SMALL, LARGE))
             effect = f"share of the gain left at rotation {{:g}}, variance {variance}"
             made += [
-                within("P13", "plain", effect.format(SMALL), small, f"at least {UNCHANGED:g}", VARIANTS[start],
+                judged("P13", "plain", effect.format(SMALL), small, f"at least {UNCHANGED:g}", VARIANTS[start],
                        at_least=UNCHANGED),
-                within("P13", "plain", effect.format(LARGE), large, f"at most {GONE:.2g}", VARIANTS[start], at_most=GONE),
+                judged("P13", "plain", effect.format(LARGE), large, f"at most {GONE:.2g}", VARIANTS[start], at_most=GONE),
             ]  # fmt: skip
     points, immediate, retained = gains(table, "long")
+    taken = immediate - retained
     for rotation in (0.3, 0.6, 1.0):
-        eroded = mean_at(immediate - retained, points, rotation)
+        eroded = ratio(taken[:, at(rotation)] - taken[:, 0], immediate[:, 0])
         effect = f"share of the gain lost in stage 3, tasks misaligned by {rotation:g}"
-        made.append(verdict("P7", "plain", noticeable(eroded), effect, eroded, NOTICEABLE, VARIANTS["long"]))
+        made.append(noticed("P7", effect, eroded, VARIANTS["long"]))
     return made
 
 

@@ -12,21 +12,11 @@ import numpy as np
 
 from common.curves import paired
 from common.results import column
+from common.verdicts import Verdict
 from sims.cases import Case, product
 from sims.setup import Setup
-from sims.studies.gains import (
-    LAWFUL,
-    NOTICEABLE,
-    SEEDS,
-    largest_change,
-    lawful,
-    lost,
-    mean_at,
-    noticeable,
-    specialised_loss,
-)
+from sims.studies.gains import SEEDS, lawful, lost, mean_at, noticed, specialised_loss
 from sims.study import Study
-from sims.verdict import Verdict, verdict
 
 MIXED = 0.2
 TIMES = {"t_pre": 20.0, "t_post": 1.0, "t_ft": 1.0}
@@ -108,27 +98,17 @@ def judge(table: Any) -> list[Verdict]:
     for optimiser, law_rate, name in LAWS:
         chosen = (part == "law") & (kind == optimiser) & (rate == law_rate)
         shares, losses = specialised_loss(table, chosen, "sims.share")
-        share, change = largest_change(shares, losses)
-        effect = (
-            f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1, step {law_rate:g}"
-        )
-        made.append(verdict("P1", "plain", lawful(change, losses), effect, change, LAWFUL, name))
+        made.append(lawful("plain", shares, losses, f", step {law_rate:g}", name))
     mixed = (part == "gain") & (alpha > 0)
     for label in LABEL_NOISE:
         chosen = mixed & (kind == "gd") & (batch == 8) & (noise == label)
         points, share_lost = lost(table, chosen, "sims.rate")
-        found, expected = mean_at(share_lost, points, 0.01), label > 0
         effect = f"share of a frozen strength lost in stage 3, batch 8, label noise {label:g}"
-        criterion = NOTICEABLE if expected else f"not ({NOTICEABLE})"
-        made.append(verdict("P7", "plain", noticeable(found) == expected, effect, found, criterion, "SGD"))
+        made.append(noticed("P7", effect, mean_at(share_lost, points, 0.01), "SGD", expected=label > 0))
     adam = mixed & (kind == "adam")
     points, (before, after) = paired(table, "sims.rate", (adam, "sims.specialised_im"), (adam, "sims.specialised"))
-    moved = mean_at(np.abs(after - before) / before, points, 0.005)
-    made.append(
-        verdict("P7", "plain", noticeable(moved),
-                "share by which a strength without variance moves in stage 3, Adam at 0.005", moved,
-                NOTICEABLE, "Adam")
-    )  # fmt: skip
+    effect = "share by which a strength without variance moves in stage 3, Adam at 0.005"
+    made.append(noticed("P7", effect, mean_at(np.abs(after - before) / before, points, 0.005), "Adam"))
     return made
 
 

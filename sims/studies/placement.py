@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common.curves import by_seed, paired
-from common.minima import NOTABLE_GAIN, over_seeds
 from common.placement import PLACEMENTS
 from common.recipe import Recipe
 from common.results import column
-from common.seeds import Interval
+from common.verdicts import UNPREDICTED, Verdict
 from sims.cases import Case
+from sims.effects import judged, largest_size, ratio
 from sims.studies.networks import NETWORKS, with_seeds
 from sims.study import Study
-from sims.verdict import UNPREDICTED, Verdict, verdict, within
 from theory.realise import realise
 
 PLACED = ("plain", "rp", "rp-shared", "relu", "relu-corr", "relu-rp")
@@ -69,11 +68,9 @@ POOL_SEEDS = 32
 """A pool of two dozen differs more from the next one than a start does."""
 
 LAW = 0.02
-"""The exposure law extends to placement if loss_ret moves by at most this fraction (of the uniform one)."""
-MATTERS = 0.1
-"""Beyond the plain model placement matters if it moves loss_ret by more than this fraction."""
+"""Placement does not matter, as the exposure law says, if it moves loss_ret by at most this fraction (of the uniform one)."""
 SATURATED = 0.1
-"""Repetition has saturated if 16 passes gain at most this fraction of the unmixed loss_ret more than 4."""
+"""Repetition has saturated if 16 passes change loss_ret by at most this fraction of the unmixed one beyond 4, up or down."""
 
 
 def cases() -> list[Case]:
@@ -115,14 +112,14 @@ EFFECTS = {"loss_im": ("loss_im", AT_ONCE * LENGTHS[-1]), "loss_ret": ("loss_ret
 """What placement is judged by: name -> loss, and when in stage 3."""
 
 
-def effect_of(table: Any, model: str, placement: str, effect: str, *, long: bool) -> tuple[Interval, float]:
-    """A loss under a placement minus that under uniform exposure, paired by seed; and the uniform one."""
+def effect_of(table: Any, model: str, placement: str, effect: str, *, long: bool) -> tuple[Any, Any]:
+    """A loss under a placement, and under uniform exposure, paired by seed: one a seed."""
     loss, time = EFFECTS[effect]
     keep = (column(table, "model") == model) & (column(table, "sims.question") == "placement")
     keep &= np.isclose(column(table, "t_ft"), time, rtol=1e-6, atol=0)
     arms = [(keep & (column(table, "placement") == name), loss) for name in (placement, "uniform")]
     given, uniform = (values[:, int(long)] for values in paired(table, "t_post", *arms)[1])  # stage 2 short, long
-    return over_seeds(lambda mean: mean, given - uniform), float(uniform.mean())
+    return given, uniform
 
 
 def repeated(table: Any, model: str, *, pool: bool, loss: str = "loss_ret") -> tuple[Any, Any]:
@@ -146,36 +143,35 @@ def judge(table: Any) -> list[Verdict]:
 
 
 def _placement(table: Any, model: str, *, long: bool) -> Verdict:
-    """Placement does not matter for what is retained (P1 where features are independent): the largest effect, beside uniform exposure."""
-    found = {p: effect_of(table, model, p, "loss_ret", long=long) for p in PLACEMENTS[1:]}
-    worst = max(found, key=lambda p: abs(found[p][0].value))
-    effect, uniform = found[worst]
-    others = ", ".join(
-        f"{name} {effect_of(table, model, worst, name, long=long)[0].value:+.3g}"
-        for name in ("loss_im", "D_pre damage")
+    """Placement does not matter for what is retained (P1 where features are independent): every placement, beside uniform exposure."""
+    arms = [effect_of(table, model, p, "loss_ret", long=long) for p in PLACEMENTS[1:]]
+    changes = np.stack([given - uniform for given, uniform in arms], axis=1)
+    uniform = arms[0][1][:, None]
+    found = largest_size(changes, uniform)
+    worst = PLACEMENTS[1:][found.cell % len(arms)]
+    others = (effect_of(table, model, worst, name, long=long) for name in ("loss_im", "D_pre damage"))
+    beside = ", ".join(
+        f"{name} {(a - b).mean():+.3g}" for name, (a, b) in zip(("loss_im", "D_pre damage"), others, strict=True)
     )
-    limit = max((LAW if model == "plain" else MATTERS) * uniform, NOTABLE_GAIN)
-    sure = effect.low is None or effect.high is None or effect.low * effect.high > 0
-    matters = abs(effect.value) > limit and sure
-    said = f"{worst} minus uniform loss_ret ({uniform:.3g}), {'long' if long else 'short'} stage 2; {others}"
+    said = f"change of loss_ret by {worst}, the largest, {'long' if long else 'short'} stage 2, share of {uniform.mean():.3g}; {beside}"
     prediction = UNPREDICTED if NETWORKS[model].redundant else "P1"
-    return verdict(prediction, model, not matters, said, effect, f"at most {limit:.2g}: only the total exposure counts")
+    criterion = f"at most {LAW:g}: only the total exposure counts"
+    return judged(prediction, model, said, found, criterion, at_most=LAW, equivalence=True)
 
 
 def _repetition(table: Any, model: str) -> Verdict:
-    """P16: what 16 passes over a noisy pool gain beyond 4; beside it what is left to unlimited samples without noise."""
+    """P16: what 16 passes over a noisy pool change beyond 4; beside it what is left to unlimited samples without noise."""
     passes, pool = repeated(table, model, pool=True)
     _, fresh = repeated(table, model, pool=False)
-    four = int(np.argmin(np.abs(passes - 4)))
-    best = float(passes[pool.mean(0).argmin()])
-    floor = float((pool.mean(0) - fresh.mean(0))[-1])
-    late = over_seeds(lambda mean: (mean[..., four] - mean[..., -1]) / mean[..., 0], pool)
-    most = pool.mean(0)[0] - pool.mean(0).min()
+    four, curve = int(np.argmin(np.abs(passes - 4))), pool.mean(0)
     said = (
-        f"gain of 16 passes over 4, share of the unmixed loss_ret (largest gain {most:.3g} at lambda {best:g}); "
-        f"pool minus unlimited {floor:+.3g}"
+        f"gain of 16 passes over 4, share of the unmixed loss_ret (largest gain {curve[0] - curve.min():.3g} at lambda "
+        f"{passes[curve.argmin()]:g}); pool minus unlimited {curve[-1] - fresh.mean(0)[-1]:+.3g}"
     )
-    return within("P16", model, said, late, f"at most {SATURATED:g}", at_most=SATURATED)
+    late = ratio(pool[:, four] - pool[:, -1], pool[:, 0])
+    return judged(
+        "P16", model, said, late, f"at most {SATURATED:g}, up or down", at_least=-SATURATED, at_most=SATURATED
+    )
 
 
 PLACEMENT = Study("placement", "when in stage 1 to expose, and more than one pass of it (P1, P16)", cases, judge)

@@ -13,10 +13,10 @@ import numpy as np
 
 from common.losses import LOSSES
 from common.results import column
+from common.verdicts import Verdict
 from sims.cases import Case, product
 from sims.setup import Setup
-from sims.study import Study
-from sims.verdict import Check, Report, Verdict
+from sims.study import Check, Report, Study
 from theory.models import MODELS
 from theory.stages import DEFAULTS
 

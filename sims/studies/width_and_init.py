@@ -14,12 +14,12 @@ import numpy as np
 
 from common.curves import by_seed, paired
 from common.results import column
-from common.seeds import Interval, interval
+from common.verdicts import Verdict
 from sims.cases import Case, product
+from sims.effects import judged, mean
 from sims.setup import Setup
-from sims.studies.gains import LAWFUL, NOTICEABLE, SEEDS, largest_change, lawful, mean_at, noticeable, specialised_loss
+from sims.studies.gains import SEEDS, lawful, mean_at, noticed, specialised_loss
 from sims.study import Study
-from sims.verdict import Verdict, verdict
 
 BETA = 0.9
 N = 6
@@ -104,12 +104,6 @@ def effective_strength(table: Any, width: int) -> Any:
     return start / ((width - (N - 1)) * SMALL**2 / 2)
 
 
-def overlaps(found: Interval) -> bool:
-    """Whether the interval holds a number within the factor of 1."""
-    low, high = (found.value if end is None else end for end in (found.low, found.high))
-    return low <= FACTOR and high >= 1 / FACTOR
-
-
 def eroded(table: Any, width: int) -> tuple[Any, Any]:
     """Initial scales, and what fine-tuning adds to the specialised features' loss, over beta^2: shape (seeds, scales)."""
     keep = chosen(table, "frozen", "random", width)
@@ -121,25 +115,18 @@ def judge(table: Any) -> list[Verdict]:
     """P1: effective start and exposure law of random weights; P7: what random weights erode without variance."""
     made = []
     for width in WIDTHS:
-        found = interval(lambda sample: sample.mean(1), effective_strength(table, width))
-        made.append(verdict("P1", "plain", overlaps(found),
-                            "effective initial strength of random weights over (m - n + 1) zeta^2/2", found,
-                            f"interval overlaps a factor {FACTOR:g} around 1", f"random start, width {width}"))  # fmt: skip
+        effect = "effective initial strength of random weights over (m - n + 1) zeta^2/2"
+        made.append(judged("P1", "plain", effect, mean(effective_strength(table, width)), f"within a factor {FACTOR:g} of 1",
+                           f"random start, width {width}", at_least=1 / FACTOR, at_most=FACTOR))  # fmt: skip
     wide = WIDTHS[-1]
     for scale in LAW_EXPOSURE:
         shares, losses = specialised_loss(table, chosen(table, "law", "random", wide, scale), "sims.share")
-        share, change = largest_change(shares, losses)
-        effect = f"largest change of the specialised loss, by moving {share:g} of D_post into stage 1, initial scale {scale:g}"
-        made.append(
-            verdict("P1", "plain", lawful(change, losses), effect, change, LAWFUL, f"random start, width {wide}")
-        )
+        made.append(lawful("plain", shares, losses, f", initial scale {scale:g}", f"random start, width {wide}"))
     for width in WIDTHS:
         points, share_back = eroded(table, width)
-        found = mean_at(share_back, points, FROZEN_SCALES[-1])
         effect = f"share of beta^2 that stage 3 brings back, initial scale {FROZEN_SCALES[-1]:g}"
-        made.append(
-            verdict("P7", "plain", noticeable(found), effect, found, NOTICEABLE, f"random start, width {width}")
-        )
+        found = mean_at(share_back, points, FROZEN_SCALES[-1])
+        made.append(noticed("P7", effect, found, f"random start, width {width}"))
     return made
 
 

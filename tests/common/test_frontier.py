@@ -33,6 +33,11 @@ def test_hull_vertices_minimise_some_weighted_sum(points):
     assert nondominated(points)[hull].all()
 
 
+def test_points_on_a_side_of_the_hull_are_no_vertices():
+    points = np.array([[0.0, 3.0], [1.0, 2.0], [2.0, 1.0], [3.0, 0.0], [3.0, 3.0]])
+    assert lower_left_hull(points).tolist() == [0, 3]
+
+
 @given(clouds)
 def test_hypervolume_by_counting_cells(points):
     cells = np.stack(np.meshgrid(np.arange(10) + 0.5, np.arange(10) + 0.5), axis=-1).reshape(-1, 2)

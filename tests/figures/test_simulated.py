@@ -1,16 +1,18 @@
 """Figures of the simulations, drawn from small made-up tables: complete, within the page, at any length."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from common import results
-from common import verdicts as table_of_verdicts
+from common import results, verdict_table
 from common.published import load
+from common.verdicts import Verdict
 from figures import style
 from figures.simulated_frontiers import COLUMNS, GAINS, beside, hypervolumes
 from figures.style import NETWORKS as MODELS
-from figures.verdicts import FINDINGS, TALLEST, verdicts
+from figures.verdicts import STATUSES, TALLEST, verdicts
 
 METHODS = sorted({method for pair in GAINS.values() for method in pair})
 
@@ -71,27 +73,22 @@ def test_gains_in_hypervolume_show_an_interval_only_where_there_are_seeds(sweeps
 
 
 def verdict_rows(count):
-    row = {"prediction": "P1", "statement": "what is said", "model": "rp-shared", "effect": "a share of $x_1$ " * 8}
-    row |= {"variant": "random start, width 32"}
-    row |= {
-        "criterion": "at least 0.5",
-        "supported_from": 0.5,
-        "supported_to": None,
-        "value": 1e4,
-        "low": -3.0,
-        "high": 2e4,
-    }
-    made = [row | {"prediction": f"P{1 + i % 16}", "finding": list(FINDINGS)[i % 2]} for i in range(count)]
-    made.append(row | {"finding": "refuted", "supported_from": 0.0})
-    made.append(row | {"finding": "refuted", "supported_to": 1.0, "low": None, "high": None})
-    silent = dict.fromkeys(("value", "low", "high", "effect", "model", "variant"))
-    return [*made, row | silent | {"finding": "missing"}, row | silent | {"finding": "not testable here"}]
+    row = Verdict(
+        claim="P1", model="rp-shared", effect="a share of $x_1$ " * 8, variant="random start, width 32", criterion="at least 0.5",
+        supported_from=0.5, value=1e4, low=3.0, high=2e4, n=8, status="supported", exploratory=True,
+    )  # fmt: skip
+    made = [replace(row, claim=f"P{1 + i % 16}", status=list(STATUSES)[i % 2]) for i in range(count)]
+    made.append(replace(row, status="refuted", supported_from=0.0))
+    made.append(replace(row, status="refuted", supported_from=None, supported_to=1.0, low=None, high=None, n=None))
+    made.append(replace(row, status="undecided", supported_to=1.0))
+    silent = dict.fromkeys(("value", "low", "high", "n")) | {"effect": "", "model": "", "variant": ""}
+    return [*made, replace(row, **silent, status="missing"), replace(row, **silent, status="not testable here")]
 
 
 @pytest.mark.parametrize("count", [1, 40, 110])
 def test_all_verdicts_fit_on_one_page(count, tmp_path):
-    path = table_of_verdicts.write(verdict_rows(count), tmp_path / "verdicts.parquet")
-    figure = verdicts(table_of_verdicts.read(path))
+    path = verdict_table.write(verdict_rows(count), tmp_path / "verdicts.parquet")
+    figure = verdicts(verdict_table.read(path))
     width, height = figure.get_size_inches()
     assert width <= style.PAGE
     assert height <= TALLEST

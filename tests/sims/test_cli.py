@@ -16,7 +16,6 @@ from sims.cases import Case
 from sims.commands import commands
 from sims.commands.study import study_command
 from sims.study import Study
-from sims.verdict import Check, Report, verdict
 
 SHORT = ("--steps", "60", "40", "30")
 FIXED = ("t_pre=4", "t_post=2", "init_scale=0.3")
@@ -178,7 +177,7 @@ def test_a_nonlinear_run_has_losses_and_energy_but_no_strengths(capsys, outside)
 
 def trial_study(name, passed):
     case = Case("plain", Setup(steps=(60, 40, 30)), {"t_pre": 4, "t_post": 2, "init_scale": 0.3, "alpha": [0.0, 0.3]})
-    found = [verdict("P1", "plain", True, "something", 0.5, "at least 0.1")]
+    found = [within("P1", "plain", "something", 0.5, "at least 0.1", at_least=0.1)]
     checked = Report([Check("order", passed, "order", 1.0, "within 0.1 of 1")], "Errors", ["", "x"], [["plain", 0.5]])
     return Study(name, "a trial", lambda: [case], lambda _: found, lambda _: checked)
 

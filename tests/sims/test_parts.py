@@ -1,12 +1,16 @@
 """Parts of a study: found again by the same sources, not by others."""
 
+import json
+import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sims.study
 from common import results
+from common.losses import Losses
 from sims.cases import Case
 from sims.run import Simulation
 from sims.setup import Setup
@@ -51,3 +55,84 @@ def test_a_study_does_not_go_on_with_parts_of_other_sources(changed, tmp_path, m
     monkeypatch.setattr(sims.study, "simulate", simulate_all)
     monkeypatch.setattr(sims.study, "SOURCES", (folders[0],))
     assert results.read(run_study(study, tmp_path / "out").table).num_rows == 4  # ... and the first goes on
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL."""
+
+
+STEPS = ("replace", "rename", "unlink", "rmdir")
+"""What changes names on the disk; between two of these a kill leaves what one of them has left."""
+
+
+def kill_after(steps: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """From the given step on nothing is done any more, as after a kill; returns the steps that are taken."""
+    taken: list[str] = []
+
+    def counted(name, step):
+        def call(*args, **more):
+            if len(taken) >= steps:
+                raise Killed
+            taken.append(name)
+            return step(*args, **more)
+
+        return call
+
+    for name in STEPS:
+        patch.setattr(os, name, counted(name, getattr(os, name)))
+    return taken
+
+
+def test_a_study_killed_at_any_point_loses_nothing(tmp_path, monkeypatch):
+    """Three cases, one of which leaves no rows: after every kill the same command ends with the whole table."""
+
+    def simulated(setup, values, **more):
+        size = len(values["alpha"])
+        good = np.full(size, values["beta"] < 5)
+        losses = Losses(*np.full((4, size), values["beta"]))
+        return Simulation(losses, good, np.zeros((3, size)), np.ones((3, size)), None)
+
+    monkeypatch.setattr(sims.study, "simulate", simulated)
+    cases = [CASE._replace(values={**CASE.values, "beta": beta}) for beta in (0.5, 0.6, 5.0)]
+    study = Study("trial", "a trial", lambda: cases, lambda table: [])
+    whole = results.read(run_study(study, tmp_path / "whole").table)
+    steps, ended = 0, False
+    while not ended:
+        out = tmp_path / str(steps)
+        with monkeypatch.context() as patch:
+            taken = kill_after(steps, patch)
+            try:
+                run_study(study, out)
+                ended = True
+            except Killed:
+                pass
+        done = run_study(study, out)
+        made = results.read(done.table)
+        names = [name for name in whole.column_names if name != "wall_seconds"]
+        assert made.select(names).equals(whole.select(names)), f"killed after {taken}"
+        assert len(done.diverged) == 1
+        assert {path.name for path in out.iterdir() if not path.name.endswith(".partial")} == {
+            "trial.parquet",
+            "trial.json",
+        }
+        steps += 1
+    assert steps > 12  # seven files put in place, the folder renamed, its files and itself deleted
+
+
+@pytest.mark.parametrize("damage", ["table gone", "table changed", "note cut", "note of old"])
+def test_a_damaged_part_is_done_again(damage, tmp_path, monkeypatch):
+    study = Study("trial", "a trial", lambda: [CASE], lambda table: [1 / 0])
+    with pytest.raises(ZeroDivisionError):
+        run_study(study, tmp_path)
+    note = next((tmp_path / ".trial.parts").glob("*.json"))
+    table = note.with_suffix(".parquet")
+    assert sims.study.finished_part(table) is not None
+    if damage == "table gone":
+        table.unlink()
+    elif damage == "table changed":
+        table.write_bytes(table.read_bytes()[:-9] + b"x" + table.read_bytes()[-8:])
+    elif damage == "note cut":
+        note.write_text(note.read_text()[:-20])
+    else:
+        note.write_text(json.dumps({"seconds": 1.0, "diverged": None}))
+    assert sims.study.finished_part(table) is None

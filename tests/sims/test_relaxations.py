@@ -8,19 +8,19 @@ import pytest
 
 from common import results
 from common.losses import LOSSES, Losses
-from common.seeds import Interval
+from common.verdicts import UNPREDICTED, Verdict
 from sims.cases import Case, rows_of
+from sims.effects import mean
 from sims.run import Simulation, complete, simulate
 from sims.setup import Setup
 from sims.studies import depth, finite_samples, leakage, misalignment, noise, width_and_init
-from sims.studies.gains import largest_change, lawful, noticeable
+from sims.studies.gains import lawful, noticed
 from sims.study import join
-from sims.verdict import UNPREDICTED, Verdict
 from theory import predict
 from theory.modes import evolve
 
 STUDIES = (misalignment, noise, finite_samples, width_and_init, depth, leakage)
-SEEDS = 4
+SEEDS = 6
 
 
 class Inside(NamedTuple):
@@ -64,7 +64,7 @@ def fabricate(
 
 def findings(verdicts: list[Verdict], prediction: str, words: str) -> set[str]:
     """What was found on a prediction in the lines whose effect has these words."""
-    found = {v.finding for v in verdicts if v.prediction == prediction and words in f"{v.effect}, {v.variant}"}
+    found = {v.status for v in verdicts if v.claim == prediction and words in f"{v.effect}, {v.variant}"}
     assert found, f"no verdict on {prediction} about {words}"
     return found
 
@@ -214,9 +214,9 @@ def test_seeds_with_their_onset_outside_are_left_out_and_counted(
         return {"after": learned}
 
     said = [v for v in depth.judge(fabricate(depth, monkeypatch, answer)) if "width of the onset" in v.effect]
-    assert {v.finding for v in said} == {finding}
+    assert {v.status for v in said} == {finding}
     assert all(
-        f"{outside} of 4 seeds" in v.criterion if outside == 2 else f"{4 - outside} of 4 seeds" in v.effect
+        f"{outside} of 6 seeds" in v.criterion if outside == 2 else f"{6 - outside} of 6 seeds" in v.effect
         for v in said
     )
 
@@ -241,20 +241,31 @@ def test_leakage_measures_half_times_and_rates(pace: float, monkeypatch: pytest.
     assert findings(verdicts, "P7", "dropout") == {"supported"}
 
 
-def test_an_effect_must_be_large_and_certain_to_be_called_one() -> None:
-    assert noticeable(Interval(value=0.02, low=0.001, high=0.03))
-    assert not noticeable(Interval(value=0.02, low=-0.001, high=0.05))
-    assert not noticeable(Interval(value=0.005, low=0.004, high=0.006))
+def around(value: float, room: float) -> Any:
+    """Six values whose mean has an interval of about that half-width."""
+    return mean(value + room / 1.27 * np.array([1.0, -1.0] * 3))
+
+
+@pytest.mark.parametrize(
+    ("found", "there"), [(around(0.02, 0.005), True), (around(0.02, 0.012), None), (around(0.005, 0.001), False)]
+)
+def test_an_effect_must_be_large_by_its_whole_interval_to_be_called_one(found: Any, there: bool | None) -> None:
+    for expected in (True, False):
+        status = "undecided" if there is None else "supported" if there == expected else "refuted"
+        assert noticed("P7", "a share", found, "", expected=expected).status == status
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_exposure_law_excludes_changes_up_and_down(sign: int) -> None:
-    losses = np.array([[1.0, 1 + 0.3 * sign, 1 - 0.1 * sign]] * 2)
-    share, change = largest_change(np.array([0.0, 0.5, 1.0]), losses)
-    assert (share, change.value) == (0.5, pytest.approx(0.3 * sign))
-    assert lawful(change, losses) is False
-    assert lawful(Interval(value=0.0009 * sign), np.zeros((2, 3)))
-    assert lawful(Interval(value=0.0, low=-0.02, high=0.005), np.ones((2, 3))) is None  # what cannot be told
+    points, losses = np.array([0.0, 0.5, 1.0]), np.array([[1.0, 1 + 0.3 * sign, 1 - 0.1 * sign]] * 6)
+    made = lawful("plain", points, losses, "", "SGD")
+    assert (made.status, made.value) == ("refuted", pytest.approx(0.3))
+    assert "moving 0.5 of D_post" in made.effect
+    small = np.array([[0.01, 0.01 + 0.0009 * sign, 0.01]])  # less than a thousandth, of a small loss
+    assert lawful("plain", points, small, "", "").status == "supported"
+    assert lawful("plain", points, 3 * small, "", "").status == "refuted"
+    noisy = 1 + 0.02 * np.random.default_rng(0).normal(size=(6, 3))
+    assert lawful("plain", points, noisy, "", "").status == "undecided"
 
 
 def test_leaking_fine_tuning_follows_the_closed_form() -> None:
