@@ -21,9 +21,7 @@ def public(
 
     class Room(ModuleType):
         def __setattr__(self, name: str, value: Any) -> None:
-            if not (
-                name in where and isinstance(value, ModuleType)
-            ):  # what importing a module of that name would put there
+            if not (name in where and isinstance(value, ModuleType)):  # what importing such a module would put there
                 super().__setattr__(name, value)
 
     def get(name: str) -> Any:
