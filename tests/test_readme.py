@@ -72,7 +72,7 @@ def test_named_files_and_errands_exist():
 
 def test_the_published_changes_are_those_of_the_readme():
     code = (
-        "from theory.headline import published_changes as p; c = p(); print(c['loss_im'].mean(), c['loss_ret'].mean())"
+        "from theory.commands.headline import published_changes as p; c = p(); print(c['loss_im'].mean(), c['loss_ret'].mean())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     for number in done.stdout.split():

@@ -139,8 +139,8 @@ def test_a_sweep_is_written_as_its_name_says(capsys, outside):
 
 def test_the_headline_is_about_its_own_sweep(capsys, outside, monkeypatch):
     axes = "alpha=0:0.5:3 beta=0.3:2.5:2"
-    monkeypatch.setattr("theory.headline.SWEEP", axes)
-    monkeypatch.setattr("theory.headline.published_changes", lambda: pytest.fail("the sweep is checked first"))
+    monkeypatch.setattr("theory.commands.headline.SWEEP", axes)
+    monkeypatch.setattr("theory.commands.headline.published_changes", lambda: pytest.fail("the sweep is checked first"))
     out = "out/theory/headline_sweep.parquet"
     assert call(capsys, "sweep", "alpha=0:0.5:3", "beta=0.3:2.4:2", "--out", out)[0] == 0
     code, _, err = call(capsys, "headline")
@@ -153,7 +153,7 @@ def test_the_headline_is_about_its_own_sweep(capsys, outside, monkeypatch):
 def test_the_demo_makes_the_headline_sweep():
     from pathlib import Path
 
-    from theory.headline import SWEEP, TABLE
+    from theory.commands.headline import SWEEP, TABLE
 
     makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
     assert f"SWEEP := {SWEEP}\n" in makefile

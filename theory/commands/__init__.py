@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from common.console import Command
 from theory.commands.fit import FitCommand
+from theory.commands.headline import Headline
 from theory.commands.optimum import Optimum
 from theory.commands.proofs import Errata, Prove
 from theory.commands.setting import for_model
 from theory.commands.solve import Solve
 from theory.commands.study import Study
 from theory.commands.sweep import Sweep
-from theory.headline import Headline
 
 
 def commands(arguments: Sequence[str]) -> dict[str, type[Command]]:
