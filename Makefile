@@ -24,11 +24,11 @@ figures: .venv/core  ## draw every figure, the paper's included
 
 sims: .venv/core  ## run every simulation study, judge the predictions, draw the figures
 	@$(PY) -m sims all --out paper/results/sims
-	@$(PY) -m sims verdicts
+	@$(PY) -m sims verdicts --results paper/results/sims --out paper/results/sims
 	@$(PY) -m figures make simulations
 
 judge: .venv/dev  ## judge all stored tables again and write the page of claims
-	@$(PY) -m sims verdicts
+	@$(PY) -m sims verdicts --results paper/results/sims --out paper/results/sims
 	@$(PY) -m lm_experiments verdicts --out paper/results/lm/verdicts.parquet
 	@$(PY) -m figures claims
 
