@@ -11,11 +11,12 @@ import sims.commands.study as study_commands
 import sims.commands.sweep as sweep
 from common import results
 from common.console import run
+from common.verdicts import within
 from sims import Setup, simulate
 from sims.cases import Case
 from sims.commands import commands
 from sims.commands.study import study_command
-from sims.study import Study
+from sims.study import Check, Report, Study
 
 SHORT = ("--steps", "60", "40", "30")
 FIXED = ("t_pre=4", "t_post=2", "init_scale=0.3")
