@@ -71,13 +71,7 @@ def test_named_files_and_errands_exist():
 
 
 def test_the_published_changes_are_those_of_the_readme():
-<<<<<<< HEAD
     code = "from theory.commands.headline import published_changes as p; c = p(); print(c['loss_im'].mean(), c['loss_ret'].mean())"
-=======
-    code = (
-        "from theory.commands.headline import published_changes as p; c = p(); print(c['loss_im'].mean(), c['loss_ret'].mean())"
-    )
->>>>>>> tidy
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     for number in done.stdout.split():
         assert f"{float(number):+.3f}" in README
