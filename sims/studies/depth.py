@@ -3,6 +3,9 @@
 onset     the specialised strength against exposure alpha t_pre, without a stage 2: aligned from several initial strengths, and random
 law       the same exposure shared out between stages 1 and 2, aligned and random
 decay     the same with equal weight decay in both stages, from a strength at which theory finds an interior optimum at depth 3
+
+`python -m sims depth`, 17 s on two quiet cores. What came out: deeper networks learn specialised modes more sharply;
+equal decay in both stages turns the order round at depth 3.
 """
 
 from dataclasses import replace

@@ -4,6 +4,9 @@ leakage   D_ft has variance eps along D_post's own features and wants 0 there: t
 rate      no leakage; the distance of the inconsistent mode to its D_ft target falls as e^(-4 sigma_ft t_ft), or as 1/(4 t_ft) at 0
 decay     no leakage; weight decay mu takes a strength down as e^(-4 mu t_ft)
 dropout   no leakage; whether hidden dropout reaches the specialised modes depends on the units that they share with others
+
+`python -m sims leakage`, 12 s on two quiet cores. What came out: both laws hold where tasks share their singular
+vectors, and are some per cent off where they do not.
 """
 
 from dataclasses import replace

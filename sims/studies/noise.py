@@ -4,6 +4,9 @@ SGD draws fresh examples, with noisy labels or without. Momentum 0.9 takes steps
 time. Adam divides every gradient by its size: small modes leave their saddle at once, and a zero gradient along a direction is no
 longer zero after the division. The exposure law (P1) is tested by moving D_post examples from stage 2 into stage 1 at equal step
 size; what it costs or gains is read off loss_ret.
+
+`python -m sims noise`, 48 s on two quiet cores. What came out: SGD keeps what the flow promises; momentum and Adam
+break the exposure law at equal step sizes: early exposure pays there.
 """
 
 from typing import Any
