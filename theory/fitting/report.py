@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from common import results
+from common import recipe, results
 from common.console import Output
 from common.settings import config_hash
 from theory.fitting.assessment import Assessment
@@ -102,7 +102,7 @@ def curves(points: Points, assessments: Sequence[Assessment], command: str) -> A
         "engine": "theory", "study": "fit", "pipeline": "linear", "source": command,
         "config_hash": config_hash(command), "code_version": results.code_version(),
     }  # fmt: skip
-    return results.table(fixed | columns, {name: "real" for name in columns if "." in name})
+    return results.table(recipe.OFF | fixed | columns, {name: "real" for name in columns if "." in name})
 
 
 def _joined(parts: list[tuple[Any, Any]]) -> list[Any]:
