@@ -20,6 +20,9 @@ from common.settings import WrongUse
 from theory.two_layer import Drive, State
 
 RTOL, ATOL = 1e-11, 1e-15
+EVALUATIONS = 60_000
+"""Slopes after which a stage is given up, some seconds; ordinary ones need a few thousand."""
+
 CHUNK = 256
 """Settings integrated as one system: they share the step size, so more would not be faster."""
 
@@ -86,7 +89,16 @@ def _integrate(
     """One system for a chunk of settings, each over its own time (rescaled to [0, 1])."""
     from scipy.integrate import solve_ivp
 
+    calls = 0
+
     def slope(_: float, y: Array) -> Array:
+        nonlocal calls
+        calls += 1
+        if calls > EVALUATIONS:
+            raise WrongUse(
+                f"A stage without a closed form needs more than {EVALUATIONS} evaluations for flow time = {t.max():g}. "
+                "Lower t_post or t_ft, or the targets, or set dropout_basis to aligned."
+            )
         x1, x2 = y.reshape(2, *w1.shape)
         force = g - c * x1 * x2
         first = (n * x1 * x1 / m).sum(0)

@@ -30,9 +30,9 @@ from common.arrays import Array, Float, Number, is_jax, is_zero, namespace
 from common.losses import Losses
 from common.recipe import Anchored, Dropped
 from common.settings import Settings, WrongUse, check, ranges, setting
-from theory.modes import Drive, State, balanced
 from theory.pathways_flow import SEPARATE, Pull, flow
 from theory.stages import Schedule
+from theory.two_layer import SMALLEST_INIT, decay_factor, log_sum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Pathways(Settings):
     """Target of the specialised pathway under D_post."""
     correlation: float = setting(1.0, low=0, high=1)
     """chi: correlation of the two features under D_post; 0 is the plain model."""
-    init_scale: float = setting(1e-3, low=0, open_low=True)
+    init_scale: float = setting(1e-3, low=SMALLEST_INIT)
     """Initial scale delta of the weights."""
 
 
@@ -155,8 +155,20 @@ def pathway_losses(v: Mapping[str, Any], after_post: Strengths, after_ft: Streng
     return Losses(*(xp.broadcast_to(loss, shape) for loss in losses))
 
 
-def separate_stage(start: Strengths, pull: Pull, time: Number) -> Strengths:
-    """One stage with separate units: in closed form where there is one, integrated in (ln a, ln b) elsewhere.
+class Logs(NamedTuple):
+    """Natural logarithms of the strengths: what a stage passes on, because decay takes a strength below every float."""
+
+    inconsistent: Number
+    specialised: Number
+
+    def exp(self) -> Strengths:
+        """The strengths; 0 where they are below the smallest float."""
+        xp = namespace(*self)
+        return Strengths(*(xp.exp(log) for log in self))
+
+
+def separate_stage(start: Logs, pull: Pull, time: Number) -> Logs:
+    """One stage with separate units: in closed form where there is one, integrated elsewhere; always in (ln a, ln b).
 
     Closed forms:
         m_ab = 0                two logistics: stage 3, alpha = 0, or chi = 0
@@ -180,33 +192,41 @@ def separate_stage(start: Strengths, pull: Pull, time: Number) -> Strengths:
     for where, solution in ((apart, _apart), (tied, _tied), (~(apart | tied), _integrated)):
         if where.any():
             a, b, *entries, duration = flat[:, where]
-            out[:, where] = solution(Strengths(a, b), Pull(*entries), duration)
-    return Strengths(out[0].reshape(shape), out[1].reshape(shape))
+            out[:, where] = solution(Logs(a, b), Pull(*entries), duration)
+    return Logs(out[0].reshape(shape), out[1].reshape(shape))
 
 
-def _apart(start: Strengths, pull: Pull, time: Number) -> Strengths:
-    a = _logistic(start.inconsistent, pull.m_aa, pull.r_a - pull.decay, time)
-    return Strengths(a, _logistic(start.specialised, pull.m_bb, pull.r_b - pull.decay, time))
+def _apart(start: Logs, pull: Pull, time: Number) -> Logs:
+    log_a = log_logistic(start.inconsistent, pull.m_aa, pull.r_a - pull.decay, time)
+    return Logs(log_a, log_logistic(start.specialised, pull.m_bb, pull.r_b - pull.decay, time))
 
 
-def _tied(start: Strengths, pull: Pull, time: Number) -> Strengths:
+def _tied(start: Logs, pull: Pull, time: Number) -> Logs:
     xp = namespace(*start, *pull, time)
-    total = start.inconsistent + start.specialised
-    scale = _logistic(total, pull.m_aa, pull.r_a - pull.decay, time) / xp.where(total > 0, total, 1.0)
-    return Strengths(start.inconsistent * scale, start.specialised * scale)
+    total = xp.logaddexp(*start)
+    after = log_logistic(total, pull.m_aa, pull.r_a - pull.decay, time)
+    return Logs(after + (start.inconsistent - total), after + (start.specialised - total))
 
 
-def _integrated(start: Strengths, pull: Pull, time: Number) -> Strengths:
-    """By the integrator. A pathway that decay has brought to zero in floating point stays a hair above it."""
-    xp = namespace(*start, *pull, time)
-    tiny = 1e-37 if is_jax(*start) else 1e-300
-    log_a, log_b = (xp.log(xp.maximum(strength, tiny)) for strength in start)
-    x, y = flow(SEPARATE, log_a, log_b, pull, time)
-    return Strengths(xp.exp(x), xp.exp(y))
+def _integrated(start: Logs, pull: Pull, time: Number) -> Logs:
+    return Logs(*flow(SEPARATE, start.inconsistent, start.specialised, pull, time))
 
 
-def _logistic(strength: Array, variance: Number, growth: Number, time: Number) -> Array:
-    return balanced(State(strength, 0.0), Drive(variance, growth, 0.0), time, decaying=True).strength
+def log_logistic(log: Number, variance: Number, growth: Number, time: Number) -> Array:
+    """`ln a` after `da/dt = 4 a (g - c a)`: `1/a' = e^-x/a + 4 c t phi(x)`, x = 4 g t, in logarithms throughout.
+
+    Args:
+        log: ln a before the stage, however small.
+        variance: c, >= 0.
+        growth: g, of any sign.
+        time: flow time, >= 0.
+    """
+    xp = namespace(log, variance, growth, time)
+    x = 4 * growth * xp.asarray(time, dtype=float)
+    phi = decay_factor(-xp.abs(x))[1]
+    fed = 4 * variance * time * phi
+    rise, fall = -(xp.maximum(x, 0.0) + log), xp.minimum(x, 0.0)
+    return fall - log_sum((rise, 1.0), (0.0, fed))
 
 
 def solve_separate(values: Mapping[str, Any]) -> PathwaySolution:
@@ -218,14 +238,17 @@ def solve_separate(values: Mapping[str, Any]) -> PathwaySolution:
 
     Returns:
         Four `Strengths` and `Losses` of the full broadcast shape. Each stage is solved only along the axes it depends on.
-        Strengths are good to about 1e-8, relative. Raises `WrongUse` for a name or value that does not exist.
+        Strengths are good to 1e-10, relative. Raises `WrongUse` for a name or value that does not exist.
     """
     v, shape = complete(values)
-    seed = v["init_scale"] * v["init_scale"]
-    start = Strengths(seed, seed)
-    first = separate_stage(start, pretraining_pull(v), v["t_pre"])
-    second = separate_stage(first, post_training_pull(v, first, shared=False), v["t_post"])
-    third = separate_stage(second, fine_tuning_pull(v), v["t_ft"])
+    xp = namespace(*v.values())
+    seed = 2 * xp.log(xp.asarray(v["init_scale"], dtype=float))
+    logs = [Logs(seed, seed)]
+    logs.append(separate_stage(logs[-1], pretraining_pull(v), v["t_pre"]))
+    pull = post_training_pull(v, logs[-1].exp(), shared=False)
+    logs.append(separate_stage(logs[-1], pull, v["t_post"]))
+    logs.append(separate_stage(logs[-1], fine_tuning_pull(v), v["t_ft"]))
+    start, first, second, third = (stage.exp() for stage in logs)
     return PathwaySolution((start, first, second, third), pathway_losses(v, second, third, shape))
 
 

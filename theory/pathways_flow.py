@@ -20,7 +20,7 @@ import numpy as np
 from common.arrays import Array, Float, Number, is_jax, namespace
 from common.settings import WrongUse
 
-TOLERANCE = 1e-9
+TOLERANCE = 3e-11
 """Largest local error of a step in either coordinate (for logarithms: of a strength, relative). Our choice."""
 
 COLUMNS = 8
@@ -126,7 +126,7 @@ def flow(field: Field, x: Number, y: Number, pull: Pull, time: Number) -> tuple[
         time: flow time of the stage, >= 0.
 
     Returns:
-        Both coordinates at the end, in the broadcast shape; about eight digits (`TOLERANCE` a step). Raises `WrongUse`
+        Both coordinates at the end, in the broadcast shape; about ten digits (`TOLERANCE` per step). Raises `WrongUse`
         where a setting needs more than `ATTEMPTS` steps (JAX: gives nan there).
     """
     xp = namespace(x, y, time, *pull)

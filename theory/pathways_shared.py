@@ -29,7 +29,6 @@ import numpy as np
 
 from common.arrays import Array, Number, is_jax, namespace
 from common.losses import Losses
-from theory.modes import Drive, State, unbalanced
 from theory.pathways import (
     PathwaySolution,
     Strengths,
@@ -40,6 +39,7 @@ from theory.pathways import (
     pretraining_pull,
 )
 from theory.pathways_flow import SHARED, Pull, flow
+from theory.two_layer import decay_factor, log_sum
 
 
 class Polar(NamedTuple):
@@ -61,18 +61,29 @@ def shared_stage(start: Polar, pull: Pull, time: Number) -> Polar:
     return Polar(*flow(SHARED, start.log_size, start.half_tangent, pull, time))
 
 
-def fine_tuned(start: Strengths, sigma_ft: Number, time: Number) -> Strengths:
-    """Stage 3 in closed form: `wb^2 = b^2/v` is conserved, a is a mode with imbalance wb^2, and b = w1 wb.
+def fine_tuned(start: Polar, sigma_ft: Number, time: Number) -> Polar:
+    """Stage 3 in closed form: `kappa = wb^2` is conserved and `Q = (w1 + wa)^2` obeys the Riccati equation of an unbalanced mode.
 
-    Its limit is `w1^2 = (y^2 + sqrt(y^4 + 4 sigma_ft^2))/2`, `b = w1 y` with y = wb.
+    With y = tan(phi/2): `Q = 4 v/(1 + y^2)^2` and `y^2 = kappa/Q`, so that the new Q gives both coordinates. Q is kept as a
+    logarithm: decay may have taken v below every float. `theory.two_layer.unbalanced` has the solution.
     """
     xp = namespace(*start, sigma_ft, time)
-    a, b = start
-    size = xp.sqrt(a * a + b * b)
-    kappa = b * b / size
-    after = unbalanced(State(a, 0.0), Drive(1.0, sigma_ft, 0.0), time, kappa).strength
-    square = (kappa + xp.sqrt(kappa * kappa + 4 * after * after)) / 2  # w1^2, from w1^2 - wa^2 = kappa and w1 wa = a
-    return Strengths(after, b * xp.sqrt(square / size))
+    y = xp.asarray(start.half_tangent, dtype=float)
+    log_q = start.log_size - 2 * xp.log1p(y * y) + np.log(4.0)
+    kappa = y * y * xp.exp(log_q)
+    root2 = 4 * sigma_ft * sigma_ft + kappa * kappa
+    positive = root2 > 0
+    root = xp.where(positive, xp.sqrt(xp.where(positive, root2, 1.0)), 0.0)
+    safe = xp.where(positive, root, 1.0)
+    p = 1 + 2 * sigma_ft / safe
+    q = xp.where(positive, kappa * kappa / (safe * (safe + 2 * sigma_ft)), 1.0)
+    x = 2 * root * xp.asarray(time, dtype=float)
+    phi = decay_factor(-x)[1]
+    fed = 2 * time * phi
+    above = xp.log(p + q * xp.exp(-x) + kappa * y * y * fed)
+    gained = above - log_sum((log_q, fed), (-x, p), (0.0, q))
+    after = y * xp.exp(-gained / 2)
+    return Polar(log_q + gained + 2 * xp.log1p(after * after) - np.log(4.0), after)
 
 
 def solve_shared(values: Mapping[str, Any]) -> PathwaySolution:
@@ -83,7 +94,7 @@ def solve_shared(values: Mapping[str, Any]) -> PathwaySolution:
 
     Returns:
         Four `Strengths` and `Losses` of the full broadcast shape; each stage is solved only along the axes it depends on.
-        Strengths are good to about 1e-8 of the size of theta. Raises `WrongUse` for a name or value that does not exist.
+        Strengths are good to 1e-10 of the size of theta. Raises `WrongUse` for a name or value that does not exist.
     """
     v, shape = complete(values)
     xp = namespace(*v.values())
@@ -93,9 +104,10 @@ def solve_shared(values: Mapping[str, Any]) -> PathwaySolution:
     second = shared_stage(first, post_training_pull(v, theta1, shared=True), v["t_post"])
     theta2 = strengths(second)
     if _without_decay(v["decay_ft"]):
-        theta3 = fine_tuned(theta2, v["sigma_ft"], v["t_ft"])
+        third = fine_tuned(second, v["sigma_ft"], v["t_ft"])
     else:
-        theta3 = strengths(shared_stage(second, fine_tuning_pull(v), v["t_ft"]))
+        third = shared_stage(second, fine_tuning_pull(v), v["t_ft"])
+    theta3 = strengths(third)
     return PathwaySolution((strengths(start), theta1, theta2, theta3), pathway_losses(v, theta2, theta3, shape))
 
 

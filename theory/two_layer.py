@@ -37,11 +37,14 @@ class Drive(NamedTuple):
     pull: Number
 
 
+SMALLEST_INIT = 1e-75
+"""Smallest initial scale of weights: a strength is its square, and the square of a strength must not underflow."""
+
 _DEEPEST = -708.0
 """exp of less would underflow, and a mode at exactly 0 would become 0/0; nothing else can tell the difference."""
 
 
-def _decay(m: Number) -> tuple[Array, Array]:
+def decay_factor(m: Number) -> tuple[Array, Array]:
     """`e^m` (never 0) and `(e^m - 1)/m` (1 at m = 0) for m <= 0, accurate to rounding; derivatives exact at 0 too."""
     xp = namespace(m)
     exponential = xp.exp(xp.maximum(m, _DEEPEST))
@@ -52,6 +55,21 @@ def _decay(m: Number) -> tuple[Array, Array]:
     series = 1 + m * (1 / 2 + m * (1 / 6 + m * (1 / 24 + m * (1 / 120 + m * (1 / 720 + m / 5040)))))
     nonzero = xp.where(small, -1.0, m)
     return exponential, xp.where(small, series, xp.expm1(nonzero) / nonzero)
+
+
+def log_sum(*terms: tuple[Number, Number]) -> Array:
+    """`ln sum_i f_i e^(l_i)` of terms (l, f), f >= 0 and not all 0; neither overflows nor has infinite derivatives at f = 0."""
+    xp = namespace(*(value for term in terms for value in term))
+    tiny = 1e-300 if xp is np else float(xp.finfo(xp.result_type(float)).tiny)
+    logs = [xp.asarray(log + xp.log(xp.maximum(factor, tiny)), dtype=float) for log, factor in terms]
+    largest = logs[0]
+    for log in logs[1:]:
+        largest = xp.maximum(largest, log)
+    if xp is not np:
+        from jax.lax import stop_gradient
+
+        largest = stop_gradient(largest)
+    return largest + xp.log(sum(factor * xp.exp(log - largest) for log, factor in terms))
 
 
 def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False) -> State:
@@ -70,7 +88,7 @@ def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False
     strength, shortfall = state
     xp = namespace(strength, time, *drive)
     exponent = (-4 * drive.growth) * xp.asarray(time, dtype=float)
-    keep, phi = _decay(xp.where(exponent <= 0, exponent, -exponent) if decaying else exponent)
+    keep, phi = decay_factor(xp.where(exponent <= 0, exponent, -exponent) if decaying else exponent)
     gain = (4 * time) * phi * strength
     if decaying:  # where g < 0, the same map with numerator and denominator multiplied by e^x
         growing = exponent <= 0
@@ -106,7 +124,7 @@ def unbalanced(state: State, drive: Drive, time: Number, imbalance: Number) -> S
     large = 1 + 2 * xp.abs(s) / safe
     small = xp.where(root > 0, kappa2 / (safe * (safe + 2 * xp.abs(s))), 1.0)
     p, q = xp.where(s >= 0, large, small), xp.where(s >= 0, small, large)
-    exponential, phi = _decay(-2 * drive.variance * root * time)
+    exponential, phi = decay_factor(-2 * drive.variance * root * time)
     b = 2 * drive.variance * time * phi
     radius2 = kappa2 + 4 * a**2
     total = 2 * a + xp.where(radius2 > 0, xp.sqrt(xp.where(radius2 > 0, radius2, 1.0)), 0.0)

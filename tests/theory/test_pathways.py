@@ -18,6 +18,7 @@ from theory.models import model_named
 from theory.pathways import (
     DEFAULTS,
     RANGES,
+    Logs,
     Pathways,
     PathwayStages,
     Strengths,
@@ -70,6 +71,11 @@ def draw(count: int, which: int) -> dict[str, Any]:
         value, place = rng.uniform(low, high, count), rng.random(count)
         out[name] = np.where(place < 0.1, low, np.where(place > 0.9, high, value))
     return out
+
+
+def staged(start: Strengths, pull: Pull, time: Any, solution: Any = separate_stage) -> Strengths:
+    """A stage in strengths; the model itself passes logarithms on."""
+    return solution(Logs(*map(np.log, start)), pull, time).exp()
 
 
 def by_scipy(variant: str, v: dict[str, float]) -> list[Strengths]:
@@ -158,14 +164,14 @@ def test_ratio_law_by_integrator_and_closed_form() -> None:
     start = Strengths(*10 ** rng.uniform(-6, 0.3, (2, 50)))
     v = {**DEFAULTS, "sigma_post": rng.uniform(0, 2, 50), "beta": rng.uniform(0.1, 2, 50), "decay_post": 0.05}
     pull, time = post_training_pull(v, start, shared=False), rng.uniform(0, 5, 50)
-    integrated, closed = _integrated(start, pull, time), separate_stage(start, pull, time)
+    integrated, closed = staged(start, pull, time, _integrated), staged(start, pull, time)
     np.testing.assert_allclose(
         integrated.inconsistent / integrated.specialised, start.inconsistent / start.specialised, rtol=1e-8
     )
     for mine, theirs in zip(integrated, closed, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-8)
     total = v["sigma_post"] + v["beta"]
-    ended = separate_stage(start, pull._replace(decay=0.0), np.full(50, 60.0))
+    ended = staged(start, pull._replace(decay=0.0), np.full(50, 60.0))
     expected = total * start.specialised / (start.inconsistent + start.specialised)
     np.testing.assert_allclose(ended.specialised, expected, rtol=1e-8)
 
@@ -176,14 +182,14 @@ def test_growth_exponents(correlation: float, alpha: float) -> None:
     v = {**DEFAULTS, "sigma_pre": 0.8, "sigma_post": 1.1, "beta": 0.9, "correlation": correlation, "alpha": alpha}
     seed_b = 1e-12  # small enough that b does not act back on a
     pull = pretraining_pull(v)
-    early = separate_stage(Strengths(0.8, seed_b), pull, 8.0)
-    late = separate_stage(early, pull, 2.0)
+    early = staged(Strengths(0.8, seed_b), pull, 8.0)
+    late = staged(early, pull, 2.0)
     measured = np.log(late.specialised / early.specialised) / 2
     inner = 0.9 * (1 - alpha * correlation**2) + correlation * (1 - alpha) * (1.1 - 0.8)
     assert measured == pytest.approx(4 * alpha * inner, rel=1e-3)
     pull = post_training_pull(v, late, shared=False)
-    early = separate_stage(Strengths(1.1 + correlation * 0.9, seed_b), pull, 1.0)
-    late = separate_stage(early, pull, 1.0)
+    early = staged(Strengths(1.1 + correlation * 0.9, seed_b), pull, 1.0)
+    late = staged(early, pull, 1.0)
     measured = np.log(late.specialised / early.specialised)
     assert measured == pytest.approx(4 * 0.9 * (1 - correlation**2), rel=1e-3, abs=1e-9)
 
@@ -215,8 +221,8 @@ def test_what_moves_the_ratio_at_full_correlation() -> None:
     assert ratio_rate(l2_to_start=0.3) == pytest.approx(4 * 0.3 * ((b1 - b) - (a1 - a)))
     replay = {**DEFAULTS, "replay": 0.2, "beta": 1.3}  # once a has settled, b grows at 4 r (1 - r) g
     pull = post_training_pull(replay, Strengths(a1, b1), shared=False)
-    settled = separate_stage(Strengths(1.0, 1e-12), pull, 6.0)
-    grown = separate_stage(settled, pull, 1.0)
+    settled = staged(Strengths(1.0, 1e-12), pull, 6.0)
+    grown = staged(settled, pull, 1.0)
     assert np.log(grown.specialised / settled.specialised) == pytest.approx(4 * 0.2 * 0.8 * 1.3, rel=1e-3)
 
 
@@ -315,7 +321,7 @@ def test_shared_fine_tuning_in_closed_form() -> None:
     start = Polar(rng.uniform(-2, 0.5, 40), rng.uniform(-0.3, 0.9, 40))
     sigma, time = rng.uniform(0, 2, 40), rng.uniform(0, 5, 40)
     integrated = strengths(shared_stage(start, fine_tuning_pull({"sigma_ft": sigma, "decay_ft": 0.0}), time))
-    for mine, theirs in zip(fine_tuned(strengths(start), sigma, time), integrated, strict=True):
+    for mine, theirs in zip(strengths(fine_tuned(start, sigma, time)), integrated, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=2e-8)
 
 
@@ -370,7 +376,7 @@ def test_dropout_against_sampled_masks() -> None:
         error = mask @ (w * w) - 2  # correlation 1: one residual, a + b - S
         w = w - step * 2 * (mask * error[:, None]).mean(0) * w
     pull = post_training_pull({**DEFAULTS, "dropout": p}, Strengths(0.0, 0.0), shared=False)
-    expected = separate_stage(Strengths(1.0, 0.02), pull, time)
+    expected = staged(Strengths(1.0, 0.02), pull, time)
     np.testing.assert_allclose(w * w, expected, atol=3e-3)
 
 
@@ -510,3 +516,37 @@ def test_flow_refuses_what_it_cannot_integrate(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("theory.pathways_flow.ATTEMPTS", 3)
     with pytest.raises(WrongUse, match="more than 3 steps"):
         flow(SEPARATE, -10.0, -10.0, Pull(1.0, 0.5, 0.5, 1.0, 1.0, 0.0), 50.0)
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_a_strength_below_every_float_regrows(variant: str) -> None:
+    # ln a falls to about -800 in stage 1; in stage 2 it has time for +2400, so only the converged model is right
+    v = {"decay_pre": 10.0, "t_post": 300.0}
+    losses = MODELS[variant].predict(v)
+    assert losses.loss_im < 1e-20
+    apart = MODELS["rp"].solve({**v, "correlation": 0.0})
+    assert np.array(apart.strengths[2]) == pytest.approx([1.0, 1.0], abs=1e-12)
+    short = MODELS[variant].predict({**v, "t_post": 1.0})
+    assert [short.loss_im, short.loss_ft] == pytest.approx([4.0, 1.0])
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_every_result_is_finite(variant: str) -> None:
+    rng = np.random.default_rng(17)
+    v = draw(1000, 17) | {name: 10 ** rng.uniform(-2, 1, 1000) for name in ("decay_pre", "decay_post")}
+    v["decay_ft"] = np.where(rng.random(1000) < 0.5, 0.0, v["decay_ft"])
+    assert np.isfinite(np.array(MODELS[variant].predict(v))).all()
+    assert np.isfinite(np.array(MODELS[variant].predict({**v, "decay_ft": 0.0}))).all()
+
+
+@pytest.mark.parametrize("variant", MODELS)
+def test_gradients_are_finite_where_strengths_underflow(variant: str) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        for at in ((9.3, 20.0), (10.0, 300.0)):
+            slope = jax.jacfwd(lambda x: MODELS[variant].predict({"decay_pre": x[0], "t_post": x[1]}).loss_ret)(
+                jnp.asarray(at)
+            )
+            assert np.isfinite(np.asarray(slope)).all()
