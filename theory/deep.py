@@ -25,7 +25,7 @@ def deep(state: State, drive: Drive, time: Number, depth: int) -> State:
         time: flow time, >= 0.
         depth: number of layers, >= 3.
     """
-    strength, shortfall = state
+    strength, shortfall = state[:2]
     xp = namespace(strength, time, *drive)
     a, c, g = (xp.asarray(value, dtype=float) for value in (strength, drive.variance, drive.growth))
     q = 2 - 2 / depth

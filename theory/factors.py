@@ -67,7 +67,7 @@ def integrate_factors(
         WrongUse: a value is traced by JAX, or the integrator gave up.
     """
     gamma, variance, number, width = noise or Noise(0.0, 0.0, 0.0, 1.0)
-    inputs = (*state, *drive, time, imbalance, decay, gamma, variance, number, width)
+    inputs = (*state[:2], *drive, time, imbalance, decay, gamma, variance, number, width)
     if is_jax(*inputs):
         raise WrongUse("A stage without a closed form is integrated by scipy and cannot be traced. Pass numpy values.")
     whole = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in inputs))

@@ -17,6 +17,7 @@ import numpy as np
 
 from common.arrays import Array, Float, Number, lead_with_modes
 from common.settings import Settings, WrongUse, check, setting
+from theory.two_layer import SMALLEST_INIT
 
 TASKS = ("pre", "post", "ft")
 BLOCKS = ("invariant", "inconsistent", "specialised")
@@ -44,7 +45,7 @@ class Blocks(Settings):
     """Target of the specialised modes under D_ft; matters only with leakage."""
     leakage: float = setting(0.0, low=0)
     """Input variance of the specialised modes under D_ft (the paper: 0)."""
-    init_scale: float = setting(1e-3, low=0, open_low=True)
+    init_scale: float = setting(1e-3, low=SMALLEST_INIT)
     """Initial scale delta; every mode starts at strength delta squared, whatever the depth."""
     imbalance: float = setting(0.0)
     """Initial w1^2 - w2^2 of every mode; 0 is balanced. Depth 2 only."""

@@ -32,7 +32,7 @@ from common.recipe import Anchored, Dropped
 from common.settings import Settings, WrongUse, check, ranges, setting
 from theory.pathways_flow import SEPARATE, Pull, flow
 from theory.stages import Schedule
-from theory.two_layer import SMALLEST_INIT, decay_factor, log_sum
+from theory.two_layer import SMALLEST_INIT, log_logistic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,23 +210,6 @@ def _tied(start: Logs, pull: Pull, time: Number) -> Logs:
 
 def _integrated(start: Logs, pull: Pull, time: Number) -> Logs:
     return Logs(*flow(SEPARATE, start.inconsistent, start.specialised, pull, time))
-
-
-def log_logistic(log: Number, variance: Number, growth: Number, time: Number) -> Array:
-    """`ln a` after `da/dt = 4 a (g - c a)`: `1/a' = e^-x/a + 4 c t phi(x)`, x = 4 g t, in logarithms throughout.
-
-    Args:
-        log: ln a before the stage, however small.
-        variance: c, >= 0.
-        growth: g, of any sign.
-        time: flow time, >= 0.
-    """
-    xp = namespace(log, variance, growth, time)
-    x = 4 * growth * xp.asarray(time, dtype=float)
-    phi = decay_factor(-xp.abs(x))[1]
-    fed = 4 * variance * time * phi
-    rise, fall = -(xp.maximum(x, 0.0) + log), xp.minimum(x, 0.0)
-    return fall - log_sum((rise, 1.0), (0.0, fed))
 
 
 def solve_separate(values: Mapping[str, Any]) -> PathwaySolution:

@@ -15,7 +15,7 @@ losses accurate when they are far below machine epsilon. A stage is given by its
 Source: arXiv 2605.12705 App. C, corrected (its Eq. 2 has a wrong sign and power); Saxe et al. 2014 for the logistic.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class State(NamedTuple):
 
     strength: Float[Array, "..."] | float
     shortfall: Float[Array, "..."] | float
+    log: Any = None
+    """ln a, kept from when weight decay has taken a strength below `_LOST`, from where it can regrow; None: not needed."""
 
 
 class Drive(NamedTuple):
@@ -39,6 +41,9 @@ class Drive(NamedTuple):
 
 SMALLEST_INIT = 1e-75
 """Smallest initial scale of weights: a strength is its square, and the square of a strength must not underflow."""
+
+_LOST = 1e-250
+"""Balanced strengths below this are followed by their logarithm."""
 
 _DEEPEST = -708.0
 """exp of less would underflow, and a mode at exactly 0 would become 0/0; nothing else can tell the difference."""
@@ -72,6 +77,23 @@ def log_sum(*terms: tuple[Number, Number]) -> Array:
     return largest + xp.log(sum(factor * xp.exp(log - largest) for log, factor in terms))
 
 
+def log_logistic(log: Number, variance: Number, growth: Number, time: Number) -> Array:
+    """`ln a` after `da/dt = 4 a (g - c a)`: `1/a' = e^-x/a + 4 c t phi(x)`, x = 4 g t, in logarithms throughout.
+
+    Args:
+        log: ln a before the stage, however small.
+        variance: c, >= 0.
+        growth: g, of any sign.
+        time: flow time, >= 0.
+    """
+    xp = namespace(log, variance, growth, time)
+    x = 4 * growth * xp.asarray(time, dtype=float)
+    phi = decay_factor(-xp.abs(x))[1]
+    fed = 4 * variance * time * phi
+    rise, fall = -(xp.maximum(x, 0.0) + log), xp.minimum(x, 0.0)
+    return fall - log_sum((rise, 1.0), (0.0, fed))
+
+
 def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False) -> State:
     """Depth two, equal layers: `1/a` obeys a linear equation, so a stage is a linear-fractional map of `a`.
 
@@ -85,8 +107,10 @@ def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False
         time: flow time, >= 0.
         decaying: whether g may be negative (weight decay); costs two more passes over the data.
     """
-    strength, shortfall = state
+    strength, shortfall = state[:2]
     xp = namespace(strength, time, *drive)
+    if state.log is not None:  # what is lost is solved below; any strength serves here, and 0 would be 0/0
+        strength = xp.where((state.log > -xp.inf) & (state.log < np.log(_LOST)), 1.0, strength)
     exponent = (-4 * drive.growth) * xp.asarray(time, dtype=float)
     keep, phi = decay_factor(xp.where(exponent <= 0, exponent, -exponent) if decaying else exponent)
     gain = (4 * time) * phi * strength
@@ -95,7 +119,29 @@ def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False
         strength, keep = xp.where(growing, strength, keep * strength), xp.where(growing, keep, 1.0)
     scale = keep + drive.variance * gain
     rest = keep * shortfall if is_zero(drive.pull) else keep * shortfall + gain * drive.pull
-    return State(strength / scale, rest / scale)
+    after = State(strength / scale, rest / scale)
+    if state.log is None and not (decaying and (is_jax(after.strength) or np.any(after.strength < _LOST))):
+        return after
+    return _regrowing(state, drive, time, after)
+
+
+def _regrowing(state: State, drive: Drive, time: Number, plain: State) -> State:
+    """The stage in logarithms for the strengths that are, or have been, below `_LOST`; `plain` for the others."""
+    xp = namespace(*plain, *drive, time)
+    alive = xp.asarray(state.strength) > 0 if state.log is None else state.log > -xp.inf
+    before = xp.log(xp.where(alive, state.strength, 1.0)) if state.log is None else xp.where(alive, state.log, 0.0)
+    log = log_logistic(before, drive.variance, drive.growth, time)
+    small = alive & (xp.minimum(before, log) < np.log(_LOST))
+    strength = xp.exp(log)
+    x = 4 * drive.growth * xp.asarray(time, dtype=float)
+    grown = xp.exp(xp.minimum(log - before - x, 0.0)) * state.shortfall
+    grown = grown + 4 * time * decay_factor(-xp.abs(x))[1] * strength * drive.pull
+    shortfall = xp.where(x >= 0, grown, state.shortfall + (state.strength - strength))
+    return State(
+        xp.where(small, strength, plain.strength),
+        xp.where(small, shortfall, plain.shortfall),
+        xp.where(alive, log, -xp.inf),
+    )
 
 
 def unbalanced(state: State, drive: Drive, time: Number, imbalance: Number) -> State:
@@ -111,7 +157,7 @@ def unbalanced(state: State, drive: Drive, time: Number, imbalance: Number) -> S
         time: flow time, >= 0.
         imbalance: kappa, any sign; only its square enters the strength.
     """
-    strength, shortfall = state
+    strength, shortfall = state[:2]
     xp = namespace(strength, time, imbalance, *drive)
     strength, kappa2 = xp.asarray(strength, dtype=float), xp.asarray(imbalance, dtype=float) ** 2
     active = drive.variance > 0

@@ -60,7 +60,7 @@ def test_arrays_hash_as_lists():
         (lambda: Schedule(alpha=1.5), r"alpha = 1\.5 is outside its range \[0, 1\]"),
         (lambda: Schedule(t_pre=-1), "t_pre = -1"),
         (lambda: Schedule(t_ft=float("nan")), "t_ft = nan"),
-        (lambda: Blocks(init_scale=0), r"init_scale = 0 is outside its range \(0, inf\)"),
+        (lambda: Blocks(init_scale=0), r"init_scale = 0 is outside its range \[1e-75, inf\)"),
         (lambda: Blocks(n=3, k=2), "n = 3 holds fewer than 2k = 4"),
         (lambda: Blocks(depth=1), "depth = 1"),
         (lambda: Recipe(exposure=-0.1), r"exposure = -0\.1"),

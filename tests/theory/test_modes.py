@@ -193,7 +193,9 @@ def test_gradient_descent_approaches_the_flow_at_first_order():
 
 def test_decaying_map_equals_the_plain_one_where_both_apply():
     state, drive = State(np.array([0.1, 0.7]), np.array([0.9, 0.3])), Drive(0.8, 0.8, 0.0)
-    for plain, general in zip(balanced(state, drive, 1.5), balanced(state, drive, 1.5, decaying=True), strict=True):
+    for plain, general in zip(
+        balanced(state, drive, 1.5)[:2], balanced(state, drive, 1.5, decaying=True)[:2], strict=True
+    ):
         assert np.allclose(plain, general, rtol=1e-15)
 
 
