@@ -6,10 +6,10 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
+from theory.pathways_models import MODELS
 
 from theory.features import modes_from_blocks
 from theory.pathways import DEFAULTS as PATHWAYS
-from theory.pathways_models import MODELS
 from theory.stages import DEFAULTS, predict, solve
 
 DIGITS = 50
