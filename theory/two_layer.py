@@ -42,8 +42,8 @@ class Drive(NamedTuple):
 SMALLEST_INIT = 1e-75
 """Smallest initial scale of weights: a strength is its square, and the square of a strength must not underflow."""
 
-_LOST = 1e-250
-"""Balanced strengths below this are followed by their logarithm."""
+_LOST = 1e-150
+"""Balanced strengths below this are followed by their logarithm: derivatives divide by their square."""
 
 _DEEPEST = -708.0
 """exp of less would underflow, and a mode at exactly 0 would become 0/0; nothing else can tell the difference."""
@@ -65,8 +65,10 @@ def decay_factor(m: Number) -> tuple[Array, Array]:
 def log_sum(*terms: tuple[Number, Number]) -> Array:
     """`ln sum_i f_i e^(l_i)` of terms (l, f), f >= 0 and not all 0; neither overflows nor has infinite derivatives at f = 0."""
     xp = namespace(*(value for term in terms for value in term))
-    tiny = 1e-300 if xp is np else float(xp.finfo(xp.result_type(float)).tiny)
-    logs = [xp.asarray(log + xp.log(xp.maximum(factor, tiny)), dtype=float) for log, factor in terms]
+    logs = [
+        xp.where(xp.asarray(factor) > 0, log + xp.log(xp.where(xp.asarray(factor) > 0, factor, 1.0)), -xp.inf)
+        for log, factor in terms
+    ]
     largest = logs[0]
     for log in logs[1:]:
         largest = xp.maximum(largest, log)
@@ -74,7 +76,7 @@ def log_sum(*terms: tuple[Number, Number]) -> Array:
         from jax.lax import stop_gradient
 
         largest = stop_gradient(largest)
-    return largest + xp.log(sum(factor * xp.exp(log - largest) for log, factor in terms))
+    return largest + xp.log(sum(factor * xp.exp(xp.minimum(log - largest, 700.0)) for log, factor in terms))
 
 
 def log_logistic(log: Number, variance: Number, growth: Number, time: Number) -> Array:

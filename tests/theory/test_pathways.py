@@ -119,7 +119,7 @@ def test_integrator_against_scipy(variant: str) -> None:
 @pytest.mark.parametrize("columns", [2, 3, 4])
 @pytest.mark.parametrize("field", [SEPARATE, SHARED])
 def test_every_column_raises_the_order(monkeypatch: pytest.MonkeyPatch, field: Any, columns: int) -> None:
-    """Local error h^(columns + 1). With all eight it is below rounding before it is asymptotic."""
+    """Local error h^(columns + 1). With all ten it is below rounding before it is asymptotic."""
     pull = Pull(1.0, 0.3, 0.4, 1.1, 0.6, 0.05)
     exact = [attempt_in_parts(field, -0.3, 0.2, pull, h, 4) for h in (0.01, 0.005)]
     monkeypatch.setattr("theory.pathways_flow.COLUMNS", columns)
@@ -502,7 +502,7 @@ def test_wrong_use_is_named() -> None:
         predict_separate({"chi": 0.3})
     with pytest.raises(WrongUse, match=r"alpha = -0\.1"):
         predict_shared({"alpha": np.array([0.1, -0.1])})
-    with pytest.raises(WrongUse, match="Choose one of rp, rp-shared"):
+    with pytest.raises(WrongUse, match="Choose one of plain, rp, rp-shared"):
         pathway_predict({}, "redundant")
 
 
@@ -518,35 +518,33 @@ def test_flow_refuses_what_it_cannot_integrate(monkeypatch: pytest.MonkeyPatch) 
         flow(SEPARATE, -10.0, -10.0, Pull(1.0, 0.5, 0.5, 1.0, 1.0, 0.0), 50.0)
 
 
-@pytest.mark.parametrize("variant", MODELS)
-def test_a_strength_below_every_float_regrows(variant: str) -> None:
+@pytest.mark.parametrize("solution", [solve_separate, solve_shared])
+def test_a_strength_below_every_float_regrows(solution: Any) -> None:
     # ln a falls to about -800 in stage 1; in stage 2 it has time for +2400, so only the converged model is right
     v = {"decay_pre": 10.0, "t_post": 300.0}
-    losses = MODELS[variant].predict(v)
+    losses = solution(v).losses
     assert losses.loss_im < 1e-20
-    apart = MODELS["rp"].solve({**v, "correlation": 0.0})
+    apart = solve_separate({**v, "correlation": 0.0})
     assert np.array(apart.strengths[2]) == pytest.approx([1.0, 1.0], abs=1e-12)
-    short = MODELS[variant].predict({**v, "t_post": 1.0})
+    short = solution({**v, "t_post": 1.0}).losses
     assert [short.loss_im, short.loss_ft] == pytest.approx([4.0, 1.0])
 
 
-@pytest.mark.parametrize("variant", MODELS)
-def test_every_result_is_finite(variant: str) -> None:
+@pytest.mark.parametrize("solution", [solve_separate, solve_shared])
+def test_every_result_is_finite(solution: Any) -> None:
     rng = np.random.default_rng(17)
     v = draw(1000, 17) | {name: 10 ** rng.uniform(-2, 1, 1000) for name in ("decay_pre", "decay_post")}
     v["decay_ft"] = np.where(rng.random(1000) < 0.5, 0.0, v["decay_ft"])
-    assert np.isfinite(np.array(MODELS[variant].predict(v))).all()
-    assert np.isfinite(np.array(MODELS[variant].predict({**v, "decay_ft": 0.0}))).all()
+    assert np.isfinite(np.array(solution(v).losses)).all()
+    assert np.isfinite(np.array(solution({**v, "decay_ft": 0.0}).losses)).all()
 
 
-@pytest.mark.parametrize("variant", MODELS)
-def test_gradients_are_finite_where_strengths_underflow(variant: str) -> None:
+@pytest.mark.parametrize("solution", [solve_separate, solve_shared])
+def test_gradients_are_finite_where_strengths_underflow(solution: Any) -> None:
     import jax
     import jax.numpy as jnp
 
     with jax.enable_x64(True):
         for at in ((9.3, 20.0), (10.0, 300.0)):
-            slope = jax.jacfwd(lambda x: MODELS[variant].predict({"decay_pre": x[0], "t_post": x[1]}).loss_ret)(
-                jnp.asarray(at)
-            )
+            slope = jax.jacfwd(lambda x: solution({"decay_pre": x[0], "t_post": x[1]}).losses.loss_ret)(jnp.asarray(at))
             assert np.isfinite(np.asarray(slope)).all()

@@ -7,6 +7,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+from common.settings import WrongUse
 from theory.features import modes_from_blocks
 from theory.pathways import DEFAULTS as PATHWAYS
 from theory.pathways import solve_separate
@@ -117,21 +118,21 @@ def pathways_by_mpmath(v: dict[str, float], shared: bool) -> list[list[Any]]:
     return stages
 
 
-SOLVERS = {"rp": solve_separate, "rp-shared": solve_shared}
 RP = [
     {"alpha": 0.3, "t_pre": 2.0},
+    {"alpha": 0.6, "correlation": 0.8, "sigma_ft": 0.3, "beta": 1.4, "decay_ft": 0.0},
     {"correlation": 0.7, "alpha": 0.5, "replay": 0.2, "sigma_pre": 0.4, "beta": 1.7, "t_pre": 2.0},
     {"correlation": 0.9, "alpha": 0.4, "dropout": 0.3, "l2_to_start": 0.2, "decay_pre": 0.1, "decay_post": 0.05},
 ]
 
 
-@pytest.mark.parametrize("variant", ["rp", "rp-shared"])
+@pytest.mark.parametrize("solution", [solve_separate, solve_shared])
 @pytest.mark.parametrize("choices", RP)
-def test_pathways_against_taylor_series(variant: str, choices: dict[str, float]) -> None:
+def test_pathways_against_taylor_series(solution: Any, choices: dict[str, float]) -> None:
     v = {**PATHWAYS, "t_pre": 1.5, "t_post": 0.8, "t_ft": 0.5, "init_scale": 0.05, "decay_ft": 0.1, **choices}
     with mp.workdps(20):
-        exact = pathways_by_mpmath(v, variant == "rp-shared")
-    for mine, theirs in zip(SOLVERS[variant](v).strengths[1:], exact, strict=True):
+        exact = pathways_by_mpmath(v, solution is solve_shared)
+    for mine, theirs in zip(solution(v).strengths[1:], exact, strict=True):
         np.testing.assert_allclose(np.array(mine), [float(x) for x in theirs], rtol=1e-10, atol=1e-12)
 
 
@@ -151,3 +152,10 @@ def test_plain_in_jax_is_as_precise_and_differentiable() -> None:
                 exact = plain_by_mpmath({**DEFAULTS, **choices})[1][1]
             assert float(value) == pytest.approx(float(exact), rel=1e-9)
             assert np.isfinite(np.asarray(slope)).all()
+
+
+def test_the_equal_basis_gives_up_instead_of_running_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("theory.factors.EVALUATIONS", 2000)
+    with pytest.raises(WrongUse, match=r"2000 evaluations for flow time = 100. Lower t_post"):
+        predict({"dropout": 0.3, "dropout_basis": "equal", "t_post": 100.0})
+    assert np.isfinite(predict({"dropout": 0.3, "dropout_basis": "equal", "t_post": 1.0})).all()
