@@ -150,9 +150,9 @@ def refuse_decided(given: Mapping[str, Any], split: str) -> None:
 def predict(
     values: Mapping[str, Any] | None = None,
     /,
+    pieces: Sequence[Piece] | None = None,
     *,
     model: str = "plain",
-    pieces: Sequence[Piece] | None = None,
     **settings: Any,
 ) -> Losses:
     """The four losses of a linear model after its three stages.

@@ -71,7 +71,7 @@ def test_wrong_requests_are_named():
     points = points_from(load(3), ["independent"])
     with pytest.raises(WrongUse, match="'speed' is no parameter"):
         fit(points, fixed={"speed": 1.0})
-    with pytest.raises(WrongUse, match="no rows"):
+    with pytest.raises(WrongUse, match="finite, in every row"):
         points_from(load(2))
 
 
