@@ -11,7 +11,7 @@ from common import results
 from common.losses import Losses
 from common.minima import NOTABLE_DEPTH, crossfitted, gain_above_zero, interior, lowest, over_seeds
 from common.settings import WrongUse
-from common.verdicts import UNPREDICTED, Verdict
+from common.verdicts import UNPREDICTED, Verdict, untestable
 from sims.cases import Case, rows_of
 from sims.run import simulate
 from sims.setup import Setup
