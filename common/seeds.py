@@ -106,18 +106,31 @@ def ratio_interval(numerator: Float[np.ndarray, " seeds"], denominator: Float[np
     # dividing by the denominator's mean first keeps the numbers near the ratio, so that nothing overflows or cancels
     against = np.asarray(denominator, dtype=float) / bottom if bottom else np.full(count, math.nan)
     along = np.asarray(numerator, dtype=float) / bottom if bottom else np.full(count, math.nan)
-    residual = along - value * against
-    tt, tb, bb = (float(one) / count for one in _moments(residual, against))
-    square = quantile(count - 1) ** 2
-    error = math.sqrt(max(_moments(along, against)[0] / count, 0.0))
-    covariance = float(_moments(along, against)[1]) / count
+    variance, covariance, bb = (one / count for one in _moments(along, against))
+    error = math.sqrt(max(variance, 0.0))
     kept = {"value": value, "n": count, "df": count - 1, "error": error, "denominator": (1.0, bb, covariance)}
-    slack = 1 - square * bb
-    if not slack > 0:
-        return Interval(low=-math.inf, high=math.inf, **kept)  # type: ignore[arg-type]
-    # with r = value + x: (x)^2 = t^2 (tt - 2 x tb + x^2 bb), which has two roots because slack > 0
-    middle, root = -square * tb / slack, math.sqrt(max(square**2 * tb**2 + slack * square * tt, 0.0)) / slack
-    return Interval(low=value + middle - root, high=value + middle + root, **kept)  # type: ignore[arg-type]
+    low, high = (float(end) for end in fieller(along, against))
+    return Interval(low=low, high=high, **kept)  # type: ignore[arg-type]
+
+
+def fieller(
+    numerator: Float[np.ndarray, "seeds *cells"], denominator: Float[np.ndarray, "seeds *cells"], level: float = LEVEL
+) -> tuple[Float[np.ndarray, "*cells"], Float[np.ndarray, "*cells"]]:
+    """Both ends of Fieller's interval for the ratio of two means, cell by cell; infinite where the denominator is not told from 0.
+
+    The ends are the roots in r of `mean(num - r den)^2 = t^2 var(num - r den)/n`.
+    """
+    count = len(numerator)
+    scale = quantile(count - 1, level) ** 2 / (count * (count - 1))
+    top, bottom = numerator.mean(0), denominator.mean(0)
+    off, aside = numerator - top, denominator - bottom
+    tt, tb, bb = (scale * product.sum(0) for product in (off * off, off * aside, aside * aside))
+    a, b = bottom**2 - bb, top * bottom - tb
+    along = scale * ((bottom * off - top * aside) ** 2).sum(0)  # exact where nearly nothing is random
+    root = np.sqrt(np.maximum(along + tb**2 - bb * tt, 0.0))
+    told = a > 0
+    safe = np.where(told, a, 1.0)
+    return np.where(told, (b - root) / safe, -np.inf), np.where(told, (b + root) / safe, np.inf)
 
 
 def _moments(one: Any, other: Any) -> tuple[float, float, float]:

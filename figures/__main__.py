@@ -37,7 +37,10 @@ class Make(Command):
         """Draw and list what was written."""
         if self.workers < 1 or not self.formats:
             raise WrongUse(f"workers = {self.workers} and formats = {self.formats}: give at least one of each.")
-        everything = [name for name, picture in PICTURES.items() if self.tables is not None or picture.drawable]
+        left_out = (
+            {} if self.names else {name: how for name in PICTURES if (how := PICTURES[name].missing(self.tables))}
+        )
+        everything = [name for name in PICTURES if name not in left_out]
         wanted = [name for given in self.names or everything for name in GROUPS.get(given, (given,))]
         if unknown := [name for name in wanted if name not in PICTURES]:
             raise WrongUse(f"Figure {unknown[0]!r} is not known. {meant(unknown[0], [*GROUPS, *PICTURES])}")
@@ -51,9 +54,8 @@ class Make(Command):
             draw_all(wanted, self.tables, self.out, self.formats, self.workers, done)
         for name, paths in written.items():
             out.show(f"{name:<20} " + "  ".join(str(path) for path in paths))
-        for name in () if self.names or self.tables else sorted(set(PICTURES) - set(wanted)):
-            missing = next(measured for measured in PICTURES[name].measured if not measured.file.exists())
-            out.errors.print(f"{name} is left out: its table is not measured yet. Make it with `{missing.command}`.")
+        for name, command in left_out.items():
+            out.errors.print(f"{name} is left out: a table of it is missing. Make it with `{command}`.", soft_wrap=True)
         return written
 
 

@@ -23,8 +23,8 @@ class Measured:
     study: str
     make: str
     """The command that makes it, without the option for its folder."""
-    into: str = "--out"
-    """That option."""
+    into: str = "--out {}"
+    """That option, {} for the folder."""
 
     @property
     def file(self) -> Path:
@@ -38,7 +38,7 @@ class Measured:
 
     def command_into(self, folder: Path) -> str:
         """What makes it, for a folder of tables laid out like `paper/results`."""
-        return f"{self.make} {self.into} {(folder / self.path).parent}"
+        return f"{self.make} {self.into.replace('{}', str((folder / self.path).parent))}"
 
     def below(self, folder: Path) -> Path:
         """Where it is in somebody's own folder: laid out like `paper/results`, or without the outer folders of that."""
@@ -66,7 +66,7 @@ OPTIMUM = {
     study: Measured(f"sims/{study}", study, f"python -m sims {study}")
     for study in ("compute-matched", "latent", "placement")
 }
-VERDICTS = Measured("sims/verdicts", "verdicts", "python -m sims verdicts", "--results")
+VERDICTS = Measured("sims/verdicts", "verdicts", "python -m sims verdicts", "--results {} --out {}")
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,33 @@ class Picture:
     measured: tuple[Measured, ...] = ()
     """They come last."""
 
+    def needed(self, tables: Path | None = None) -> list[tuple[str, Path, str]]:
+        """Every table but the published ones, in the order of the drawing function: study, file, and the command that makes it.
+
+        Args:
+            tables: somebody's own folder; without, out/theory and the stored tables.
+        """
+        folder = Path("out/theory") if tables is None else tables
+        found = []
+        for study in self.tables:
+            places = folder / f"{study}.parquet", folder / "theory" / f"{study}.parquet"
+            own = "" if tables is None else f" --out {folder}"
+            path = next((path for path in places if path.exists()), places[0])
+            found.append((study, path, f"python -m theory study {study}{own}"))
+        for one in self.measured:
+            path, command = (one.file, one.command) if tables is None else (one.below(tables), one.command_into(tables))
+            found.append((one.study, path, command))
+        return found
+
+    def missing(self, tables: Path | None = None) -> str | None:
+        """The command for the first table that is not there; of the toolkit's own only measured ones count, the others are quickly made."""
+        counted = self.needed(tables)[len(self.tables) if tables is None else 0 :]
+        return next((command for _, path, command in counted if not path.exists()), None)
+
     @property
     def drawable(self) -> bool:
-        """Whether its measured tables are there; the others are quickly made."""
-        return all(measured.file.exists() for measured in self.measured)
+        """Whether its stored tables are there."""
+        return self.missing() is None
 
 
 PICTURES: dict[str, Picture] = {
@@ -233,21 +256,9 @@ def draw(
 
     drawing, own = _drawing(name), PICTURES[name]
     read = [load(number) for number in own.published]
-    folder = Path("out/theory") if tables is None else tables
-    for study in own.tables:
-        path = next(
-            (p for p in (folder / f"{study}.parquet", folder / "theory" / f"{study}.parquet") if p.exists()),
-            folder / f"{study}.parquet",
-        )
-        read.append(
-            _table(study, path, f"python -m theory study {study}" + ("" if tables is None else f" --out {folder}"))
-        )
-    for measured in own.measured:
-        if tables is None:
-            read.append(_table(measured.study, measured.file, measured.command))
-        else:
-            read.append(_table(measured.study, measured.below(tables), measured.command_into(tables)))
-            _check_scale(measured, read[-1])
+    read += [_table(study, path, command) for study, path, command in own.needed(tables)]
+    for measured, table in zip(own.measured, read[len(read) - len(own.measured) :], strict=True):
+        _check_scale(measured, table)
     return style.save(drawing(*read), out, name, formats)
 
 

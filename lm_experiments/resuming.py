@@ -49,7 +49,7 @@ class State:
     """Loss and gradient norm of the steps since the last line of metrics."""
 
 
-def resume(folder: Path, spread: "DistributedModel", settings: StageSettings) -> State:
+def resume(folder: Path, distributed: "DistributedModel", settings: StageSettings) -> State:
     """Put the newest intact checkpoint in place and cut the log where it was; a fresh `State` where there is none.
 
     A damaged or forged checkpoint is reported with a warning and removed, and the one before is used.
@@ -57,7 +57,7 @@ def resume(folder: Path, spread: "DistributedModel", settings: StageSettings) ->
     Raises:
         WrongUse: links, foreign files or foreign tensors.
     """
-    like = {"model": spread.weights(), "optimizer": spread.moments_like()}
+    like = {"model": distributed.weights(), "optimizer": distributed.moments_like()}
     state = State()
     for step, path in reversed(checkpoints.numbered(folder, "checkpoint").items()):
         try:
@@ -65,11 +65,11 @@ def resume(folder: Path, spread: "DistributedModel", settings: StageSettings) ->
             state = known(path, told, settings)
         except checkpoints.Damaged as error:
             warnings.warn(f"checkpoint-{step} is damaged ({error}); going on from the one before.", stacklevel=2)
-            spread.alone(functools.partial(shutil.rmtree, path))
+            distributed.alone(functools.partial(shutil.rmtree, path))
         else:
-            spread.restore(tensors["model"], tensors["optimizer"])
+            distributed.restore(tensors["model"], tensors["optimizer"])
             break
-    if spread.main:
+    if distributed.main:
         with (folder / "metrics.jsonl").open("ab") as file:
             file.truncate(state.metrics)
     return state
@@ -160,7 +160,7 @@ def _vouched(folder: Path, settings: StageSettings) -> Outcome:
 
 
 def finished(
-    folder: Path, spread: "DistributedModel", settings: StageSettings, evaluation: Mapping[str, EvalSet]
+    folder: Path, distributed: "DistributedModel", settings: StageSettings, evaluation: Mapping[str, EvalSet]
 ) -> Outcome | None:
     """The outcome of a stage that had ended before, its weights put in place; None where it has not ended.
 
@@ -172,11 +172,11 @@ def finished(
     """
     if not (folder / "outcome.json").exists():
         return None
-    before = {name: tensor.clone() for name, tensor in spread.weights().items()}
+    before = {name: tensor.clone() for name, tensor in distributed.weights().items()}
     try:
         outcome = _vouched(folder, settings)
-        spread.restore(checkpoints.read_tensors(folder / "model.safetensors", before))
-        found = measure(spread.module, evaluation, settings.eval_batch, spread.accelerator)
+        distributed.restore(checkpoints.read_tensors(folder / "model.safetensors", before))
+        found = measure(distributed.module, evaluation, settings.eval_batch, distributed.accelerator)
         if found.keys() != outcome.losses.keys() or not all(
             math.isclose(found[name], outcome.losses[name], rel_tol=SAME_LOSS) for name in found
         ):
@@ -184,8 +184,8 @@ def finished(
     except (checkpoints.Damaged, TypeError) as error:
         message = f"The end of the stage in {folder} is damaged ({error}); going on from its last checkpoint, or from its beginning."
         warnings.warn(message, stacklevel=2)
-        spread.restore(before)
-        spread.accelerator.wait_for_everyone()  # all have read it
-        spread.alone((folder / "outcome.json").unlink)
+        distributed.restore(before)
+        distributed.accelerator.wait_for_everyone()  # all have read it
+        distributed.alone((folder / "outcome.json").unlink)
         return None
     return outcome

@@ -71,13 +71,13 @@ def train(
         installed(model, settings.dropout),
         fast(model),
         torch.random.fork_rng(devices=[]),
-        contextlib.closing(processes.DistributedModel(model, settings, folder)) as spread,
+        contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
     ):
-        if (outcome := resuming.finished(folder, spread, settings, evaluation)) is None:
-            state = resuming.resume(folder, spread, settings)
-            outcome = _Stage(spread, state, batches, settings, evaluation, folder, stop_on, report).run()
+        if (outcome := resuming.finished(folder, distributed, settings, evaluation)) is None:
+            state = resuming.resume(folder, distributed, settings)
+            outcome = _Stage(distributed, state, batches, settings, evaluation, folder, stop_on, report).run()
         else:  # it may have been killed before it had tidied up
-            spread.alone(lambda: checkpoints.clear(folder))
+            distributed.alone(lambda: checkpoints.clear(folder))
         return outcome
 
 
@@ -86,7 +86,7 @@ class _Stage:
 
     def __init__(
         self,
-        spread: processes.DistributedModel,
+        distributed: processes.DistributedModel,
         state: State,
         batches: Batches,
         settings: StageSettings,
@@ -95,7 +95,7 @@ class _Stage:
         stop_on: str | None,
         report: Callable[[Progress], None],
     ) -> None:
-        self.spread, self.state, self.batches, self.settings = spread, state, batches, settings
+        self.distributed, self.state, self.batches, self.settings = distributed, state, batches, settings
         self.evaluation, self.folder, self.stop_on, self.report = evaluation, folder, stop_on, report
         self.pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # not yet looked at, so that a GPU need not wait
 
@@ -120,7 +120,7 @@ class _Stage:
 
     def _step(self, step: int) -> float:
         """One optimiser step; returns its learning rate."""
-        settings, spread = self.settings, self.spread
+        settings, distributed = self.settings, self.distributed
         rate = learning_rate(
             step,
             peak=settings.lr,
@@ -128,21 +128,21 @@ class _Stage:
             warmup_steps=settings.warmup_steps,
             max_steps=settings.max_steps,
         )
-        for group in spread.optimizer.param_groups:
+        for group in distributed.optimizer.param_groups:
             group["lr"] = rate
         if settings.dropout.active:
-            torch.manual_seed(hash((settings.seed, step, spread.rank)) % (1 << 63))
-        pieces = spread.share(self._windows(step))
-        total = torch.zeros((), device=spread.device)
+            torch.manual_seed(hash((settings.seed, step, distributed.rank)) % (1 << 63))
+        pieces = distributed.share(self._windows(step))
+        total = torch.zeros((), device=distributed.device)
         for i, piece in enumerate(pieces):
             weight = len(piece) / sum(map(len, pieces))
-            with spread.accumulating(i + 1 < len(pieces)):
-                loss = spread.module(piece) * weight if weight < 1 else spread.module(piece)
+            with distributed.accumulating(i + 1 < len(pieces)):
+                loss = distributed.module(piece) * weight if weight < 1 else distributed.module(piece)
                 loss.backward()
             total += loss.detach()
-        norm = spread.clip(settings.clip or math.inf)
-        spread.optimizer.step()
-        spread.optimizer.zero_grad()
+        norm = distributed.clip(settings.clip or math.inf)
+        distributed.optimizer.step()
+        distributed.optimizer.zero_grad()
         self.pending.append((total, norm))
         return rate
 
@@ -159,12 +159,14 @@ class _Stage:
         """Bring the losses of the last steps to the host and judge them. Raises `Diverged`."""
         state, settings = self.state, self.settings
         if self.pending:
-            found = self.spread.mean(torch.stack([torch.stack([loss, norm.float()]) for loss, norm in self.pending]))
+            found = self.distributed.mean(
+                torch.stack([torch.stack([loss, norm.float()]) for loss, norm in self.pending])
+            )
             first = state.step - len(self.pending)
             self.pending.clear()
             for i, (loss, norm) in enumerate(found.tolist()):
                 if first + i == 0:
-                    state.ceiling = max(loss, math.log(self.spread.model.config.vocab_size)) + settings.explode
+                    state.ceiling = max(loss, math.log(self.distributed.model.config.vocab_size)) + settings.explode
                 if not (math.isfinite(loss) and math.isfinite(norm) and loss <= state.ceiling):
                     raise self._diverged(first + i, loss, norm)
                 state.pending.append([loss, norm])
@@ -184,17 +186,17 @@ class _Stage:
         state, watched = self.state, str(self.stop_on)
         self._settle()
         found = measure(
-            self.spread.module,
+            self.distributed.module,
             {watched: self.evaluation[watched]},
             self.settings.eval_batch,
-            self.spread.accelerator,
+            self.distributed.accelerator,
         )
         if not math.isfinite(found[watched]):
             raise self._diverged(state.step - 1, found[watched], math.nan)
         if state.best_loss is None or found[watched] < state.best_loss:
             state.best_loss, state.best_step, state.evals_since_best = found[watched], state.step, 0
-            held = self.spread.weights()
-            self.spread.alone(lambda: checkpoints.save_best(self.folder, state.step, held))
+            held = self.distributed.weights()
+            self.distributed.alone(lambda: checkpoints.save_best(self.folder, state.step, held))
         else:
             state.evals_since_best += 1
         return found
@@ -209,14 +211,14 @@ class _Stage:
         line = {"step": state.step, "tokens": state.step * tokens, "loss": loss, "lr": rate, "grad_norm": norm}
         line |= {f"eval/{name}": value for name, value in losses.items()}
         text = (json.dumps(line) + "\n").encode()
-        if self.spread.main:
+        if self.distributed.main:
             self.metrics.write(text)
             self.metrics.flush()
         state.metrics += len(text)
         now = time.perf_counter()
         speed = steps * tokens / (now - self.told)
         self.told = now
-        self.spread.track({**line, "tokens_per_second": speed}, state.step)
+        self.distributed.track({**line, "tokens_per_second": speed}, state.step)
         eta = (settings.max_steps - state.step) * tokens / speed
         self.report(
             Progress(
@@ -233,31 +235,31 @@ class _Stage:
         settings, step = self.settings, self.state.step
         if settings.checkpoint_steps:
             return step % settings.checkpoint_steps == 0
-        if self.spread.count > 1 and step % settings.log_every:
+        if self.distributed.count > 1 and step % settings.log_every:
             return False
-        return self.spread.agreed(time.perf_counter() - self.saved >= settings.checkpoint_seconds)
+        return self.distributed.agreed(time.perf_counter() - self.saved >= settings.checkpoint_seconds)
 
     def _checkpoint(self) -> None:
         self._settle()
         now = time.perf_counter()
         self.state.seconds += now - self.began
         self.began = now
-        if self.spread.main:
+        if self.distributed.main:
             self.state.metrics_sha256 = resuming.log_sha256(self.folder, self.state.metrics)
-        held = {"model": self.spread.weights(), "optimizer": self.spread.moments()}
-        self.spread.alone(lambda: checkpoints.save(self.folder, self.state.step, held, asdict(self.state)))
+        held = {"model": self.distributed.weights(), "optimizer": self.distributed.moments()}
+        self.distributed.alone(lambda: checkpoints.save(self.folder, self.state.step, held, asdict(self.state)))
         self.saved = time.perf_counter()
 
     def _finish(self, stopped: bool) -> Outcome:
         """Restore the best weights, measure them, and leave the finished model."""
-        state, settings, spread = self.state, self.settings, self.spread
+        state, settings, distributed = self.state, self.settings, self.distributed
         best = state.best_step or state.step
         if best != state.step:
             try:
-                spread.restore(checkpoints.read_best(self.folder, best, spread.weights()))
+                distributed.restore(checkpoints.read_best(self.folder, best, distributed.weights()))
             except checkpoints.Damaged as error:
                 raise checkpoints.refuse(self.folder / f"best-{best}", str(error)) from error
-        losses = measure(spread.module, self.evaluation, settings.eval_batch, spread.accelerator)
+        losses = measure(distributed.module, self.evaluation, settings.eval_batch, distributed.accelerator)
         if not all(map(math.isfinite, losses.values())):
             raise self._diverged(state.step - 1, math.nan, math.nan)
         state.seconds += time.perf_counter() - self.began
@@ -269,12 +271,12 @@ class _Stage:
             losses=losses,
             seconds=state.seconds,
         )
-        held = spread.weights()
+        held = distributed.weights()
 
         def leave() -> None:
-            checkpoints.save_model(self.folder, self.spread.model, held)
+            checkpoints.save_model(self.folder, self.distributed.model, held)
             resuming.write_outcome(self.folder, outcome)
             checkpoints.clear(self.folder)
 
-        spread.alone(leave)
+        distributed.alone(leave)
         return outcome

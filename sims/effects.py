@@ -16,7 +16,7 @@ import numpy as np
 
 from common.arrays import Float
 from common.minima import crossfitted
-from common.seeds import FEWEST, LEVEL, Interval
+from common.seeds import FEWEST, LEVEL, Interval, fieller
 from common.verdicts import Verdict, within
 
 
@@ -68,8 +68,9 @@ class Effect(NamedTuple):
         if not self.random:
             return self.value, self.value
         tail = (1 - LEVEL) / 2
-        low = self.crossfitted.low if self.chosen else _largest(_fieller(self, tail / len(self.each))[0])
-        high = _largest(_fieller(self, tail)[1])
+        both = self.numerator, self.denominator
+        low = self.crossfitted.low if self.chosen else _largest(fieller(*both, 1 - 2 * tail / len(self.each))[0])
+        high = _largest(fieller(*both)[1])
         return -np.inf if low is None else min(low, high), high
 
     def beyond(self, bound: float, sign: int) -> float:
@@ -121,23 +122,6 @@ def largest_size(numerator: Any, denominator: Any = 1.0) -> Effect:
 
 def _largest(each: Float[np.ndarray, "cells parts"]) -> float:
     return float(each.min(-1).max())
-
-
-def _fieller(effect: Effect, tail: float) -> tuple[Any, Any]:
-    """Both ends of every ratio; infinite where the denominator is not told from 0."""
-    from scipy import stats
-
-    quantile = stats.t.isf(tail, effect.seeds - 1)
-    num, den = effect.numerator, effect.denominator
-    top, bottom = num.mean(0), den.mean(0)
-    scale = quantile**2 / (effect.seeds * (effect.seeds - 1))
-    tt, tb, bb = (scale * ((x - x.mean(0)) * (y - y.mean(0))).sum(0) for x, y in ((num, num), (num, den), (den, den)))
-    a, b = bottom**2 - bb, top * bottom - tb
-    along = scale * ((bottom * (num - top) - top * (den - bottom)) ** 2).sum(0)  # exact where nearly nothing is random
-    root = np.sqrt(np.maximum(along + tb**2 - bb * tt, 0.0))
-    told = a > 0
-    safe = np.where(told, a, 1.0)
-    return np.where(told, (b - root) / safe, -np.inf), np.where(told, (b + root) / safe, np.inf)
 
 
 def judged(

@@ -90,7 +90,7 @@ def checked(values: Mapping[str, Any] | None, more: Mapping[str, Any], model: st
         if name in known.choices:
             check_choice(name, value, known.choices[name])
         elif name == "rank" and "rank" in known.defaults:
-            for one in np.unique(value).tolist() if isinstance(value, np.ndarray) else [value]:
+            for one in [] if is_traced(value) else [value] if value is None else np.unique(value).tolist():
                 check_rank(one)
         elif name == "rank":
             raise WrongUse(f"rank = {value} is no setting of the {model} model. Leave it out, or use the plain model.")

@@ -30,6 +30,7 @@ from theory.factors import Noise, integrate_factors
 from theory.interventions import OFF, Interventions
 from theory.modes import Drive, State
 from theory.stages import DEFAULTS
+from theory.stages import predict as unchecked
 from theory.thresholds import mixing_window
 
 from .reference import orthogonal
@@ -509,13 +510,15 @@ def test_derivatives_in_jax_match_finite_differences():
         ({"window": 0.6}, (("placement", "late"),)),
         ({"adapter_scale": 0.3, "beta": 0.7}, (("rank", 2),)),
         ({"stop_at": 0.3, "alpha": 0.1, "beta": 0.7}, (("t_post", 6.0),)),
-        ({"dropout": 0.25, "beta": 0.7}, (("dropout_basis", "equalised"), ("width", 9))),
+        ({"dropout": 0.25, "width": 9.0, "beta": 0.7}, (("dropout_basis", "equalised"),)),
     ]  # fmt: skip
     for numbers, options in cases:
         names = list(numbers)
 
         def retained(x, names=names, options=options):
-            return predict({**base, **dict(options), **dict(zip(names, x, strict=True))}).loss_ret
+            return unchecked(
+                {**base, **dict(options), **dict(zip(names, x, strict=True))}
+            ).loss_ret  # a width between units
 
         x = np.array([numbers[name] for name in names])
         assert float(jax.jit(retained)(jnp.asarray(x))) == pytest.approx(float(retained(x)), rel=1e-9), names
