@@ -3,7 +3,7 @@
 Against fine-tuning length (all lengths from one run) and against the step ratio rho, for linear and nonlinear networks. A minimum is
 interior where the whole interval of its depth is notable, and there is none where the whole interval is not (`sims.effects.largest`).
 
-`python -m sims compute-matched`, 179 s on two quiet cores. What came out: redundant features have an interior optimum
+`python -m sims compute-matched`, three to six minutes on two cores. What came out: redundant features have an interior optimum
 at equal steps, the plain model only at larger step ratios.
 """
 

@@ -4,7 +4,7 @@ onset     the specialised strength against exposure alpha t_pre, without a stage
 law       the same exposure shared out between stages 1 and 2, aligned and random
 decay     the same with equal weight decay in both stages, from a strength at which theory finds an interior optimum at depth 3
 
-`python -m sims depth`, 17 s on two quiet cores. What came out: deeper networks learn specialised modes more sharply;
+`python -m sims depth`, under half a minute on two cores. What came out: deeper networks learn specialised modes more sharply;
 equal decay in both stages turns the order round at depth 3.
 """
 

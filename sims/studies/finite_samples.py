@@ -5,7 +5,7 @@ enough to reset the features that D_ft uses. What label noise adds to loss_ret i
 noise: at a small weight alpha `n tau^2 k/(N - k - 1)`, because D_pre fixes all other directions. What D_pre forbids to fit of D_post
 is noise as well (`conflict`). More passes are more flow time.
 
-`python -m sims finite-samples`, 10 s on two quiet cores. What came out: label noise adds about the predicted floor;
+`python -m sims finite-samples`, under half a minute on two cores. What came out: label noise adds about the predicted floor;
 most of it stays undecided within its margins.
 """
 

@@ -4,7 +4,7 @@ The counterpart of the paper's Figures 2, 4, 6 and 7. Every model is swept over 
 `theory.studies.compare.FRONTIERS`, where the theory draws the same picture; a second batch post-trains adapters of rank r to
 convergence, which is what P12 speaks of.
 
-`python -m sims frontier`, 86 s on two quiet cores. What came out: in the plain model replay, dropout and decay never
+`python -m sims frontier`, one to two minutes on two cores. What came out: in the plain model replay, dropout and decay never
 lower loss_ret; with redundant pathways replay and exposure help each other or substitute.
 """
 

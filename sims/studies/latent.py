@@ -4,7 +4,7 @@ exposure   loss_im, loss_ret and D_pre damage after stage 2 against alpha, stage
 window     the losses of the stage-1 mixture itself against the length of stage 1 (no stage 2): what it learns first, and its price
 matched    stage 2 stopped at one loss_im for mixed and unmixed, then fine-tuned
 
-`python -m sims latent`, 59 s on two quiet cores. What came out: the benefit is latent exactly where the two features
+`python -m sims latent`, one to two minutes on two cores. What came out: the benefit is latent exactly where the two features
 can stand in for one another.
 """
 

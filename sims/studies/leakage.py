@@ -5,7 +5,7 @@ rate      no leakage; the distance of the inconsistent mode to its D_ft target f
 decay     no leakage; weight decay mu takes a strength down as e^(-4 mu t_ft)
 dropout   no leakage; whether hidden dropout reaches the specialised modes depends on the units that they share with others
 
-`python -m sims leakage`, 12 s on two quiet cores. What came out: both laws hold where tasks share their singular
+`python -m sims leakage`, under half a minute on two cores. What came out: both laws hold where tasks share their singular
 vectors, and are some per cent off where they do not.
 """
 

@@ -8,7 +8,7 @@ tasks move the output weights that the features share with others, and take part
 The prediction names rotations without saying how K_t is normalised, so that it is judged in two ways: a rotation as that of
 `sims.tasks`, where the entries of K_t have variance 1/(2n), and as sqrt(2) times as much, where they have variance 1/n.
 
-`python -m sims misalignment`, 8 s on two quiet cores. What came out: the gain survives a rotation of .3 and is more
+`python -m sims misalignment`, under half a minute on two cores. What came out: the gain survives a rotation of .3 and is more
 than half gone at 1.
 """
 

@@ -5,7 +5,7 @@ time. Adam divides every gradient by its size: small modes leave their saddle at
 longer zero after the division. The exposure law (P1) is tested by moving D_post examples from stage 2 into stage 1 at equal step
 size; what it costs or gains is read off loss_ret.
 
-`python -m sims noise`, 48 s on two quiet cores. What came out: SGD keeps the gain; momentum and Adam
+`python -m sims noise`, about a minute on two cores. What came out: SGD keeps the gain; momentum and Adam
 break the exposure law at equal step sizes: early exposure pays there.
 """
 

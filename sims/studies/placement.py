@@ -6,7 +6,7 @@ repeated    lambda from 0 to 16 passes over a small pool with noisy labels, and 
 Effects are paired by seed, in loss_im, loss_ret and the loss on D_pre after stage 2. The plain model answers with its exposure law and its
 order theorem (P1): the specialised mode does not care, loss_im is lowest for the latest exposure. P16 says where repetition ends.
 
-`python -m sims placement`, 91 s on two quiet cores. What came out: uniform exposure is best or tied nearly
+`python -m sims placement`, one to two minutes on two cores. What came out: uniform exposure is best or tied nearly
 everywhere; late and annealed exposure are worse for redundant networks.
 """
 

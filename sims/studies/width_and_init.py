@@ -7,7 +7,7 @@ law     the same exposure shared out between stages 1 and 2
 frozen  every stage to convergence: what fine-tuning without variance there adds to the specialised features' share of loss_ret,
         which is loss_ret - k (sigma_post - sigma_ft)^2 - loss_im; 0 in aligned networks, whatever the target
 
-`python -m sims width-and-init`, 13 s on two quiet cores. What came out: the gain falls from most of it to none as
+`python -m sims width-and-init`, under half a minute on two cores. What came out: the gain falls from most of it to none as
 initial weights grow from .001 to .1.
 """
 

@@ -28,7 +28,7 @@ class FitCommand(Command):
     """Fit the linear models to a lambda study by least squares; report what each can explain and predict.
 
     A results table of curves along lambda (column exposure), by default the published Figure 3. Writes fits.parquet (the fitted
-    curves) and fits.json (parameters, intervals, errors) below --out. About a minute and a half on two cores.
+    curves) and fits.json (parameters, intervals, errors) below --out. About two and a half minutes on two cores.
     Example: python -m theory fit --model rp --spectrum with --bootstrap 100
     """
 
