@@ -256,9 +256,12 @@ def draw(
 
     drawing, own = _drawing(name), PICTURES[name]
     read = [load(number) for number in own.published]
-    read += [_table(study, path, command) for study, path, command in own.needed(tables)]
-    for measured, table in zip(own.measured, read[len(read) - len(own.measured) :], strict=True):
-        _check_scale(measured, table)
+    for measured, (study, path, command) in zip(
+        (*(None for _ in own.tables), *own.measured), own.needed(tables), strict=True
+    ):
+        read.append(_table(study, path, command))
+        if measured:
+            _check_scale(measured, read[-1])
     return style.save(drawing(*read), out, name, formats)
 
 
