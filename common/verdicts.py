@@ -268,16 +268,20 @@ def mark_exploratory(verdicts: Iterable[Verdict], earlier: Iterable[Mapping[str,
         verdicts: new ones.
         earlier: rows of the table that stands so far (`common.verdict_table.stored`). A criterion that is among them keeps its
             mark; any other on data that they judge is exploratory. A row whose `data` is empty judges whatever its study
-            holds, or everything if it names no study.
+            holds, or everything if it names no study. Where nothing is random, other seeds give the same number: that is
+            judged anew only by what its study was not judged by before.
     """
     earlier = list(earlier)
     known = {_identity(row): bool(row["exploratory"]) for row in earlier}
+    fixed = {_identity(row)[:-1]: bool(row["exploratory"]) for row in earlier if row["n"] is None}
     seen = {(row["data"] or "", row["study"] or "") for row in earlier if row["status"] not in UNJUDGED}
 
     def marked(one: Verdict) -> bool:
-        if (before := known.get(_identity(vars(one)))) is not None:
+        name = _identity(vars(one))
+        before = known.get(name, fixed.get(name[:-1]) if one.n is None else None)
+        if before is not None:
             return before
-        return any(data == one.data if data else study in ("", one.study) for data, study in seen)
+        return any(data == one.data if data and one.n is not None else study in ("", one.study) for data, study in seen)
 
     return [replace(one, exploratory=one.status not in UNJUDGED and marked(one)) for one in verdicts]
 

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import common
 import sims
 import theory
 from common import results
+from common.arrays import Int
 from common.files import target, write_json
 from common.settings import WrongUse, config_hash
 from common.verdicts import Verdict
@@ -28,6 +31,16 @@ from sims.run import report_diverged, simulate
 
 SOURCES = tuple(Path(str(room.__file__)).parent for room in (sims, theory, common))
 """What decides a result: parts that were made by other sources are no parts of this study."""
+
+
+FIRST_SEED = 5000
+"""First of the confirmatory seeds of all studies. Seeds below 1000 were seen while the criteria were made, and regime searches use
+those from 1000 on; a criterion that is changed from here on needs another block."""
+
+
+def seeds(count: int) -> Int[np.ndarray, " seeds"]:
+    """The confirmatory seeds of a study: so many, from `FIRST_SEED` on."""
+    return np.arange(FIRST_SEED, FIRST_SEED + count)
 
 
 class Check(NamedTuple):

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from common import results, verdict_table
-from common.claims import PREDICTIONS, STATEMENTS
+from common.claims import PREDICTIONS, STATEMENTS, THEOREMS
 from common.console import Command, Json, Output, plain
 from common.results import column
 from common.settings import WrongUse, config_hash
 from common.verdicts import Verdict, holm, mark_exploratory
 from sims.studies import STUDIES
 from sims.study import Study
+
+JUDGED = PREDICTIONS | THEOREMS
+"""What simulations can tell about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +51,11 @@ class Verdicts(Command):
         path = verdict_table.write(found, self.out / "verdicts.parquet")
         for verdict in found:
             out.show(escape(line(verdict)))
-        counts = {claim: Counter(v.status for v in found if v.claim == claim) for claim in PREDICTIONS}
+        counts = {claim: Counter(v.status for v in found if v.claim == claim) for claim in JUDGED}
         said = {
             claim: ", ".join(f"{count} {status}" for status, count in each.items()) for claim, each in counts.items()
         }
-        out.table("Predictions", ("", "verdicts", ""), [[c, said[c], text] for c, text in PREDICTIONS.items()])
+        out.table("Predictions and theorems", ("", "verdicts", ""), [[c, said[c], text] for c, text in JUDGED.items()])
         if absent:
             out.show(f"Studies without a table here: {', '.join(absent)}.")
         out.show(f"Wrote {path}.")
@@ -71,10 +74,10 @@ def judged(study: Study, path: Path) -> list[Verdict]:
 
 
 def missing(found: Sequence[Verdict]) -> list[Verdict]:
-    """A verdict for every prediction that has none."""
+    """A verdict for every prediction and theorem that has none."""
     remark = "no study with a table here judges it"
     claims = {verdict.claim for verdict in found}
-    return [Verdict(claim=c, engine="sims", status="missing", criterion=remark) for c in PREDICTIONS if c not in claims]
+    return [Verdict(claim=c, engine="sims", status="missing", criterion=remark) for c in JUDGED if c not in claims]
 
 
 def line(verdict: Verdict) -> str:

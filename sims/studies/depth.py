@@ -23,7 +23,7 @@ from sims.cases import Case, product
 from sims.effects import judged, ratio
 from sims.setup import Setup
 from sims.studies.gains import LEAST, SEEDS, SMALL, lawful, specialised_loss
-from sims.study import Study
+from sims.study import FIRST_SEED, Study, seeds
 from theory.modes import evolve
 from theory.realise import realise
 
@@ -76,9 +76,9 @@ def _onset_cases(depth: int) -> list[Case]:
     grid = product(start=STRENGTHS, where=FINE_EXPOSURES)
     start, where = grid["start"], grid["where"]
     shared = {"alpha": MIXED, "t_post": 0.0, "t_ft": 0.0, "sigma_inv": 1.5, "beta": BETA}
-    aligned = shared | {"t_pre": where / MIXED, "init_scale": np.sqrt(start), "seed": np.zeros(len(where))}
+    aligned = shared | {"t_pre": where / MIXED, "init_scale": np.sqrt(start), "seed": np.full(len(where), FIRST_SEED)}
     closed = evolve(start, variance=1.0, sigma=BETA, time=where, depth=depth)
-    runs = product(t_pre=EXPOSURES[depth] / MIXED, seed=np.arange(SEEDS))
+    runs = product(t_pre=EXPOSURES[depth] / MIXED, seed=seeds(SEEDS))
     drawn = shared | runs | {"init_scale": _random_scale(depth)}
     return [
         Case("plain", _setup(ALIGNED, depth), aligned, {"sims.part": "onset", "sims.exposure": where, "sims.closed": closed}),
@@ -96,8 +96,11 @@ def _shared_out(pre: float, budget: float, share: Any) -> dict[str, Any]:
 def _law_cases(depth: int) -> list[Case]:
     steps = (1500, 600, 100)
     exposure = half_exposure(depth, LAW_STRENGTH)
-    aligned = _shared_out(PRE_TIME, exposure, SHARES) | {"init_scale": LAW_STRENGTH**0.5, "seed": np.zeros(len(SHARES))}
-    runs = product(share=SHARES, seed=np.arange(SEEDS))
+    aligned = _shared_out(PRE_TIME, exposure, SHARES) | {
+        "init_scale": LAW_STRENGTH**0.5,
+        "seed": np.full(len(SHARES), FIRST_SEED),
+    }
+    runs = product(share=SHARES, seed=seeds(SEEDS))
     share = runs.pop("share")
     median = {2: 1.9, 3: 6.5, 4: 12.0}[depth]  # about half learned, at the median seed of the onset part
     drawn = _shared_out(PRE_TIME, median, share) | runs | {"init_scale": _random_scale(depth)}
@@ -110,7 +113,7 @@ def _law_cases(depth: int) -> list[Case]:
 
 def _decay_case(depth: int) -> Case:
     shares = np.linspace(0.0, 1.0, 11)
-    values = _shared_out(*DECAY_TIMES, shares) | DECAY | {"seed": np.zeros(len(shares))}
+    values = _shared_out(*DECAY_TIMES, shares) | DECAY | {"seed": np.full(len(shares), FIRST_SEED)}
     return Case("plain", _setup(ALIGNED, depth, (2000, 1500, 50)), values, {"sims.part": "decay", "sims.share": shares})
 
 

@@ -21,7 +21,7 @@ from sims.cases import Case, product
 from sims.effects import judged, mean, ratio
 from sims.setup import Setup
 from sims.studies.gains import SEEDS
-from sims.study import Study
+from sims.study import Study, seeds
 
 SAMPLES = (12, 16, 24, 48, 96)
 NOISE = (0.0, 0.25, 0.5)
@@ -64,7 +64,7 @@ def conflict(samples: Array | int) -> Any:
 
 def cases() -> list[Case]:
     """Unmixed and mixed, over sizes of the sample, label noise, exposure and seeds; without and with a stage 2."""
-    runs = product(label_noise=NOISE, t_post=T_POST, t_pre=T_PRE, alpha=(0.0, MIXED), seed=np.arange(SEEDS))
+    runs = product(label_noise=NOISE, t_post=T_POST, t_pre=T_PRE, alpha=(0.0, MIXED), seed=seeds(SEEDS))
     fixed = {"t_ft": 10.0, "beta": BETA, "sigma_post": 0.4 + GAP, "sigma_pre": 0.4}
     made = []
     for samples in SAMPLES:

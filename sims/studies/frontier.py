@@ -1,4 +1,4 @@
-"""Trade-off frontiers: stage-2 x stage-3 sweeps, mixed and unmixed, with replay, dropout, decay or low rank in stage 2 (P5, P12, P15).
+"""Trade-off frontiers: stage-2 x stage-3 sweeps, mixed and unmixed, with replay, dropout, decay or low rank in stage 2 (P5, P12, P15, T3).
 
 The counterpart of the paper's Figures 2, 4, 6 and 7. Every model is swept over t_post and t_ft with the settings of
 `theory.studies.compare.FRONTIERS`, where the theory draws the same picture; a second batch post-trains adapters of rank r to
@@ -17,7 +17,7 @@ from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.frontier_verdicts import judge
 from sims.studies.networks import NETWORKS
-from sims.study import Study
+from sims.study import Study, seeds
 
 SEEDS = 20
 """Wherever the start is random; aligned starts and separate units give the same losses for every seed."""
@@ -96,7 +96,7 @@ def sweeps(name: str) -> list[Case]:
     """The cases of one model."""
     family = FAMILIES[name]
     made = []
-    runs = product(alpha=(0.0, family.mixed), t_post=family.post, seed=np.arange(family.seeds)) | {"t_ft": LONGEST}
+    runs = product(alpha=(0.0, family.mixed), t_post=family.post, seed=seeds(family.seeds)) | {"t_ft": LONGEST}
     recipe = np.where(runs["alpha"] > 0, "mixed", "unmixed")
     for label, values in ALONE.items():
         setup = replace(family.setup, dropout_masks=family.masks if "dropout" in values else "off")
@@ -113,7 +113,7 @@ def converged() -> list[Case]:
     made = []
     for name in ("plain", "plain-random"):
         family = FAMILIES[name]
-        runs = product(alpha=(0.0, family.mixed), seed=np.arange(family.seeds))
+        runs = product(alpha=(0.0, family.mixed), seed=seeds(family.seeds))
         method = np.char.add("converged_lora_", np.where(runs["alpha"] > 0, "mixed", "unmixed"))
         for rank in RANKS:
             setup = replace(family.setup, k=PAIRS, rank=rank, steps=(1600, 1600, 20), observe=(1.0,))
@@ -121,4 +121,6 @@ def converged() -> list[Case]:
     return made
 
 
-FRONTIER = Study("frontier", "frontiers of mixed and unmixed models, with interventions (P5, P12, P15)", cases, judge)
+FRONTIER = Study(
+    "frontier", "frontiers of mixed and unmixed models, with interventions (P5, P12, P15, T3)", cases, judge
+)

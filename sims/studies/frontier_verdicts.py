@@ -1,4 +1,4 @@
-"""What the frontier study says about P5, P12 and P15."""
+"""What the frontier study says about P5, P12, P15 and Theorem 5.3."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -28,6 +28,8 @@ SHIFT = 0.05
 """The shift of loss_ret follows the formula, and loss_ft is nearly equal, within this share of the formula."""
 WIDER = 0.01
 """A frontier has moved if it dominates this share more of the box that holds all points of the model."""
+FORGETS = 0.01
+"""The mixed model forgets no more than the unmixed one if it does so nowhere by more than this share of the mean unmixed loss_ret."""
 RANK_GAP = 0.1
 """The gap in loss_im at low rank follows (2k - r) beta^2 within this share; at r = 2k it is closed below this share of beta^2."""
 
@@ -65,7 +67,7 @@ def sweep(known: Columns, model: str, method: str, loss: str) -> Any:
 
 
 def judge(table: Any) -> list[Verdict]:
-    """P5 in every model, P12 and P15 in the plain ones, and whether mixing moves the frontier."""
+    """P5 and T3 in every model, P12 and P15 in the plain ones, and whether mixing moves the frontier."""
     known = comparable({name: column(table, name) for name in COLUMNS})
     models = dict.fromkeys(known["model"])
     plain = [name for name in PLAIN if name in models]
@@ -73,6 +75,7 @@ def judge(table: Any) -> list[Verdict]:
     made += [v for name in REDUNDANT if name in models for v in pathways(known, name)]
     made += [v for name in ("plain", "plain-random") if name in models for v in low_rank(known, name)]
     made += [v for name in plain for v in shift(known, name)]
+    made += [forgets_less(known, name) for name in models]
     return made + [wider(known, name) for name in models]
 
 
@@ -92,6 +95,19 @@ def never_lower(known: Columns, model: str) -> list[Verdict]:
             )
         )
     return made
+
+
+def forgets_less(known: Columns, model: str) -> Verdict:
+    """T3 over all lengths of stages 2 and 3: nowhere does the mixed model forget more, `loss_ret - loss_im`, than the unmixed one."""
+    forgotten = {
+        name: sweep(known, model, name, "loss_ret") - sweep(known, model, name, "loss_im")
+        for name in ("unmixed", "mixed")
+    }
+    unmixed = sweep(known, model, "unmixed", "loss_ret").mean((1, 2))[:, None]
+    excess = largest((forgotten["mixed"] - forgotten["unmixed"]).reshape(len(unmixed), -1), unmixed)
+    effect = "largest excess of the mixed model's forgetting, share of the mean unmixed loss_ret"
+    shown, variant = named(model)
+    return judged("T3", shown, effect, excess, f"at no t_post and t_ft more than {FORGETS:g}", variant, at_most=FORGETS)
 
 
 def pathways(known: Columns, model: str) -> list[Verdict]:

@@ -1,4 +1,4 @@
-"""Stage 2 to convergence: is the benefit of early exposure latent, from which exposure on, and at what price (P2, P8, P9, P10, P11)?
+"""Stage 2 to convergence: is the benefit of early exposure latent, from which exposure on, and at what price (P2, P8 to P11, T1, T2)?
 
 exposure   loss_im, loss_ret and D_pre damage after stage 2 against alpha, stage 2 long enough to converge on D_post
 window     the losses of the stage-1 mixture itself against the length of stage 1 (no stage 2): what it learns first, and its price
@@ -38,6 +38,8 @@ SECOND_MOMENT = {"linear": 1.0, "relu": 0.5, "tanh": 0.3943}
 
 CLOSE = 0.1
 """Tenths are the tolerance of the verdicts on times, prices and damages, as in the definition of latent."""
+INDEPENDENT = ("plain", "relu", "tanh")
+"""Networks in which nothing but the specialised feature serves its output: what Theorem 5.1 is about."""
 SHARP, LINEAR_ONSET = 0.1, (0.15, 0.5)
 """Onset: at a quarter of the weight that gives half the effect on sqrt(loss_ret), a threshold leaves next to nothing of that half, a
 proportional effect a quarter of it."""
@@ -50,19 +52,21 @@ def asked(table: Any, model: str, question: str, time: float | None = None) -> A
 
 
 def judge(table: Any) -> list[Verdict]:
-    """P2, P9, P10 and P8 for every network in the table, P11 where stage 2 was stopped."""
+    """P2, T2, P9, P10 and P8 for every network in the table, T1 where features are independent, P11 where stage 2 was stopped."""
     model, question = column(table, "model"), column(table, "sims.question")
     present = set(zip(model.tolist(), question.tolist(), strict=True))
     made = []
     for name in NETWORKS:
         if (name, "exposure") in present:
-            made += [_latent(table, name), _damage(table, name)]
+            made += [_latent(table, name), _damage(table, name), _untouched(table, name)]
         if name in ("rp", "rp-shared") and (name, "exposure") in present:
             made.append(_onset(table, name))
         if (name, "window") in present:
             made.append(_window(table))
         if (name, "price") in present:
             made.append(_priced(table, name))
+            if name in INDEPENDENT:
+                made.append(_learned(table, name))
         if (name, "matched") in present:
             made.append(_crossover(table, name))
     return made
@@ -104,6 +108,35 @@ def _damage(table: Any, model: str) -> Verdict:
     if not NETWORKS[model].redundant:
         return near_one("P10", model, said, share)
     return judged("P10", model, said, share, f"at most {CLOSE:g}", at_most=CLOSE)
+
+
+def _untouched(table: Any, model: str) -> Verdict:
+    """T2 where stage 2 has converged: after mixing it leaves the inconsistent features alone, so D_pre is not damaged."""
+    _, damage = by_seed(table, asked(table, model, "exposure", AT_ONCE * LENGTH), "alpha", "loss_pre")
+    said = f"D_pre damage of a converged stage 2, mixed over unmixed ({damage[:, 0].mean():.3g})"
+    criterion = f"at most {CLOSE:g}: after mixing the inconsistent features are left alone"
+    return judged("T2", model, said, ratio(damage[:, -1], damage[:, 0]), criterion, at_most=CLOSE)
+
+
+def _learned(table: Any, model: str) -> Verdict:
+    """T1: how much of the specialised feature stage 1 has learned, without and with mixing, in shares of its loss.
+
+    A shared feature at the mixture's target explains the rest of the loss on D_post: `(1 - alpha)^2 gap^2` of its second moment.
+    """
+    _, after = by_seed(table, asked(table, model, "price"), "alpha", "loss_im")  # no stage 2: the loss on D_post
+    gap = _gap(model)
+    beta = (asdict(Blocks()) | dict(NETWORKS[model].values))["beta"]
+    moment = SECOND_MOMENT[NETWORKS[model].setup.activation]
+    unmixed, mixed = (
+        mean(1 - (after[:, arm] / moment - (1 - alpha) ** 2 * gap**2) / beta**2)
+        for arm, alpha in ((0, 0.0), (1, PRICE_ALPHA))
+    )
+    said = "share of the specialised feature learned in stage 1,"
+    parts = [
+        judged("T1", model, f"{said} unmixed", unmixed, f"at most {CLOSE:g}", at_most=CLOSE),
+        judged("T1", model, f"{said} alpha {PRICE_ALPHA:g}", mixed, f"at least {1 - CLOSE:g}", at_least=1 - CLOSE),
+    ]
+    return all_of(parts, f"at most {CLOSE:g} without mixing and at least {1 - CLOSE:g} with it")
 
 
 def near_one(prediction: str, model: str, effect: str, found: Effect | float) -> Verdict:
@@ -181,6 +214,6 @@ def _crossover(table: Any, model: str) -> Verdict:
 
 
 LATENT = Study(
-    "latent", "stage 2 to convergence: latent benefit, its onset, window and price (P2, P8, P9, P10, P11)", cases, judge,
+    "latent", "stage 2 to convergence: latent benefit, its onset, window and price (P2, P8 to P11, T1, T2)", cases, judge,
     closed_form=closed_rows,
 )  # fmt: skip

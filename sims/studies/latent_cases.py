@@ -8,6 +8,7 @@ import numpy as np
 from common.losses import Losses
 from sims.cases import Case, closed_columns
 from sims.studies.networks import LINEAR, NETWORKS, THEORY, with_seeds
+from sims.study import FIRST_SEED
 from theory.models import MODELS
 from theory.studies.compare import LATENT as LINEAR_SETTINGS
 
@@ -66,7 +67,12 @@ def cases() -> list[Case]:
         made.append(_price(model))
     window = replace(NETWORKS["plain"].setup, steps=WINDOW_STEPS)
     made.append(
-        Case("plain", window, WINDOW | {"t_pre": WINDOW_TIMES, "t_post": 0.0, "t_ft": 0.0}, {"sims.question": "window"})
+        Case(
+            "plain",
+            window,
+            WINDOW | {"t_pre": WINDOW_TIMES, "t_post": 0.0, "t_ft": 0.0, "seed": FIRST_SEED},
+            {"sims.question": "window"},
+        )
     )
     return made + [_matched(model) for model in STOP]
 

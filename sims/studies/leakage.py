@@ -22,7 +22,7 @@ from sims.cases import Case, product
 from sims.effects import judged, mean
 from sims.setup import Setup
 from sims.studies.gains import SEEDS, lost, mean_at, noticed
-from sims.study import Study
+from sims.study import Study, seeds
 
 BETA = 0.9
 MIXED = 0.3
@@ -60,7 +60,7 @@ def _leak_cases(start: str) -> list[Case]:
     made = []
     for eps in LEAKAGES:
         t_ft = 3 * HALF / (eps * BETA)
-        runs = product(alpha=(0.0, MIXED), seed=np.arange(SEEDS)) | {"leakage": eps, "t_ft": t_ft, "beta": BETA}
+        runs = product(alpha=(0.0, MIXED), seed=seeds(SEEDS)) | {"leakage": eps, "t_ft": t_ft, "beta": BETA}
         # the steps follow the length of the stage: shorter than the stability bound, and a step error that does not grow
         steps = max(600, 10 * int(np.ceil(t_ft)))
         made.append(Case("plain", _setup(start, OBSERVED, steps), _started(start, runs), {"sims.part": "leakage"}))
@@ -71,14 +71,14 @@ def _other_cases(start: str) -> list[Case]:
     made = []
     for sigma in TARGETS:
         t_ft = 2 / sigma if sigma else 10.0
-        runs = {"sigma_ft": sigma, "t_ft": t_ft, "alpha": MIXED, "seed": np.arange(SEEDS)}
+        runs = {"sigma_ft": sigma, "t_ft": t_ft, "alpha": MIXED, "seed": seeds(SEEDS)}
         made.append(Case("plain", _setup(start, OBSERVED, 1200), _started(start, runs), {"sims.part": "rate"}))
-    runs = product(decay_ft=DECAYS, seed=np.arange(SEEDS)) | {"t_ft": T_FT, "alpha": MIXED}
+    runs = product(decay_ft=DECAYS, seed=seeds(SEEDS)) | {"t_ft": T_FT, "alpha": MIXED}
     return [*made, Case("plain", _setup(start), _started(start, runs), {"sims.part": "decay"})]
 
 
 def _dropout_cases() -> list[Case]:
-    runs = product(dropout_ft=DROPOUTS, seed=np.arange(SEEDS)) | {"t_ft": T_FT, "alpha": MIXED}
+    runs = product(dropout_ft=DROPOUTS, seed=seeds(SEEDS)) | {"t_ft": T_FT, "alpha": MIXED}
     return [
         Case("plain", Setup(width=8, steps=(1000, 200, 600), record=1, basis=basis, dropout_masks="expected"),  # type: ignore[arg-type]
              runs, {"sims.part": "dropout"})

@@ -23,7 +23,7 @@ from sims.cases import Case, product
 from sims.effects import judged, ratio
 from sims.setup import Setup
 from sims.studies.gains import noticed
-from sims.study import Study
+from sims.study import Study, seeds
 
 SEEDS = 48
 """Twice as many as elsewhere: at large rotations the gain of single seeds spreads from below 0 to all of it."""
@@ -52,7 +52,7 @@ GONE = 1 / 3
 
 def cases() -> list[Case]:
     """Unmixed and mixed, over rotations and seeds; aligned and small random weights, and a long stage 1."""
-    runs = product(rotation=ENGINE * np.array(STATED), alpha=(0.0, MIXED), seed=np.arange(SEEDS))
+    runs = product(rotation=ENGINE * np.array(STATED), alpha=(0.0, MIXED), seed=seeds(SEEDS))
     stated = {"sims.rotation_stated": runs["rotation"] / ENGINE}
     return [Case("plain", setup, runs | {"t_pre": t_pre}, stated) for setup, t_pre in STARTS.values()]
 

@@ -13,10 +13,9 @@ tanh(-corr)  as relu and relu-corr
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from sims.cases import product
 from sims.setup import Setup
+from sims.study import seeds
 from theory.realise import Budget
 from theory.studies.compare import BUDGETS, PLAIN, SMALL_NET
 
@@ -101,4 +100,4 @@ THEORY: dict[str, dict[str, Any]] = {"plain": PLAIN, "rp": {}, "rp-shared": {"in
 
 def with_seeds(network: Network, **axes: Any) -> dict[str, Any]:
     """All combinations of the axes with the network's seeds, the seeds fastest; the network's own settings beside them."""
-    return dict(network.values) | product(**axes, seed=np.arange(network.seeds))
+    return dict(network.values) | product(**axes, seed=seeds(network.seeds))

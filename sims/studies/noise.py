@@ -19,7 +19,7 @@ from common.verdicts import Verdict
 from sims.cases import Case, product
 from sims.setup import Setup
 from sims.studies.gains import SEEDS, lawful, lost, mean_at, noticed, specialised_loss
-from sims.study import Study
+from sims.study import Study, seeds
 
 MIXED = 0.2
 TIMES = {"t_pre": 20.0, "t_post": 1.0, "t_ft": 1.0}
@@ -53,7 +53,7 @@ def flow_gain() -> float:
 
 def _gain_cases() -> list[Case]:
     flow = flow_gain()
-    runs = product(label_noise=LABEL_NOISE, alpha=(0.0, MIXED), seed=np.arange(SEEDS))
+    runs = product(label_noise=LABEL_NOISE, alpha=(0.0, MIXED), seed=seeds(SEEDS))
     made = []
     for batch, rates in STEP_SIZES.items():
         for rate in rates:
@@ -64,7 +64,7 @@ def _gain_cases() -> list[Case]:
     shorter = {name: time / MOMENTUM for name, time in TIMES.items()}
     setup = Setup(steps=_steps(TIMES, 0.01), batch=8, optimiser="momentum", record=1)
     made.append(Case("plain", setup, runs | shorter, {"sims.rate": 0.01, "sims.part": "gain", "sims.flow_gain": flow}))
-    rated = product(rate=ADAM_RATES, alpha=(0.0, MIXED), seed=np.arange(SEEDS))
+    rated = product(rate=ADAM_RATES, alpha=(0.0, MIXED), seed=seeds(SEEDS))
     rates = rated.pop("rate")
     times = {name: rates * steps for name, steps in zip(TIMES, ADAM_STEPS, strict=True)}
     setup = Setup(steps=ADAM_STEPS, batch=8, optimiser="adam", record=1)
@@ -81,7 +81,7 @@ def _law_cases() -> list[Case]:
             times = {"t_pre": pre_time + share * budget, "t_post": (1 - share) * budget, "t_ft": 1.0}
             setup = Setup(steps=_steps(times, rate), batch=8, optimiser=optimiser, record=1)  # type: ignore[arg-type]
             values: dict[str, Any] = {name: time / scale for name, time in times.items()}
-            values |= {"alpha": share * budget / times["t_pre"], "seed": np.arange(SEEDS)}
+            values |= {"alpha": share * budget / times["t_pre"], "seed": seeds(SEEDS)}
             made.append(Case("plain", setup, values, {"sims.rate": rate, "sims.part": "law", "sims.share": share}))
     return made
 

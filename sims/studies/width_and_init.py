@@ -22,7 +22,7 @@ from sims.cases import Case, product
 from sims.effects import judged, mean
 from sims.setup import Setup
 from sims.studies.gains import SEEDS, lawful, mean_at, noticed, specialised_loss
-from sims.study import Study
+from sims.study import Study, seeds
 
 BETA = 0.9
 N = 6
@@ -58,27 +58,27 @@ def expected_gain(width: int, scale: float) -> float:
 
 def cases() -> list[Case]:
     """Starts and widths over exposure and seeds."""
-    runs = product(alpha=(0.0, MIXED), seed=np.arange(SEEDS)) | {"t_pre": T_PRE}
+    runs = product(alpha=(0.0, MIXED), seed=seeds(SEEDS)) | {"t_pre": T_PRE}
     made = []
     for init in ("aligned", "identity"):
         setup = Setup(init=init, vectors="identity" if init == "identity" else "random", steps=STEPS, record=1)
         made.append(Case("plain", setup, runs, {"sims.part": "gain"}))
     for width in WIDTHS:
         setup = Setup(init="random", width=width, steps=STEPS, record=1)
-        scaled = product(init_scale=SCALES, alpha=(0.0, MIXED), seed=np.arange(SEEDS)) | {"t_pre": T_PRE}
+        scaled = product(init_scale=SCALES, alpha=(0.0, MIXED), seed=seeds(SEEDS)) | {"t_pre": T_PRE}
         expected = {scale: expected_gain(width, scale) for scale in SCALES}
         closed = np.array([expected[scale] for scale in scaled["init_scale"]])
         made.append(Case("plain", setup, scaled, {"sims.part": "gain", "sims.expected_gain": closed}))
-        timed = product(exposure=START_EXPOSURES, seed=np.arange(START_SEEDS))
+        timed = product(exposure=START_EXPOSURES, seed=seeds(START_SEEDS))
         alpha = timed.pop("exposure") / T_PRE
         only = {"t_pre": T_PRE, "t_post": 0.0, "t_ft": 0.0, "init_scale": SMALL, "alpha": alpha}
         made.append(Case("plain", setup, timed | only, {"sims.part": "start"}))
-        long = product(init_scale=FROZEN_SCALES, seed=np.arange(SEEDS)) | {"alpha": MIXED, "t_pre": T_PRE}
+        long = product(init_scale=FROZEN_SCALES, seed=seeds(SEEDS)) | {"alpha": MIXED, "t_pre": T_PRE}
         long |= {"t_post": 10.0, "t_ft": 10.0, "sigma_post": 1.4, "sigma_ft": 1.4 - SHIFT}
         converging = Setup(init="random", width=width, steps=(1200, 600, 600), record=1)
         made.append(Case("plain", converging, long, {"sims.part": "frozen"}))
     wide = Setup(init="random", width=WIDTHS[-1], steps=(800, 600, 100), record=1)
-    shared = product(share=SHARES, init_scale=tuple(LAW_EXPOSURE), seed=np.arange(SEEDS))
+    shared = product(share=SHARES, init_scale=tuple(LAW_EXPOSURE), seed=seeds(SEEDS))
     share = shared.pop("share")
     budget = np.array([LAW_EXPOSURE[scale] for scale in shared["init_scale"]])
     total = T_PRE + share * budget

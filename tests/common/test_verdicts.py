@@ -121,6 +121,11 @@ def test_a_changed_criterion_on_seen_data_is_exploratory():
     assert marked[1].said == "supported (exploratory)"
     again = mark_exploratory([row(0.1, "first")], [*earlier, vars(marked[1])])
     assert again[0].exploratory  # for good: judging twice is no new evidence
+    fixed = [replace(judged(0.5, at_least=level), data="first", study="one") for level in (0.0, 0.1)]
+    before = [vars(replace(fixed[0], exploratory=True))]
+    anew = [replace(one, data="fresh") for one in fixed]
+    assert [one.exploratory for one in mark_exploratory(anew, before)] == [True, True]  # other seeds, the same number
+    assert [one.exploratory for one in mark_exploratory(anew, [vars(fixed[0])])] == [False, True]
     nothing = [vars(untestable("C6", "", "", "no such rows"))]
     assert not mark_exploratory([row(0.1, "first")], nothing)[0].exploratory
     unknown = [vars(row(0.0, "", "one"))]

@@ -12,6 +12,7 @@ from sims import simulate
 from sims.studies.frontier import ADAPTER_RANK, ALONE, FAMILIES, FRONTIER, OBSERVED, PAIRS, converged, sweeps
 from sims.studies.frontier_verdicts import judge, sweep
 from theory.models import MODELS
+from theory.stages import predict
 
 POST, FT = np.array([0.3, 1.0, 3.0]), np.array([0.02, 0.3, 3.0])
 
@@ -74,8 +75,20 @@ def plain():
 
 def test_what_the_closed_form_gives_supports_every_prediction_of_the_plain_model(plain):
     made = judge(plain)
-    assert {v.claim for v in made} == {"P5", "P12", "P15", UNPREDICTED}
-    assert {v.status for v in made} == {"supported"}
+    assert {v.claim for v in made} == {"P5", "P12", "P15", "T3", UNPREDICTED}
+    assert {v.status for v in made if v.claim != "T3"} == {"supported"}
+
+
+def test_forgetting_reverses_in_the_plain_model_and_not_with_redundant_pathways(plain):
+    """Theorem 5.3: the mixed model, better after a short stage 2, has more to lose in a long stage 3."""
+    (found,) = (v for v in judge(plain) if v.claim == "T3")
+    assert found.status == "refuted"
+    post, ft = (grid.reshape(-1) for grid in np.meshgrid(POST, FT, indexing="ij"))
+    unmixed, mixed = (predict(PLAIN | {"alpha": alpha, "t_post": post, "t_ft": ft}) for alpha in (0.0, 0.2))
+    excess = (mixed.loss_ret - mixed.loss_im) - (unmixed.loss_ret - unmixed.loss_im)
+    assert found.value == pytest.approx(excess.max() / unmixed.loss_ret.mean())
+    (found,) = (v for v in judge(table(closed_form("rp", 0.03, RP), **RP)) if v.claim == "T3")
+    assert found.status == "supported"
 
 
 def test_an_intervention_that_helps_refutes_p5():

@@ -215,8 +215,13 @@ def test_latent_judges_both_ways() -> None:
         return theory(known)
 
     said = latent.judge(table_of("latent", cases, as_predicted))
-    assert {v.status for v in said} == {"supported"}, [v for v in said if v.status == "refuted"]
-    assert {v.claim for v in said} == {"P2", "P8", "P9", "P10", "P11"}
+    kept = [v for v in said if v.claim != "T2"]
+    assert {v.status for v in kept} == {"supported"}, [v for v in kept if v.status == "refuted"]
+    assert {v.claim for v in kept} == {"P2", "P8", "P9", "P10", "P11", "T1"}
+    assert findings(said, "T2", "plain") == [
+        "refuted"
+    ]  # a converged stage 2 moves the shared feature after mixing, too
+    assert findings(said, "T2", "rp") == ["supported"]
 
     def turned(case: Case, runs: Any, times: Any) -> Losses:
         """Latent in the plain model, visible in the others; damage the other way round; no crossover."""
@@ -229,6 +234,15 @@ def test_latent_judges_both_ways() -> None:
     assert findings(said, "P2", "plain") == findings(said, "P2", "rp") == ["refuted"]
     assert findings(said, "P10", "plain") == findings(said, "P10", "rp") == ["refuted"]
     assert findings(said, "P11", "plain") == ["refuted"]
+    assert findings(said, "T2", "rp") == ["refuted"]
+
+    def always(case: Case, runs: Any, times: Any) -> Losses:
+        """Stage 1 learns the specialised feature without mixing as well as with it."""
+        made = as_predicted(case, runs | {"alpha": np.maximum(runs["alpha"], latent_cases.PRICE_ALPHA)}, times)
+        return made if case.columns["sims.question"] == "price" else as_predicted(case, runs, times)
+
+    said = latent.judge(table_of("latent", cases, always))
+    assert findings(said, "T1", "plain") == ["refuted"]
 
 
 def test_placement_judges_both_ways() -> None:

@@ -15,7 +15,7 @@ from sims.run import Simulation, complete, simulate
 from sims.setup import Setup
 from sims.studies import depth, finite_samples, leakage, misalignment, noise, width_and_init
 from sims.studies.gains import lawful, noticed
-from sims.study import join
+from sims.study import FIRST_SEED, join
 from theory import predict
 from theory.modes import evolve
 
@@ -75,6 +75,7 @@ def test_cases_are_possible_and_have_twenty_seeds_where_something_is_random(stud
         complete(case.setup, case.values)
         drawn = case.setup.init == "random" or case.setup.batch or case.setup.samples
         assert not drawn or len(np.unique(case.values["seed"])) >= 20
+        assert not drawn or np.min(case.values["seed"]) == FIRST_SEED  # the confirmatory block
 
 
 @pytest.mark.parametrize(("left", "finding"), [(0.3, "supported"), (0.9, "refuted")])
@@ -208,7 +209,7 @@ def test_seeds_with_their_onset_outside_are_left_out_and_counted(
 ) -> None:
     def answer(case: Case, v: dict[str, Any]) -> dict[str, Any]:
         start = np.where(
-            (case.setup.depth > 2) & (v["seed"] < outside), 1e-9, 1e-3
+            (case.setup.depth > 2) & (v["seed"] < FIRST_SEED + outside), 1e-9, 1e-3
         )  # so small that it comes after the grid
         learned = evolve(start, variance=1.0, sigma=depth.BETA, time=v["alpha"] * v["t_pre"], depth=case.setup.depth)
         return {"after": learned}
