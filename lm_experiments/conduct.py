@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+STAGES = ("pre", "post", "ft")
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """What became of a study."""
@@ -38,20 +41,24 @@ def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> 
         WrongUse: settings that cannot be carried out; nothing was trained then.
         ledger.Disagreement: the stages of a pipeline did not see what its recipe says.
     """
+    cells = [cell for study in studies for cell in study.cells()]
     openers = dict.fromkeys(
-        StoreFactory(corpora=study.tokenizer_corpora, vocabulary=study.vocabulary) for study in studies
+        StoreFactory(corpora=cell.settings.tokenizer_corpora, vocabulary=cell.settings.vocabulary) for cell in cells
     )
     if len(openers) > 1:
-        raise WrongUse("Studies with different tokenizers cannot be run together. Run one after the other.")
+        raise WrongUse(
+            "Studies, or arms of one, with different tokenizers cannot be run together. Run one after the other."
+        )
     opener = next(iter(openers))
     stores = opener()
-    pipelines = [Pipeline(cell, stores) for study in studies for cell in study.cells()]
+    pipelines = [Pipeline(cell, stores) for cell in cells]
     titles: dict[str, str] = {}
     users: dict[str, list[Pipeline]] = {}
     for pipeline in pipelines:
-        for i, node in enumerate(pipeline.nodes.values(), start=1):
-            stage = f"lr_ft {pipeline.cell.rate:g}: stage 3" if node.kind == "ft" else f"stage {i}"
-            titles.setdefault(node.hash, f"{pipeline.study.name}: {pipeline.cell.title}, {stage}")
+        for node in pipeline.nodes.values():
+            stage = STAGES.index(node.kind) + 1
+            title = f"{pipeline.cell.study.name}: {pipeline.cell.titled(stage + 1)}, stage {stage}"
+            titles.setdefault(node.hash, title)
             users.setdefault(node.hash, []).append(pipeline)
 
     def check(node: Node, outcomes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -59,25 +66,32 @@ def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> 
             pipeline.check(outcomes)
 
     runs.mkdir(parents=True, exist_ok=True)
-    launched = launch.run([pipeline.last for pipeline in pipelines], runs, opener, workers, out, titles, check)
+    launched = launch.run([pipeline.last for pipeline in sharing(pipelines)], runs, opener, workers, out, titles, check)
     found: dict[str, StudyResult] = {}
-    for name in dict.fromkeys(study.name for study in studies):
-        mine = [pipeline for pipeline in pipelines if pipeline.study.name == name]
-        found[name] = _conducted(name, [study for study in studies if study.name == name], mine, launched, workers)
+    for study in studies:
+        mine = [pipeline for pipeline in pipelines if pipeline.cell.study is study]
+        found[study.name] = _conducted(study, mine, launched, workers)
     return found
 
 
-def _conducted(
-    name: str, studies: Sequence[Study], pipelines: Sequence[Pipeline], launched: launch.GraphResult, workers: int
-) -> StudyResult:
+def sharing(pipelines: Sequence[Pipeline]) -> list[Pipeline]:
+    """The same in an order in which pipelines that share stages follow each other, so that each is complete early."""
+    first: dict[str, int] = {}
+    for pipeline in pipelines:
+        for node in pipeline.nodes.values():
+            first.setdefault(node.hash, len(first))
+    return sorted(pipelines, key=lambda pipeline: [first[node.hash] for node in pipeline.nodes.values()])
+
+
+def _conducted(study: Study, pipelines: Sequence[Pipeline], launched: launch.GraphResult, workers: int) -> StudyResult:
     rows = [pipeline.row(launched.outcomes) for pipeline in pipelines if pipeline.done(launched.outcomes)]
     columns = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
     nodes = {node.hash: node for pipeline in pipelines for node in pipeline.nodes.values()}
     trained = [launched.outcomes[key] for key in nodes if key in launched.outcomes]
     failed = tuple(_reason(pipeline, launched) for pipeline in pipelines if not pipeline.done(launched.outcomes))
     remarks = {
-        "study": name,
-        "about": studies[0].about,
+        "study": study.name,
+        "about": study.about,
         "code_version": results.code_version(),
         "rows": len(rows),
         "failed": list(failed),
@@ -87,7 +101,7 @@ def _conducted(
         "wall_seconds": launched.seconds,
         "workers": workers,
         "stage_2": _endings(pipelines, launched),
-        "settings": [canonical(study) for study in studies],
+        "settings": canonical(study),
     }
     return StudyResult(table=results.table(columns, EXTRA) if rows else None, remarks=remarks, failed=failed)
 
@@ -99,15 +113,15 @@ def _endings(pipelines: Sequence[Pipeline], launched: launch.GraphResult) -> dic
         if "post" in pipeline.nodes and pipeline.nodes["post"].stop_on
     }  # fmt: skip
     ended = {key: launched.outcomes[key] for key in nodes if key in launched.outcomes}
-    capped = [nodes[key].cell.title for key, outcome in ended.items() if not outcome["stopped_early"]]
+    capped = [nodes[key].cell.titled(3) for key, outcome in ended.items() if not outcome["stopped_early"]]
     return {"with_early_stopping": len(ended), "stopped_early": len(ended) - len(capped), "step_cap_only": capped}
 
 
 def _reason(pipeline: Pipeline, launched: launch.GraphResult) -> str:
     for node in pipeline.nodes.values():
         if (failure := launched.failures.get(node.hash)) is not None:
-            return f"{pipeline.cell.title}, lr_ft {pipeline.cell.rate:g}: {failure.message} ({failure.folder})"
-    return f"{pipeline.cell.title}, lr_ft {pipeline.cell.rate:g}: not carried out"
+            return f"{pipeline.cell.title}: {failure.message} ({failure.folder})"
+    return f"{pipeline.cell.title}: not carried out"
 
 
 def document(conducted: StudyResult, command: str) -> dict[str, Any]:

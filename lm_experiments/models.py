@@ -3,6 +3,7 @@
     preset   hidden  layers  heads  KV  MLP    vocabulary  context
     nano     64      3       2      1   176    1,024       128       the smallest that shows the effect on a laptop
     micro    192     5       6      2   512    1,024       128       ten times the nano
+    mini     320     7       10     2   864    1,024       128       about forty times the nano
     135m     576     30      9      3   1,536  49,152      8,192     SmolLM2-135M (arXiv 2605.12705 gives no configuration)
     1b       1,728   24      27     27  4,608  49,152      8,192     the paper's "1.03B parameters" (untied)
 
@@ -72,6 +73,7 @@ def shape(
 PRESETS: dict[str, ModelSettings] = {
     "nano": shape(64, 3, 2, 1, 176, 1_024, 128),
     "micro": shape(192, 5, 6, 2, 512, 1_024, 128),
+    "mini": shape(320, 7, 10, 2, 864, 1_024, 128),
     "135m": shape(576, 30, 9, 3, 1_536, 49_152, 8_192),
     "1b": replace(shape(1_728, 24, 27, 27, 4_608, 49_152, 8_192), tied=False),
 }

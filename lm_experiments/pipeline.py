@@ -19,7 +19,7 @@ from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.plan import Corpus, Kind, Plan
 from lm_experiments.realise import Problem, Realised, realise
 from lm_experiments.stages import Node
-from lm_experiments.studies.settings import Cell, Stage
+from lm_experiments.studies.settings import COLUMNS, Cell, Stage
 
 if TYPE_CHECKING:
     from lm_experiments.store import Store
@@ -57,11 +57,11 @@ class Pipeline:
 
     def __init__(self, cell: Cell, stores: Callable[[str], "Store"]) -> None:
         """Args: cell: what to run; stores: opens a store by name. Raises `WrongUse` where a corpus is too small."""
-        self.cell, self.study, self._stores = cell, cell.study, stores
+        self.cell, self.settings, self._stores = cell, cell.settings, stores
 
     def _corpus(self, name: str, tokens: int, size: int | None = None) -> Corpus:
         """A corpus of `size` tokens (as far as needed, if absent), of which a stage trains on `tokens`."""
-        length = self.study.length
+        length = self.settings.length
         held = self._stores(f"{name}/train").windows(length)
         count = -(-tokens // length)
         windows = min(count, held) if size is None else size // length
@@ -74,28 +74,21 @@ class Pipeline:
     @cached_property
     def corpora(self) -> dict[Kind, Corpus]:
         """D_pre, D_post and D_ft."""
-        study = self.study
-        size = self.cell.size - self.cell.size % study.post_window
+        chosen = self.settings
+        size = chosen.tokens_post - chosen.tokens_post % chosen.post_unit
         return {
-            "pre": self._corpus(study.pre, study.stage1.tokens),
-            "post": self._corpus(study.post, study.stage2.tokens, size),
-            "ft": self._corpus(study.ft, study.stage3.tokens),
+            "pre": self._corpus(chosen.pre, chosen.stage1.tokens),
+            "post": self._corpus(chosen.post, chosen.stage2.tokens, size),
+            "ft": self._corpus(chosen.ft, chosen.stage3.tokens),
         }
 
     @cached_property
     def realised(self) -> Realised:
         """The recipe as data plans and stage settings."""
-        stages = self.stages
-        batches: dict[Kind, int] = {kind: stage.batch for kind, stage in stages.items()}
-        return realise(
-            self.cell.recipe,
-            Problem(corpora=self.corpora, batches=batches, length=self.study.length, seed=self.cell.seed),
-        )
-
-    @property
-    def stages(self) -> dict[Kind, Stage]:
-        """How every stage trains."""
-        return {"pre": self.study.stage1, "post": self.study.stage2, "ft": self.study.stage3}
+        chosen = self.settings
+        batches: dict[Kind, int] = {kind: stage.batch for kind, stage in chosen.stages.items()}
+        problem = Problem(corpora=self.corpora, batches=batches, length=chosen.length, seed=chosen.seed)
+        return realise(chosen.recipe, problem)
 
     @cached_property
     def nodes(self) -> dict[Kind, Node]:
@@ -103,31 +96,31 @@ class Pipeline:
         made: dict[Kind, Node] = {}
         parent: Node | None = None
         for kind, plan in self.realised.plans.items():
-            made[kind] = parent = self._node(kind, plan, self.stages[kind], parent)
+            made[kind] = parent = self._node(kind, plan, self.settings.stages[kind], parent)
         return made
 
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
         from lm_experiments import models
 
-        study = self.study
-        measured = tuple((f"{name}/report", study.report_windows) for name in (study.pre, study.post, study.ft))
-        stops = kind == "post" and stage.patience > 0 and self.cell.recipe.split == "independent"
-        stop_on = (f"{study.post}/stop", study.stop_windows) if stops else None
+        chosen = self.settings
+        measured = tuple((f"{name}/report", chosen.report_windows) for name in (chosen.pre, chosen.post, chosen.ft))
+        stops = kind == "post" and stage.patience > 0 and chosen.recipe.split == "independent"
+        stop_on = (f"{chosen.post}/stop", chosen.stop_windows) if stops else None
         read = [part.store for part in plan.parts] + [name for name, _ in measured] + ([stop_on[0]] if stop_on else [])
         return Node(
             kind=kind, plan=plan, settings=self._settings(kind, plan, stage, stops), measured=measured, stop_on=stop_on,
             data=tuple((name, self._stores(name).fingerprint) for name in dict.fromkeys(read)),
-            model=models.PRESETS[study.scale] if parent is None else None, parent=parent,
+            model=models.PRESETS[chosen.scale] if parent is None else None, parent=parent,
         )  # fmt: skip
 
     def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
         from lm_experiments.dropout import Dropout
         from lm_experiments.training import StageSettings
 
-        rate = self.cell.rate if kind == "ft" else stage.lr
         return StageSettings(
-            lr=rate, min_lr=stage.floor * rate, warmup_steps=stage.warmup, max_steps=plan.steps, batch=plan.batch, length=plan.length,
-            weight_decay=stage.weight_decay, dropout=self.realised.dropout if kind == "post" else Dropout(), seed=self.cell.seed,
+            lr=stage.lr, min_lr=stage.floor * stage.lr, warmup_steps=stage.warmup, max_steps=plan.steps, batch=plan.batch,
+            length=plan.length, weight_decay=stage.weight_decay, seed=self.settings.seed,
+            dropout=self.realised.dropout if kind == "post" else Dropout(),
             eval_every=stage.eval_every if stops else 0, patience=stage.patience if stops else 0,
         )  # fmt: skip
 
@@ -147,31 +140,32 @@ class Pipeline:
             for kind, node in self.nodes.items()
             if (outcome := outcomes.get(node.hash)) is not None
         }
-        check_ledger(self.cell.recipe, self.corpora["pre"], self.corpora["post"], self.study.stage2.batch, taken)
+        chosen = self.settings
+        check_ledger(chosen.recipe, self.corpora["pre"], self.corpora["post"], chosen.stage2.batch, taken)
 
     def row(self, outcomes: Outcomes) -> dict[str, Any]:
         """Columns of the results table. Raises `ledger.Disagreement` where the stages did not see what the recipe says."""
         self.check(outcomes)
-        study, recipe, nodes = self.study, self.cell.recipe, self.nodes
+        chosen, recipe, nodes = self.settings, self.settings.recipe, self.nodes
         of = {kind: outcomes[node.hash] for kind, node in nodes.items()}
         middle = of.get("post", of["pre"])
-        pre, post, ft = (f"{name}/report" for name in (study.pre, study.post, study.ft))
+        pre, post, ft = (f"{name}/report" for name in (chosen.pre, chosen.post, chosen.ft))
         stage2 = of.get("post")
         return {
-            "engine": "lm", "study": study.name, "model": "llama", "scale": study.scale, "pipeline": study.pipeline,
+            "engine": "lm", "study": self.cell.study.name, "model": "llama", "scale": chosen.scale, "pipeline": chosen.pipeline,
             "method": "mixed" if recipe.exposure else "unmixed", **recipe.columns,
-            "tokens_pre": nodes["pre"].plan.steps * study.stage1.batch * study.length,
-            "tokens_post": self.corpora["post"].windows * study.length,
-            "tokens_ft": nodes["ft"].plan.steps * study.stage3.batch * study.length,
-            "lr_pre": study.stage1.lr, "lr_post": study.stage2.lr, "lr_ft": self.cell.rate, "seed": self.cell.seed,
+            "tokens_pre": nodes["pre"].plan.steps * chosen.stage1.batch * chosen.length,
+            "tokens_post": self.corpora["post"].windows * chosen.length,
+            "tokens_ft": nodes["ft"].plan.steps * chosen.stage3.batch * chosen.length,
+            "lr_pre": chosen.stage1.lr, "lr_post": chosen.stage2.lr, "lr_ft": chosen.stage3.lr, "seed": chosen.seed,
             "loss_im": middle["losses"][post], "loss_ret": of["ft"]["losses"][post], "loss_ft": of["ft"]["losses"][ft],
             "loss_pre": of["ft"]["losses"][pre], "wall_seconds": sum(one["seconds"] for one in of.values()),
             "config_hash": nodes["ft"].hash, "code_version": results.code_version(),
-            "lm.variant": study.variant,
+            "lm.variant": self.cell.arm, **chosen.columns,
             "lm.loss_post_after_pre": of["pre"]["losses"][post], "lm.loss_pre_after_pre": of["pre"]["losses"][pre],
             "lm.loss_ft_after_pre": of["pre"]["losses"][ft], "lm.loss_pre_after_post": middle["losses"][pre],
             "lm.loss_ft_after_post": middle["losses"][ft],
-            "lm.exposed_tokens": sum(part.count for part in nodes["pre"].plan.parts[1:]) * study.length,
+            "lm.exposed_tokens": sum(part.count for part in nodes["pre"].plan.parts[1:]) * chosen.length,
             "lm.tokens_seen_post": stage2["tokens"] if stage2 else 0, "lm.steps_post": stage2["steps"] if stage2 else 0,
             "lm.best_step_post": stage2["best_step"] if stage2 else 0,
             "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
@@ -181,9 +175,9 @@ class Pipeline:
 
 
 EXTRA = {
-    "lm.variant": "text", "lm.loss_post_after_pre": "real", "lm.loss_pre_after_pre": "real", "lm.loss_ft_after_pre": "real",
+    "lm.variant": "text", **COLUMNS, "lm.loss_post_after_pre": "real", "lm.loss_pre_after_pre": "real", "lm.loss_ft_after_pre": "real",
     "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
     "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
     "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text",
 }  # fmt: skip
-"""The columns of the language models' own; stage 2 stopped early (1), or took all its steps (0)."""
+"""The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0)."""

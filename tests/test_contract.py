@@ -1,5 +1,6 @@
 """One recipe, one meaning: every engine gives D_post the same dose in every stage, fills the same columns, or refuses by name."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,8 @@ class Store:
     ],
 )
 def test_a_row_of_a_language_model_fills_the_columns(recipe):
-    pipeline = Pipeline(Cell(SMOKE, recipe, 8_192, 1000, 3e-4), lambda name: Store())
+    cell = Cell(SMOKE, "", dataclasses.replace(SMOKE.base, recipe=recipe), {})
+    pipeline = Pipeline(cell, lambda name: Store())
     outcomes = {
         node.hash: {
             "steps": node.plan.steps, "tokens": node.plan.steps * node.plan.batch * node.plan.length, "seconds": 1.0,

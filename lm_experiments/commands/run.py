@@ -2,16 +2,22 @@
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
+from common import dotted
 from common.console import Command, Json, Output, plain
+from common.dotted import given, options
 from common.settings import WrongUse
+from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named
 
-AXES = ("seeds", "exposures", "tokens_post", "lr_ft")
+SHORT = {"seeds": "seed", "exposures": "recipe.exposure", "tokens_post": "tokens_post", "lr_ft": "stage3.lr"}
+"""Options that are axes -> the setting that they vary."""
+Changes = options(PipelineSettings, leave=("scale", "seed", "tokens_post"))
+"""One option for every setting of a pipeline, under its dotted name; None keeps the study's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +28,18 @@ class Run(Command):
     general text in stage 2; search-nano is what was tried to find their nano regime. Stop it whenever you like: the same command
     goes on where it was. Several studies together train once what they share. Exit code 1 if a pipeline failed; the others are
     finished then.
+
+    Every setting of a pipeline is an option (--post file:tunes.abc, --stage2.lr 1e-3), and can be an axis of the study
+    (--axis stage2.lr=1e-3,3e-3).
     Example: python -m lm_experiments run fig3a fig3b --workers 2
     """
 
     names: Positional[tuple[str, ...]]
     """Studies: smoke, fig3a, fig3b, fig3a-replay, fig3b-replay, search-nano."""
     scale: str = "nano"
-    """Size of the model: nano or micro."""
+    """Size of the model: nano, micro, mini, 135m or 1b."""
+    arms: tuple[str, ...] | None = None
+    """Only these arms of the studies."""
     seeds: tuple[int, ...] | None = None
     """Random seeds, in the place of the study's own."""
     exposures: tuple[float, ...] | None = None
@@ -37,6 +48,10 @@ class Run(Command):
     """Sizes of D_post in tokens, in the place of the study's own."""
     lr_ft: tuple[float, ...] | None = None
     """Stage-3 learning rates, in the place of the study's own."""
+    axis: UseAppendAction[tuple[str, ...]] = ()
+    """A setting with the values that it takes, as recipe.dropout=0,0.1; may be given several times."""
+    change: Changes = field(default_factory=Changes)  # type: ignore[valid-type]
+    """Settings of the pipelines, in the place of the study's own."""
     workers: int = os.cpu_count() or 1
     """Processes, each of one thread. Decides nothing about the result."""
     out: Path | None = None
@@ -51,16 +66,12 @@ class Run(Command):
         from common.files import write_json
         from common.seeds import FEWEST
         from lm_experiments.conduct import conduct, document
-        from lm_experiments.studies import named
         from lm_experiments.verdicts import verdicts
         from lm_experiments.verdicts.report import show
 
         if self.workers < 1:
             raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")
-        if not self.names:
-            raise WrongUse("Name at least one study.")
-        axes = {name: getattr(self, name) for name in AXES}
-        studies = [study.narrowed(**axes) for name in dict.fromkeys(self.names) for study in named(name, self.scale)]
+        studies = self.studies()
         folder = self.out or Path("out/lm") / self.scale
         for study in studies:
             results.target(folder / f"{study.name}.parquet")
@@ -84,12 +95,48 @@ class Run(Command):
             _fail(documents, failed, self.json)
         return documents
 
+    def studies(self) -> list[Study]:
+        """The studies with what the command line changes. Raises `WrongUse`."""
+        if not self.names:
+            raise WrongUse(f"Name at least one study: {', '.join(NAMES)}.")
+        found = [named(name, self.scale) for name in dict.fromkeys(self.names)]
+        if self.arms is not None:
+            found = [study.chosen(self.arms) for study in found]
+        changes = given(self.change)
+        axes = self.axes()
+        if both := next((axis.field for axis in axes if axis.field in changes), None):
+            raise WrongUse(f"{both} is given a value and an axis. Give one of them.")
+        return [study.changed(changes).over(*axes) for study in found]
+
+    def axes(self) -> list[Axis]:
+        """The axes that the command line gives. Raises `WrongUse` where one is not understood, or given twice."""
+        found = [
+            Axis(name, getattr(self, option)) for option, name in SHORT.items() if getattr(self, option) is not None
+        ]
+        for text in self.axis:
+            name, equals, values = text.partition("=")
+            if not equals or not values:
+                raise WrongUse(
+                    f"--axis {text} is not understood. Write a setting and its values, as recipe.dropout=0,0.1."
+                )
+            kind = dotted.known(PipelineSettings, name).type
+            found.append(Axis(name, tuple(dotted.parsed(name, value, kind) for value in values.split(","))))
+        if twice := next(
+            (axis.field for i, axis in enumerate(found) if axis.field in {a.field for a in found[:i]}), None
+        ):
+            raise WrongUse(f"{twice} is given two axes. Put all values into one.")
+        return found
+
     def spelled_out(self, name: str) -> str:
         """The command line that repeats one study; --workers, --runs, --out and --json, which decide nothing, left out."""
         parts = ["python", "-m", "lm_experiments", "run", name, "--scale", self.scale]
-        for axis in AXES:
-            if (values := getattr(self, axis)) is not None:
-                parts += [f"--{axis}", *map(str, values)]
+        for option in ("arms", *SHORT):
+            if (values := getattr(self, option)) is not None:
+                parts += [f"--{option}", *map(str, values)]
+        for text in self.axis:
+            parts += ["--axis", text]
+        for setting, value in given(self.change).items():
+            parts += [f"--{setting}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
         return shlex.join(parts)
 
 

@@ -12,55 +12,87 @@ Stage 1 is the same in both, so its models are trained once. The nano regime com
 tried and by which rule it was chosen; seeds 0 to 4 took no part in that. D_post is 2.7 and 5.5 % of D_pre (in the paper 0.3 to 3.4 %).
 
 As in the paper, stage 2 is D_post alone, and at nano scale that nearly erases the general text. The variants named -replay keep it:
-a quarter of their stage 2 is D_pre. The micro studies, one size and the ends of lambda, have the nano regime unsearched.
+a quarter of their stage 2 is D_pre. The micro studies, one size and the ends of lambda, have the nano regime unsearched. The mini ones have
+it by rule: ten times the tokens in every stage and in D_post (the most that `music` holds), four times the windows per step (about the
+square root of ten), and peak rates that fall as one over the width, a fifth of the nano's.
 """
 
 from dataclasses import replace
 
-from common.recipe import Recipe
-from lm_experiments.studies.settings import Stage, Study
+from common import dotted
+from lm_experiments.studies.settings import Axis, PipelineSettings, Stage, Study
 
 REPLAY = 0.25
+SEEDS = (0, 1, 2, 3, 4)
+EXPOSURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-_NANO = Study(
-    name="fig3a",
-    about="Figure 3a: loss_im and loss_ret against lambda, stage 2 stopped early",
+NANO = PipelineSettings(
     scale="nano",
     stage1=Stage(tokens=1_200_000, batch=8, lr=3e-3, warmup=50),
     stage2=Stage(tokens=1_600_000, batch=16, lr=1e-3, warmup=20, eval_every=24, patience=3),
     stage3=Stage(tokens=80_000, batch=8, lr=1e-4, warmup=10),
-    tokens_post=(32_768, 65_536),
-    lr_ft=(1e-4, 3e-4, 1e-3),
+    tokens_post=32_768,
+)
+"""A nano pipeline of 3a."""
+
+_3A = Study(
+    name="fig3a",
+    about="Figure 3a: loss_im and loss_ret against lambda, stage 2 stopped early",
+    base=NANO,
+    axes=(
+        Axis("tokens_post", (32_768, 65_536)),
+        Axis("seed", SEEDS),
+        Axis("recipe.exposure", EXPOSURES),
+        Axis("stage3.lr", (1e-4, 3e-4, 1e-3)),
+    ),
 )
 
 
 def matched(study: Study) -> Study:
     """The compute-matched counterpart: one pass over D_post in all, in small batches, so that stage 2 has steps enough."""
-    return replace(
-        study,
-        name="fig3b",
-        about="Figure 3b: the same with one pass over D_post, split between stages 1 and 2",
-        recipe=Recipe(split="compute-matched"),
-        stage2=replace(study.stage2, batch=2, lr=3e-3, warmup=4, eval_every=0, patience=0),
+    one_pass = {"batch": 2, "lr": 3e-3, "warmup": 4, "eval_every": 0, "patience": 0}
+    changed = study.changed(
+        {"recipe.split": "compute-matched", **{f"stage2.{name}": value for name, value in one_pass.items()}}
     )
+    about = "Figure 3b: the same with one pass over D_post, split between stages 1 and 2"
+    return replace(changed, name="fig3b", about=about)
 
 
 def replayed(study: Study) -> Study:
     """The same with general text in stage 2; its cap leaves room for as much of D_post as before."""
-    return replace(
-        study,
-        name=f"{study.name}-replay",
-        about=f"{study.about}; a quarter of stage 2 is D_pre",
-        recipe=replace(study.recipe, replay=REPLAY),
-        stage2=replace(study.stage2, tokens=2_400_000),
-    )
+    changed = study.changed({"recipe.replay": REPLAY, "stage2.tokens": 2_400_000})
+    return replace(changed, name=f"{study.name}-replay", about=f"{study.about}; a quarter of stage 2 is D_pre")
 
 
-_MICRO = replace(_NANO, scale="micro", tokens_post=(32_768,), exposures=(0.0, 1.0), seeds=(0, 1, 2))
+_MICRO = _3A.changed({"scale": "micro"}).over(
+    Axis("tokens_post", (32_768,)), Axis("seed", (0, 1, 2)), Axis("recipe.exposure", (0.0, 1.0))
+)
 
-FIG3 = {
-    (made.name, made.scale): made
-    for study in (_NANO, _MICRO)
-    for half in (study, matched(study))
-    for made in (half, replayed(half))
+_STAGES = ("stage1", "stage2", "stage3")
+MINI: dict[str, float] = {
+    "tokens_post": 10,
+    **{f"{stage}.tokens": 10 for stage in _STAGES},
+    **{f"{stage}.{name}": 4 for stage in _STAGES for name in ("batch", "warmup")},
+    **{f"{stage}.lr": 1 / 5 for stage in _STAGES},
 }
+"""Setting -> factor between nano and mini."""
+
+
+def enlarged(study: Study) -> Study:
+    """A nano study at mini scale, by the rule above."""
+
+    def times(name: str, value: float) -> float:
+        return float(f"{MINI[name] * value:.6g}")
+
+    axes = [axis for axis in study.axes if axis.field in MINI]
+    fixed = {name: times(name, dotted.value_of(study.base, name)) for name in MINI}
+    changed = replace(study, base=dotted.changed(study.base, {"scale": "mini", **fixed}))
+    return changed.over(*(Axis(name, tuple(times(name, value) for value in values)) for name, values in axes))
+
+
+_MADE = [made for study in (_3A, _MICRO) for half in (study, matched(study)) for made in (half, replayed(half))]
+FIG3 = {
+    (made.name, made.base.scale): made
+    for made in (*_MADE, *(enlarged(study) for study in _MADE if study.base.scale == "nano"))
+}
+"""The studies by name and scale."""

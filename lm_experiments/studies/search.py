@@ -12,56 +12,50 @@ text within .4 nats of where stage 1 left it. The rule for 3b: loss_im at lambda
 of 8 it has too few steps, and then every recipe that moves D_post into stage 1 looks good. Only the seeds below took part.
 """
 
-from dataclasses import replace
 from typing import Any
 
-from lm_experiments.studies.fig3 import FIG3
-from lm_experiments.studies.settings import SEARCH_SEEDS, Stage, Study
+from lm_experiments.studies.fig3 import FIG3, NANO
+from lm_experiments.studies.settings import SEARCH_SEEDS, Arm, Axis, Study
 
 _BOTH = (0.0, 1.0)
-
-TRIAL = Study(
-    name="search-nano",
-    about="what was tried to find the nano regime",
-    variant="trial",
-    scale="nano",
-    stage1=Stage(tokens=1_200_000, batch=8, lr=3e-3, warmup=50),
-    stage2=Stage(tokens=800_000, batch=8, lr=1e-3, warmup=20, eval_every=50, patience=3),
-    stage3=Stage(tokens=80_000, batch=8, lr=1e-4, warmup=10),
-    tokens_post=(98_304,),
-    exposures=(0.0, 1.0),
-    seeds=(SEARCH_SEEDS,),
-    lr_ft=(1e-4, 3e-4),
-)
-
-
-def _stage2(variant: str, size: int, exposures: tuple[float, ...] = (0.0,), **changes: Any) -> Study:
-    return replace(
-        TRIAL, variant=variant, tokens_post=(size,), exposures=exposures, stage2=replace(TRIAL.stage2, **changes)
-    )
-
-
-def _chosen(name: str, seeds: tuple[int, ...], exposures: tuple[float, ...]) -> Study:
-    final = FIG3[name, "nano"]
-    return replace(
-        final, name=TRIAL.name, variant=f"chosen {name}", seeds=seeds, exposures=exposures, lr_ft=TRIAL.lr_ft
-    )
-
-
-def _replayed(share: float, size: int) -> Study:
-    final = _chosen("fig3a-replay", (SEARCH_SEEDS,), _BOTH)
-    return replace(final, variant=f"replay {share:g}", tokens_post=(size,), recipe=replace(final.recipe, replay=share))
-
-
-def _one_pass(variant: str, **changes: Any) -> Study:
-    final = _chosen("fig3b", (SEARCH_SEEDS,), (0.0,))
-    return replace(final, variant=variant, tokens_post=(65_536,), stage2=replace(final.stage2, **changes))
-
-
+_SEEDS = (SEARCH_SEEDS, SEARCH_SEEDS + 1)
 _WIDE: dict[str, Any] = {"batch": 32, "tokens": 1_600_000, "eval_every": 16}
 _LONG: dict[str, Any] = _WIDE | {"tokens": 2_400_000}
-SEARCH = (
-    TRIAL,
+
+
+def _stage2(name: str, size: int, exposures: tuple[float, ...] = (0.0,), **stage2: Any) -> Arm:
+    """A trial of another stage 2 of 3a, at first with the trial's settings."""
+    trial = {"tokens": 800_000, "batch": 8, "eval_every": 50} | stage2
+    return _arm(name, {f"stage2.{field}": value for field, value in trial.items()}, (size,), exposures)
+
+
+def _chosen(study: str, sizes: tuple[int, ...], exposures: tuple[float, ...], name: str = "", **changes: Any) -> Arm:
+    """The regime that was chosen, or what was tried in its place."""
+    final = FIG3[study, "nano"].base
+    kept = {f"stage2.{field}": getattr(final.stage2, field) for field in vars(final.stage2)}
+    recipe = {"recipe.split": final.recipe.split, "recipe.replay": final.recipe.replay}
+    return _arm(name or f"chosen {study}", kept | recipe | changes, sizes, exposures)
+
+
+def _arm(name: str, changes: dict[str, Any], sizes: tuple[int, ...], exposures: tuple[float, ...]) -> Arm:
+    return Arm(name, changes, (_sizes(sizes), _exposures(exposures)))
+
+
+def _sizes(values: tuple[int, ...]) -> Axis:
+    return Axis("tokens_post", values)
+
+
+def _exposures(values: tuple[float, ...]) -> Axis:
+    return Axis("recipe.exposure", values)
+
+
+def _one_pass(name: str, sizes: tuple[int, ...], exposures: tuple[float, ...] = (0.0,), **stage2: Any) -> Arm:
+    return _chosen("fig3b", sizes, exposures, name, **{f"stage2.{field}": value for field, value in stage2.items()})
+
+
+_FINAL, _SMALL, _LARGE = (32_768, 65_536), (32_768,), (65_536,)
+_ARMS = (
+    _stage2("trial", 98_304, _BOTH),
     _stage2("batch 32, 32k", 32_768, _BOTH, **_WIDE),
     _stage2("batch 32, 64k", 65_536, _BOTH, **_WIDE),
     _stage2("lr 2e-3, 64k", 65_536, **_LONG, lr=2e-3),
@@ -70,12 +64,26 @@ SEARCH = (
     _stage2("batch 8, 64k", 65_536, tokens=1_200_000, eval_every=32),
     _stage2("batch 16, 64k", 65_536, batch=16, tokens=1_600_000, eval_every=24),
     _stage2("batch 8, lr 5e-4, 64k", 65_536, tokens=1_200_000, eval_every=32, lr=5e-4),
-    _chosen("fig3a", (SEARCH_SEEDS, SEARCH_SEEDS + 1), _BOTH),
-    *(_replayed(share, 32_768) for share in (0.1, 0.25, 0.5)),
-    _replayed(0.25, 65_536),
-    replace(_one_pass("one pass, batch 8", batch=8), tokens_post=(32_768, 65_536), exposures=(0.0, 0.5, 1.0)),
-    _one_pass("one pass, batch 8, lr 6e-3", batch=8, lr=6e-3),
-    _one_pass("one pass, batch 4, lr 6e-3", batch=4, lr=6e-3),
-    _one_pass("one pass, batch 2, lr 6e-3", lr=6e-3),
-    _chosen("fig3b", (SEARCH_SEEDS,), (0.0, 0.5, 1.0)),
+    _chosen("fig3a", _FINAL, _BOTH)._replace(axes=(_sizes(_FINAL), Axis("seed", _SEEDS), _exposures(_BOTH))),
+    _chosen("fig3a-replay", _SMALL, _BOTH, "replay 0.1", **{"recipe.replay": 0.1}),
+    _chosen("fig3a-replay", _FINAL, _BOTH, "replay 0.25"),
+    _chosen("fig3a-replay", _SMALL, _BOTH, "replay 0.5", **{"recipe.replay": 0.5}),
+    _one_pass("one pass, batch 8", _FINAL, (0.0, 0.5, 1.0), batch=8),
+    _one_pass("one pass, batch 8, lr 6e-3", _LARGE, batch=8, lr=6e-3),
+    _one_pass("one pass, batch 4, lr 6e-3", _LARGE, batch=4, lr=6e-3),
+    _one_pass("one pass, batch 2, lr 6e-3", _LARGE, lr=6e-3),
+    _chosen("fig3b", _FINAL, (0.0, 0.5, 1.0)),
+)
+
+SEARCH = Study(
+    name="search-nano",
+    about="what was tried to find the nano regime",
+    base=NANO,
+    axes=(
+        _sizes(_FINAL),
+        Axis("seed", _SEEDS[:1]),
+        _exposures((0.0,)),
+        Axis("stage3.lr", (1e-4, 3e-4)),
+    ),
+    arms=_ARMS,
 )

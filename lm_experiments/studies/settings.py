@@ -1,15 +1,26 @@
-"""A study as one frozen settings object: corpora, model, stages, and the axes whose product it runs."""
+"""A study as frozen settings: what one pipeline is (`PipelineSettings`), and the arms and axes whose product is run (`Study`).
 
-from collections.abc import Iterator
+base                    corpora, model, stages, recipe, seed: everything that one pipeline needs
+arms                    named variants of the base: mixed, mixed + replay, a decoy, the members of a search
+  x axes                any setting by its dotted name, with its values: seed, recipe.exposure, stage2.lr, tokens_post, ...
+  = cells               resolved settings, one for every pipeline and row of the table
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, NamedTuple
 
+from common import dotted
 from common.recipe import Recipe
-from common.settings import Settings, WrongUse, setting
+from common.settings import Settings, WrongUse, meant, setting
+from lm_experiments.plan import Kind
 
 CORPORA = ("general", "music", "chemistry")
 SEARCH_SEEDS = 1000
 """Seeds from here on are for searching a regime; results come from smaller ones, which no search has used."""
+SHORT = {"recipe.exposure": "λ", "tokens_post": "D_post", "stage3.lr": "lr_ft"}
+"""What titles call a setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +30,15 @@ class Stage(Settings):
     tokens: int = setting(low=1)
     """Tokens of stage 1 without the exposure, at most of stage 2, of stage 3; to the next whole batch."""
     batch: int = setting(low=1)
-    """Windows a step."""
+    """Windows per step."""
     lr: float = setting(low=0, open_low=True)
-    """Peak learning rate; stage 3 has those of `Study.lr_ft`."""
+    """Peak learning rate."""
     floor: float = setting(0.1, low=0)
+    """Lowest learning rate, as a fraction of the peak."""
     warmup: int = setting(low=0)
-    """Steps."""
+    """Steps of the linear warm-up."""
     weight_decay: float = setting(0.1, low=0)
+    """Of matrices, embeddings included."""
     eval_every: int = setting(0, low=0)
     """Steps between two looks at the stopping set; 0 is none."""
     patience: int = setting(0, low=0)
@@ -33,86 +46,209 @@ class Stage(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Settings):
-    """What a study runs: every size of D_post x seed x lambda x stage-3 learning rate."""
+class PipelineSettings(Settings):
+    """All that decides one pipeline."""
 
-    name: str
-    about: str
     scale: str
-    """A preset of `lm_experiments.models`."""
+    """Size of the model: a preset of `lm_experiments.models`."""
     pre: str = CORPORA[0]
+    """Corpus of pretraining, D_pre."""
     post: str = CORPORA[1]
+    """Corpus of post-training, D_post."""
     ft: str = CORPORA[2]
+    """Corpus of fine-tuning, D_ft."""
     tokenizer_corpora: tuple[str, ...] = CORPORA
-    """What its tokenizer is trained on."""
+    """Corpora that the tokenizer is trained on."""
     vocabulary: int = setting(1024, low=1)
+    """Ids of the tokenizer."""
     length: int = setting(128, low=1)
+    """Tokens of a window."""
     stage1: Stage
     stage2: Stage
     stage3: Stage
     recipe: Recipe = field(default_factory=Recipe)
-    """All of the recipe but lambda."""
-    tokens_post: tuple[int, ...]
-    """Tokens of D_post; to whole stage-2 batches."""
-    exposures: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    lr_ft: tuple[float, ...]
-    """Peak learning rates of stage 3."""
+    tokens_post: int = setting(low=1)
+    """Tokens of D_post: to whole windows, and to whole stage-2 batches where one pass is split between the stages."""
+    seed: int = setting(0, low=0)
+    """Of the initial weights and of every order."""
     stop_windows: int = setting(128, low=0)
     """Windows of the stopping set; 0 is all."""
     report_windows: int = setting(256, low=0)
     """Windows of every reporting set; 0 is all."""
-    variant: str = ""
-    """What tells it from the other members of a search."""
 
     def __post_init__(self) -> None:
-        """Check ranges, and that every axis has values. Raises `WrongUse`."""
+        """Check ranges, and that D_post holds anything. Raises `WrongUse`."""
         super().__post_init__()
-        for name in ("tokens_post", "exposures", "seeds", "lr_ft"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise WrongUse(
-                    f"--{name} {' '.join(map(str, values)) or '(none)'}: give at least one value, and each only once."
-                )
-        if min(self.seeds) < 0 or min(self.tokens_post) < self.post_window or min(self.lr_ft) <= 0:
+        if self.tokens_post < self.post_unit:
             raise WrongUse(
-                f"seeds must be 0 or more, learning rates above 0, and a D_post at least one batch of {self.post_window:,} tokens."
+                f"tokens_post = {self.tokens_post:,} is too small: a D_post is at least one batch or window of {self.post_unit:,} tokens."
             )
 
     @property
-    def post_window(self) -> int:
-        """Tokens of a stage-2 batch, the unit of D_post."""
-        return self.stage2.batch * self.length
+    def post_unit(self) -> int:
+        """Tokens in whole numbers of which D_post comes: a window, or a stage-2 batch where one pass is split between the stages."""
+        return self.length * (self.stage2.batch if self.recipe.split == "compute-matched" else 1)
+
+    @property
+    def stages(self) -> dict[Kind, Stage]:
+        """How every stage trains, by the name of its data."""
+        return {"pre": self.stage1, "post": self.stage2, "ft": self.stage3}
 
     @property
     def pipeline(self) -> str:
         """As the results table names it."""
         return f"{self.pre}>{self.post}>{self.ft}"
 
-    def cells(self) -> Iterator["Cell"]:
-        """Every pipeline of the study; those that share stages follow each other."""
-        for size in self.tokens_post:
-            for seed in self.seeds:
-                for exposure in self.exposures:
-                    for rate in self.lr_ft:
-                        yield Cell(self, replace(self.recipe, exposure=exposure), size, seed, rate)
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What a row says of the settings that are no columns of the schema."""
+        return {name: _cell(dotted.value_of(self, name.removeprefix("lm."))) for name in COLUMNS}
 
-    def narrowed(self, **axes: Any) -> "Study":
-        """The same with other values on some axes; None keeps what is there. Raises `WrongUse`."""
-        return replace(self, **{name: values for name, values in axes.items() if values is not None})
+
+def _cell(value: Any) -> Any:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else int(value) if isinstance(value, bool) else value
+
+
+IN_SCHEMA = ("scale", "pre", "post", "ft", "tokens_post", "seed", "stage1.lr", "stage2.lr", "stage3.lr")
+"""Settings that the schema of the results table has a column for; the fields of the recipe are columns too."""
+COLUMNS: dict[str, str] = {
+    f"lm.{name}": {bool: "whole", int: "whole", float: "real"}.get(dotted.plain_type(leaf.type), "text")
+    for name, leaf in dotted.leaves(PipelineSettings).items()
+    if name not in IN_SCHEMA and not name.startswith("recipe.")
+}
+"""Every other setting of a pipeline is a column `lm.` + its dotted name, such as lm.stage2.batch, of this kind."""
+
+
+class Axis(NamedTuple):
+    """A setting, by its dotted name, and the values that it takes."""
+
+    field: str
+    values: tuple[Any, ...]
+
+
+class Arm(NamedTuple):
+    """A variant of the base; the values that it sets itself take the place of the study's axis over the same setting."""
+
+    name: str
+    changes: Mapping[str, Any] = {}
+    """Dotted name -> value."""
+    axes: tuple[Axis, ...] = ()
+    """Axes of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Settings):
+    """What a study runs: every arm x the product of the axes."""
+
+    name: str
+    about: str
+    base: PipelineSettings
+    axes: tuple[Axis, ...] = ()
+    """The first one varies slowest."""
+    arms: tuple[Arm, ...] = (Arm(""),)
+
+    def __post_init__(self) -> None:
+        """Check that arms and axes name settings, and that every axis has values. Raises `WrongUse`."""
+        super().__post_init__()
+        names = [arm.name for arm in self.arms]
+        if not names or len(set(names)) != len(names):
+            raise WrongUse(f"The arms of {self.name} are {names or 'none'}: give at least one, each with its own name.")
+        for axes in (self.axes, *(arm.axes for arm in self.arms)):
+            if len({axis.field for axis in axes}) != len(axes):
+                raise WrongUse(f"{self.name} has two axes over one setting. Put their values into one.")
+            for axis in axes:
+                dotted.known(PipelineSettings, axis.field)
+                if not axis.values or len(set(axis.values)) != len(axis.values):
+                    raise WrongUse(
+                        f"{axis.field} takes the values {' '.join(map(str, axis.values)) or '(none)'}: at least one, and each once."
+                    )
+        for arm in self.arms:
+            dotted.changed(self.base, arm.changes)
+
+    def cells(self) -> Iterator["Cell"]:
+        """Every pipeline of the study, arm by arm. Raises `WrongUse` where settings do not go together."""
+        for arm in self.arms:
+            own = {axis.field: axis for axis in arm.axes}
+            axes = [own.pop(axis.field, axis) for axis in self.axes if axis.field not in arm.changes]
+            axes += own.values()
+            for values in product(*(axis.values for axis in axes)):
+                point = dict(zip((axis.field for axis in axes), values, strict=True))
+                yield Cell(self, arm.name, dotted.changed(self.base, {**arm.changes, **point}), point)
+
+    def over(self, *axes: Axis) -> "Study":
+        """The same with other values on some axes, those of its arms included; an axis that it lacks is added, varying fastest.
+
+        Raises `WrongUse` where an arm fixes that setting.
+        """
+        axes = tuple(axis._replace(values=self._fitting(axis)) for axis in axes)
+        new = {axis.field: axis for axis in axes}
+        self._refuse_fixed(new)
+        arms = tuple(arm._replace(axes=tuple(axis for axis in arm.axes if axis.field not in new)) for arm in self.arms)
+        kept = tuple(new.pop(axis.field, axis) for axis in self.axes)
+        return replace(self, axes=(*kept, *new.values()), arms=arms)
+
+    def changed(self, changes: Mapping[str, Any]) -> "Study":
+        """The same with another base, by dotted names; an axis over a setting that is named here goes away.
+
+        Raises `WrongUse` where an arm fixes that setting.
+        """
+        self._refuse_fixed(changes)
+
+        def left(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+            return tuple(axis for axis in axes if axis.field not in changes)
+
+        arms = tuple(arm._replace(axes=left(arm.axes)) for arm in self.arms)
+        return replace(self, base=dotted.changed(self.base, changes), axes=left(self.axes), arms=arms)
+
+    def chosen(self, names: Sequence[str]) -> "Study":
+        """Only some of its arms, in its order. Raises `WrongUse` where there is none of that name."""
+        known = [arm.name for arm in self.arms]
+        for name in names:
+            if name not in known:
+                raise WrongUse(f"{self.name} has no arm {name!r}. {meant(name, known)}")
+        return replace(self, arms=tuple(arm for arm in self.arms if arm.name in names))
+
+    def values(self, name: str) -> tuple[Any, ...]:
+        """The values that a setting takes: those of its axis, or the one of the base."""
+        found = next((axis.values for axis in self.axes if axis.field == name), None)
+        return (dotted.value_of(self.base, name),) if found is None else found
+
+    def _fitting(self, axis: Axis) -> tuple[Any, ...]:
+        kind = dotted.known(PipelineSettings, axis.field).type
+        return tuple(dotted.fitting(axis.field, value, kind) for value in axis.values)
+
+    def _refuse_fixed(self, names: Mapping[str, Any]) -> None:
+        for arm in self.arms:
+            for name in names:
+                if name in arm.changes:
+                    raise WrongUse(
+                        f"{name} is {arm.changes[name]} in the arm {arm.name!r} of {self.name}, which is what makes it that arm. Leave it "
+                        "out, or choose other arms."
+                    )
 
 
 class Cell(NamedTuple):
-    """One pipeline of a study."""
+    """One pipeline of a study, resolved."""
 
     study: Study
-    recipe: Recipe
-    size: int
-    seed: int
-    rate: float
+    arm: str
+    settings: PipelineSettings
+    point: Mapping[str, Any]
+    """Where on the axes it lies."""
 
     @property
     def title(self) -> str:
-        """What to call it in progress lines."""
-        which = f"{self.study.variant} " if self.study.variant else ""
-        return f"{which}λ {self.recipe.exposure:g}, D_post {self.size:,}, seed {self.seed}"
+        """What to call it in progress lines: its arm and where it lies on the axes."""
+        return self.titled(4)
+
+    def titled(self, stage: int) -> str:
+        """The same without the settings of stages from `stage` on, which stages before it do not know."""
+        known = [name for name in self.point if not any(name.startswith(f"stage{later}.") for later in range(stage, 4))]
+        parts = [f"{SHORT.get(name, name)} {_spelled(self.point[name])}" for name in known]
+        return " ".join(filter(None, (self.arm, ", ".join(parts)))) or "its pipeline"
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -9,6 +9,7 @@ import numpy as np
 from common import recipe
 from common.arrays import Float
 from common.settings import WrongUse
+from lm_experiments.studies.settings import COLUMNS
 
 MATCHED_POINTS = 33
 """Points of loss_ft, evenly spaced over the range that all lambda reach, at which curves are compared."""
@@ -26,7 +27,9 @@ KEY = (
     "lr_post",
     "lr_ft",
 )
-"""What rows of a group agree in, with `lm.variant` where a table has it; tokens_pre grows with lambda."""
+"""What rows of a group agree in, with the arm (`lm.variant`) and the stage settings that tell rows apart; tokens_pre grows with lambda."""
+TOLD = ("lr_pre", "lr_post", "tokens_ft", *COLUMNS)
+"""What titles say where it differs among rows of one arm."""
 MATCHED = "matched loss_ft"
 
 
@@ -46,6 +49,8 @@ class Group:
     ft: Float[np.ndarray, "seeds lambdas"] | None
     sizes: tuple[int, ...] = ()
     """Sizes of D_post that it is the mean of."""
+    told: tuple[str, ...] = ()
+    """Columns besides the recipe's that differ among the rows of an arm, so that a title must say them."""
     recipes: str = field(default="")
     """What the pipelines have in common besides lambda, in words, where it is not this group's key that says so."""
 
@@ -75,6 +80,7 @@ class Group:
                 words.append(f"{name} {_spelled(self.key[name])}")
         if variant := self.key.get("lm.variant"):
             words.append(variant)
+        words += [f"{name.removeprefix('lm.')} {_spelled(self.key[name])}" for name in self.told]
         return ", ".join(words)
 
     @property
@@ -95,13 +101,15 @@ def groups(table: Any) -> list[Group]:
     Raises:
         WrongUse: it holds none, or two rows agree in all columns that decide a result and in the seed.
     """
-    key = [*KEY, *(name for name in ("lm.variant",) if name in table.column_names)]
+    present = [name for name in ("lm.variant", *COLUMNS) if name in table.column_names]
+    told = _apart(table, [name for name in TOLD if name in table.column_names])
+    key = [*KEY, *(name for name in present if name == "lm.variant" or name in told)]
     rows = table.select([*key, "exposure", "seed", "loss_im", "loss_ret", "loss_ft"]).to_pylist()
     rows = [row for row in rows if None not in (row["exposure"], row["loss_im"], row["loss_ret"], row["split"])]
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         alike.setdefault(tuple(row[name] for name in key), []).append(row)
-    found = [_group(dict(zip(key, values, strict=True)), members) for values, members in alike.items()]
+    found = [_group(dict(zip(key, values, strict=True)), members, told) for values, members in alike.items()]
     kept = [group for group in found if len(group.exposure) > 1 and len(group.seeds)]
     if not kept:
         raise WrongUse(
@@ -114,7 +122,18 @@ def groups(table: Any) -> list[Group]:
     )
 
 
-def _group(key: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Group:
+def _apart(table: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """Those columns that take several values among the rows of one arm."""
+    found: dict[tuple[str, Any], set[Any]] = {}
+    arm = ["lm.variant"] if "lm.variant" in table.column_names else []
+    for row in table.select([*arm, *names]).to_pylist():
+        for name in names:
+            found.setdefault((name, row.get("lm.variant")), set()).add(row[name])
+    several = {name for (name, _), values in found.items() if len(values) > 1}
+    return tuple(name for name in names if name in several)
+
+
+def _group(key: dict[str, Any], rows: Sequence[dict[str, Any]], told: tuple[str, ...]) -> Group:
     exposure = sorted({row["exposure"] for row in rows})
     by_seed: dict[int | None, dict[float, dict[str, Any]]] = {}
     for row in rows:
@@ -133,7 +152,7 @@ def _group(key: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Group:
         return None if any(None in row for row in found) else np.array(found, dtype=float).reshape(-1, len(exposure))
 
     return Group(
-        key=key, seeds=tuple(whole), exposure=np.array(exposure), sizes=(key["tokens_post"] or 0,),
+        key=key, seeds=tuple(whole), exposure=np.array(exposure), sizes=(key["tokens_post"] or 0,), told=told,
         im=losses("loss_im"), ret=losses("loss_ret"), ft=losses("loss_ft"),
     )  # fmt: skip
 

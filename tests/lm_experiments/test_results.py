@@ -12,13 +12,16 @@ from lm_experiments.studies import named
 @pytest.mark.parametrize(("study", "scale"), LANGUAGE)
 def test_every_pipeline_is_there_and_stage_2_stopped_by_itself(study, scale):
     measured = LANGUAGE[study, scale]
-    (settings,) = named(study, scale)
+    settings = named(study, scale)
     rows = results.read(measured.file).to_pylist()
     found = sorted((row["tokens_post"], row["seed"], row["exposure"], row["lr_ft"]) for row in rows)
-    assert found == sorted((cell.size, cell.seed, cell.recipe.exposure, cell.rate) for cell in settings.cells())
-    assert {row["replay"] for row in rows} == {settings.recipe.replay}
+    assert found == sorted(
+        (one.tokens_post, one.seed, one.recipe.exposure, one.stage3.lr)
+        for one in (cell.settings for cell in settings.cells())
+    )
+    assert {row["replay"] for row in rows} == {settings.base.recipe.replay}
     assert not any("dirty" in row["code_version"] for row in rows)
-    stopping = bool(settings.stage2.patience)
+    stopping = bool(settings.base.stage2.patience)
     assert {bool(row["lm.stopped_early"]) for row in rows} == {stopping}
     ended = json.loads(measured.file.with_suffix(".json").read_text())["stage_2"]
     assert ended["stopped_early"] == ended["with_early_stopping"]

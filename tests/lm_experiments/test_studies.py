@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tyro
 
 from common import results
 from common.console import Output, run
@@ -20,7 +22,7 @@ from lm_experiments.conduct import conduct
 from lm_experiments.pipeline import Pipeline, StoreFactory
 from lm_experiments.stages import folder_of
 from lm_experiments.studies import NAMES, named
-from lm_experiments.studies.settings import SEARCH_SEEDS
+from lm_experiments.studies.settings import COLUMNS, SEARCH_SEEDS, Arm, Axis
 from lm_experiments.studies.smoke import SMOKE
 from tests.lm_experiments.test_stages import STORES, first, second
 
@@ -109,19 +111,18 @@ def test_a_killed_study_ends_with_the_same_bits(smoke, tmp_path):
 
 def test_models_share_what_they_can():
     """One size, five lambda, two seeds, three rates: ten stage-1 models serve both splits, and stage 2 serves all rates."""
-    axes = {"seeds": (0, 1), "tokens_post": (65_536,)}
-    (added,), (matched,) = named("fig3a", "nano"), named("fig3b", "nano")
-    added, matched = added.narrowed(**axes), matched.narrowed(**axes)
+    axes = Axis("seed", (0, 1)), Axis("tokens_post", (65_536,))
+    added, matched = (named(name, "nano").over(*axes) for name in ("fig3a", "fig3b"))
     assert hashes(added, "pre") == hashes(matched, "pre")
     assert [len(hashes(added, kind)) for kind in ("pre", "post", "ft")] == [10, 10, 30]
     assert len(hashes(matched, "post")) == 8  # nothing is left for stage 2 at lambda = 1
-    both = added.narrowed(tokens_post=named("fig3a", "nano")[0].tokens_post)
-    assert len(hashes(both, "pre")) == 2 * (1 + 4 * len(both.tokens_post))  # lambda = 0 does not know the size
+    both = named("fig3a", "nano").over(axes[0])
+    assert len(hashes(both, "pre")) == 2 * (1 + 4 * 2)  # lambda = 0 does not know the size
 
 
 def test_seeds_are_paired_across_lambda():
-    (study,) = named("fig3a", "nano")
-    mine = pipelines(study.narrowed(seeds=(3,), tokens_post=study.tokens_post[:1], lr_ft=study.lr_ft[:1]))
+    study = named("fig3a", "nano").changed({"seed": 3, "tokens_post": 32_768, "stage3.lr": 1e-4})
+    mine = pipelines(study)
     assert len({one.nodes["pre"].settings.seed for one in mine}) == 1
     assert len({one.realised.plans["post"].fingerprint() for one in mine}) == 1
     assert len({one.realised.plans["pre"].fingerprint() for one in mine}) == len(mine)
@@ -129,7 +130,7 @@ def test_seeds_are_paired_across_lambda():
 
 def test_reporting_and_stopping_never_share_text():
     for name in ("fig3a", "fig3b"):
-        for pipeline in pipelines(named(name, "nano")[0].narrowed(seeds=(0,))):
+        for pipeline in pipelines(named(name, "nano").changed({"seed": 0})):
             for kind, node in pipeline.nodes.items():
                 assert all(measured.endswith("/report") for measured, _ in node.measured)
                 stops = name == "fig3a" and kind == "post"
@@ -141,25 +142,86 @@ def test_reporting_and_stopping_never_share_text():
 
 def test_results_use_seeds_that_no_search_has_seen():
     for name in NAMES:
-        for study in named(name, "nano"):
-            searching = name.startswith("search") or name == "smoke"
-            assert all((seed >= SEARCH_SEEDS) == searching for seed in study.seeds)
+        searching = name.startswith("search") or name == "smoke"
+        seeds = {cell.settings.seed for cell in named(name, "nano").cells()}
+        assert all((seed >= SEARCH_SEEDS) == searching for seed in seeds)
 
 
 def test_studies_refuse_what_makes_no_sense():
-    with pytest.raises(WrongUse, match="each only once"):
-        SMOKE.narrowed(seeds=(1, 1))
+    with pytest.raises(WrongUse, match="each once"):
+        SMOKE.over(Axis("seed", (1, 1)))
     with pytest.raises(WrongUse, match="at least one batch"):
-        SMOKE.narrowed(tokens_post=(100,))
+        SMOKE.changed({"tokens_post": 100})
     with pytest.raises(WrongUse, match="has no scale 'micro'"):
         named("smoke", "micro")
     with pytest.raises(WrongUse, match="'fig9' is not known"):
         named("fig9", "nano")
     with pytest.raises(WrongUse, match="music holds 768,000 tokens"):
-        _ = pipelines(SMOKE.narrowed(tokens_post=(1_000_000,)))[0].nodes
-    low_rank = dataclasses.replace(SMOKE, recipe=dataclasses.replace(SMOKE.recipe, rank=4))
+        _ = pipelines(SMOKE.changed({"tokens_post": 1_000_000}))[0].nodes
+    low_rank = SMOKE.changed({"recipe.rank": 4})
     with pytest.raises(WrongUse, match="rank = 4"):
         _ = pipelines(low_rank)[0].nodes
+
+
+def test_any_setting_is_an_axis_and_an_arm():
+    """Arms x axes; what an arm sets itself takes the place of the axis, and every cell is resolved."""
+    study = dataclasses.replace(
+        SMOKE,
+        arms=(Arm("mixed"), Arm("unmixed", {"recipe.exposure": 0.0}), Arm("late", {"recipe.placement": "late"},
+                                                                         (Axis("recipe.exposure", (0.5,)),))),
+    ).over(Axis("stage2.lr", (1e-3, 2e-3)))  # fmt: skip
+    found = [(cell.arm, cell.settings.recipe.exposure, cell.settings.stage2.lr) for cell in study.cells()]
+    rates = (1e-3, 2e-3)
+    assert found == [
+        *(("mixed", exposure, rate) for exposure in (0.0, 1.0) for rate in rates),
+        *(("unmixed", 0.0, rate) for rate in rates),
+        *(("late", 0.5, rate) for rate in rates),
+    ]
+    settings = [pipeline.nodes["post"].settings.lr for pipeline in pipelines(study.chosen(["late"]))]
+    assert settings == [1e-3, 2e-3]
+    with pytest.raises(WrongUse, match=r"recipe\.exposure is 0\.0 in the arm 'unmixed'"):
+        study.changed({"recipe.exposure": 1.0})
+    with pytest.raises(WrongUse, match=r"no arm 'lat'\. Did you mean late"):
+        study.chosen(["lat"])
+    with pytest.raises(WrongUse, match=r"stage2\.rl is no setting\. Did you mean stage2.lr"):
+        SMOKE.over(Axis("stage2.rl", (1.0,)))
+    with pytest.raises(WrongUse, match=r"wrong type\. Give a whole number"):
+        SMOKE.over(Axis("stage2.batch", (1.5,)))
+
+
+def test_the_command_line_reaches_every_setting():
+    arguments = (
+        "smoke --stage2.lr 2e-3 --post engineering --recipe.replay .25 --axis stage3.batch=4,8 --axis recipe.rank=none"
+    )
+    chosen = tyro.cli(Run, args=[*arguments.split(), "--seeds", "3", "4"], config=(tyro.conf.OmitArgPrefixes,))
+    (study,) = chosen.studies()
+    assert [(cell.settings.seed, cell.settings.stage3.batch) for cell in study.cells()][:4] == [
+        (3, 4),
+        (3, 8),
+        (4, 4),
+        (4, 8),
+    ]
+    assert study.base.stage2.lr == 2e-3
+    assert study.base.post == "engineering"
+    assert study.base.recipe.replay == 0.25
+    again = tyro.cli(Run, args=shlex.split(chosen.spelled_out("smoke"))[4:], config=(tyro.conf.OmitArgPrefixes,))
+    assert again.studies() == [study]
+    for wrong, says in (
+        (("--axis", "stage2.dropot=1"), "Did you mean"),
+        (("--axis", "stage2.lr"), "Write a setting and its values"),
+        (("--axis", "stage2.lr=fast"), "Give a number"),
+        (("--axis", "seed=1", "--seeds", "2"), "given two axes"),
+        (("--axis", "stage2.lr=1", "--stage2.lr", "2"), "a value and an axis"),
+        (("--scale", "135"), "has no scale '135'"),
+    ):
+        with pytest.raises(WrongUse, match=says):
+            tyro.cli(Run, args=["smoke", *wrong], config=(tyro.conf.OmitArgPrefixes,)).studies()
+
+
+def test_a_row_says_every_setting(smoke):
+    row = results.read(smoke / "smoke.parquet").to_pylist()[0]
+    assert {name: row[name] for name in COLUMNS} == SMOKE.base.columns
+    assert row["lm.stage2.batch"] == 8
 
 
 def broken_stores():
@@ -191,7 +253,7 @@ def test_a_failure_stays_with_its_descendants(tmp_path):
 
 def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, capsys):
     """A damaged stage 2 of one lambda: the other is tabled, and the message names the folder."""
-    pipeline = next(pipeline for pipeline in _smoke_pipelines() if pipeline.cell.recipe.exposure == 1)
+    pipeline = next(pipeline for pipeline in _smoke_pipelines() if pipeline.settings.recipe.exposure == 1)
     runs = tmp_path / "runs"
     runs.mkdir()
     for path in (smoke / "runs").iterdir():
@@ -214,14 +276,14 @@ def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, caps
 
 
 def _smoke_pipelines():
-    stores = StoreFactory(corpora=SMOKE.tokenizer_corpora, vocabulary=SMOKE.vocabulary)()
+    stores = StoreFactory(corpora=SMOKE.base.tokenizer_corpora, vocabulary=SMOKE.base.vocabulary)()
     return [Pipeline(cell, stores) for cell in SMOKE.cells()]
 
 
 def test_wrong_use_trains_nothing(tmp_path, capsys):
     arguments = ["run", "smoke", "--out", str(tmp_path), "--runs", str(tmp_path / "runs"), "--workers", "0"]
     assert run("lm_experiments", COMMANDS, "test", arguments) == 2
-    other = dataclasses.replace(SMOKE, vocabulary=2048)
+    other = dataclasses.replace(SMOKE.changed({"vocabulary": 2048}), name="other")
     with pytest.raises(WrongUse, match="different tokenizers"):
         conduct([SMOKE, other], tmp_path / "runs", 1, Output(True))
     assert not Path(tmp_path / "runs").exists()
