@@ -25,9 +25,14 @@ def columns(settings: Mapping[str, Any], losses: Any, *, study: str, config_hash
     made: dict[str, Any] = {"engine": "theory", "study": study, "model": "plain", "pipeline": "linear"}
     made |= {"config_hash": config_hash, "code_version": results.code_version()}
     made |= {name if "." in name else column_name(name): value for name, value in settings.items() if value is not None}
-    made |= dict(zip(LOSSES, losses, strict=True))
+    made |= {name: _known(loss) for name, loss in zip(LOSSES, losses, strict=True)}
     made |= more
     return made | recipe_columns(made)
+
+
+def _known(loss: Any) -> Any:
+    """A loss as a column: null where a model does not know it, and says nan for every setting."""
+    return None if loss is not None and np.size(loss) and np.isnan(np.asarray(loss, dtype=float)).all() else loss
 
 
 def recipe_columns(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,6 +124,7 @@ PICTURES: dict[str, Picture] = {
     "optimum_time": Picture("comparisons:optimum_time", ("optimum_time",)),
     "optimum_map": Picture("comparisons:optimum_map", ("optimum_map",)),
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
+    "law_optimum": Picture("laws:law_optimum", ("law_optimum",)),
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
     "fit_residuals": Picture("fits:residuals", published=(3,), measured=(FITS,)),
     "language_models": Picture(

@@ -1,26 +1,31 @@
-"""The linear models by name: all that a sweep, an optimum, a fit or a command line needs to know of each.
+"""The models by name: all that a sweep, an optimum, a fit or a command line needs to know of each.
 
 plain       independent modes in three blocks                        theory.stages
 rp          redundant pathways, a balanced unit each                 theory.pathways
 rp-shared   redundant pathways through one hidden direction          theory.pathways_shared
+null, S, S5, S8, Smax   laws with one learning curve, no network      theory.laws
 
 A further model is a further entry here; `docs/extending.md` shows it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from common.losses import Losses
+from common.losses import LOSSES, Losses
 from common.settings import Settings, WrongUse, ranges
 from theory.features import BLOCKS, Blocks, modes_from_blocks
+from theory.laws.forms import FORMS, PREDICTED, Form, LawSchedule
+from theory.laws.forms import knowledge as law_knowledge
+from theory.laws.forms import predict as predict_law
 from theory.pathways import Pathways, PathwaySchedule, PathwaySolution, solve_separate
 from theory.pathways_shared import solve_shared
-from theory.stages import PlainSchedule, Schedule, predict, solve
+from theory.stages import PlainSchedule, predict, solve
 
-ModelName = Literal["plain", "rp", "rp-shared"]
+ModelName = Literal["plain", "rp", "rp-shared", "null", "S", "S5", "S8", "Smax"]
 
 
 class Model(NamedTuple):
@@ -28,12 +33,14 @@ class Model(NamedTuple):
 
     problem: type[Settings]
     """The dataclass of its problem."""
-    schedule: type[Schedule]
+    schedule: type[Settings]
     """The dataclass of its schedule, with the interventions that the model knows."""
     predict: Callable[[Mapping[str, Any]], Losses]
     """Settings, as numbers or broadcastable arrays, to the four losses."""
     strengths: Callable[[Mapping[str, Any]], tuple[tuple[str, ...], list[list[float]], Losses]]
     """One setting to the names of its modes, their strengths at the start and after each stage, and the losses."""
+    losses: tuple[str, ...] = LOSSES
+    """What it predicts; the others are nan."""
 
     def defaults(self) -> dict[str, Any]:
         """Every setting of the model with its default."""
@@ -57,12 +64,23 @@ def _pathways(solution: Callable[[Mapping[str, Any]], PathwaySolution]) -> Model
     return Model(Pathways, PathwaySchedule, lambda values: solution(values).losses, strengths)
 
 
+def _law(form: Form) -> Model:
+    def strengths(values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[float]], Losses]:
+        known = [[one] for one in law_knowledge(form.name, values)]
+        return ("known of D_post, in stage-1 tokens",), known, predict_law(form.name, values)
+
+    return Model(form.settings, LawSchedule, partial(predict_law, form.name), strengths, PREDICTED)
+
+
 MODELS: dict[str, Model] = {
     "plain": Model(Blocks, PlainSchedule, predict, _plain_strengths),
     "rp": _pathways(solve_separate),
     "rp-shared": _pathways(solve_shared),
+    **{name: _law(form) for name, form in FORMS.items()},
 }
 """Both pathway models have the same settings, so that one can be exchanged for the other."""
+LINEAR = tuple(name for name in MODELS if name not in FORMS)
+"""Those with a network behind them."""
 
 
 def model_named(name: str) -> Model:

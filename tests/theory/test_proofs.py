@@ -50,6 +50,7 @@ EXPECTED = {
     "leakage": "proved",
     "redundant": "proved",
     "shared-unit": "argued",
+    "law-optimum": "proved",
 }
 proved = cache(prove)
 

@@ -14,7 +14,7 @@ from theory.api import SPENDING, refuse_decided
 from theory.features import Blocks
 from theory.models import MODELS, ModelName
 from theory.realise import Budget
-from theory.stages import PlainSchedule, Schedule
+from theory.stages import PlainSchedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +22,11 @@ class Setting(Command):
     """A linear-model problem, its schedule and, if you like, the recipe that decides the schedule."""
 
     model: ModelName = "plain"
-    """plain: independent modes; rp, rp-shared: redundant pathways, with separate units or a shared one.
+    """plain: independent modes; rp, rp-shared: redundant pathways, with separate units or a shared one;
+    null, S, S5, S8, Smax: laws with one learning curve, all times in (millions of) tokens.
     It decides which of the options below there are; see `--model rp --help`."""
     problem: Annotated[Settings, arg(name="")] = field(default_factory=Blocks)
-    schedule: Annotated[Schedule, arg(name="")] = field(default_factory=PlainSchedule)
+    schedule: Annotated[Settings, arg(name="")] = field(default_factory=PlainSchedule)
     budget: Annotated[Budget, arg(name="")] = field(default_factory=Budget)
     mixing: Literal["add", "replace"] = "add"
     """Whether exposure is added to D_pre or replaces part of it."""

@@ -63,7 +63,7 @@ class Solve(Setting):
     def _solve_blocks(self, given: Mapping[str, Any], out: Output) -> Any:
         model = MODELS[self.model]
         values = self._settings(given, model.defaults(), self.values())
-        document = _report(*model.strengths(values), values, out)
+        document = _report(*model.strengths(values), values, out, model.losses)
         if self.model != "plain":
             return document
         held = assumptions(values)
@@ -143,10 +143,16 @@ def _checked(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, An
 
 
 def _report(
-    names: Sequence[str], stages: list[list[float]], found: Losses, settings: Mapping[str, Any], out: Output
+    names: Sequence[str],
+    stages: list[list[float]],
+    found: Losses,
+    settings: Mapping[str, Any],
+    out: Output,
+    known: tuple[str, ...] = LOSSES,
 ) -> dict[str, Any]:
     strengths = dict(zip(STAGES, stages, strict=True))
-    if not np.isfinite([float(loss) for loss in found]).all() or not np.isfinite(stages).all():
+    losses = {name: float(getattr(found, name)) for name in known}
+    if not np.isfinite(list(losses.values())).all() or not np.isfinite(stages).all():
         raise WrongUse(
             "These settings leave the range of floating-point numbers. Choose less extreme targets, scales or times."
         )
@@ -155,9 +161,7 @@ def _report(
         ("", *STAGES),
         [[name, *(strengths[stage][i] for stage in STAGES)] for i, name in enumerate(names)],
     )
-    losses = {name: float(value) for name, value in zip(LOSSES, found, strict=True)}
-    about = {name: results.SCHEMA[name][1] for name in LOSSES}
-    shown = [[name, about[name], value] for name, value in losses.items()]
+    shown = [[name, results.SCHEMA[name][1], value] for name, value in losses.items()]
     out.table(
         "Losses",
         ("", "", "value"),

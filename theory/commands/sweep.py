@@ -97,7 +97,7 @@ class Sweep(Setting):
     def _columns(self, grid: Grid, first: int, last: int, losses: Any, name: str) -> dict[str, Any]:
         settings = self._columns_of(grid) | grid.coordinates(first, last)
         if grid.allocates:
-            varied = {name: settings[name] for name in ("exposure", "replay")}
+            varied = {name: settings[name] for name in ("exposure", "replay") if name in settings}
             settings |= realise(self.recipe(), {key: settings[key] for key in ranges(Budget)}, self.model, varied)
         return rows.columns(settings, losses, study="sweep", config_hash=name, model=self.model)
 

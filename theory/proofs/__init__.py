@@ -50,6 +50,7 @@ NAMES: tuple[str, ...] = (
     "leakage",
     "redundant",
     "shared-unit",
+    "law-optimum",
 )
 """All results, in the order in which they build on one another."""
 

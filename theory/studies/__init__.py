@@ -5,6 +5,7 @@ from typing import Any
 
 from theory.studies.compare import frontiers, latent, optimum_map, optimum_time
 from theory.studies.counterexamples import counterexamples
+from theory.studies.laws import law_optimum
 from theory.studies.overlay import overlay
 from theory.studies.plain import (
     alpha_curves,
@@ -27,6 +28,7 @@ STUDIES: dict[str, Callable[[], Any]] = {
     "optimum_time": optimum_time,
     "optimum_map": optimum_map,
     "counterexamples": counterexamples,
+    "law_optimum": law_optimum,
     "overlay": overlay,
 }
 """Name -> function that computes the table."""
