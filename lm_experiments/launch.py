@@ -15,7 +15,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -23,10 +24,13 @@ from typing import Any
 
 from common.console import Output
 from common.settings import WrongUse
-from lm_experiments.stages import Node, ensure, finished, folder_of
+from lm_experiments.stages import Node, ensure, finished, folder_of, told
+from lm_experiments.verified import Verified
 
 LINE_EVERY = 20.0
 """Seconds between two lines about the same running stage."""
+READERS = 4
+"""Threads that compare finished stages with their checksums."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -43,7 +47,7 @@ class GraphResult:
     """What became of the stages, by hash; one that is in neither was not begun because an ancestor failed."""
 
     outcomes: dict[str, Mapping[str, Any]]
-    """The fields of each `training.Outcome`."""
+    """The fields of each `training.Outcome`, and its `ledger`."""
     failures: dict[str, Failure]
     seconds: float
 
@@ -117,7 +121,7 @@ def _work(connection: Connection, opener: Callable[[], Callable[[str], Any]], ro
             node = connection.recv()
             try:
                 outcome = ensure(node, root, stores, lambda progress: connection.send(("progress", progress)))
-                connection.send(("done", asdict(outcome)))
+                connection.send(("done", told(node, root, outcome)))
             except (BrokenPipeError, KeyboardInterrupt):
                 raise
             except Exception as error:
@@ -136,6 +140,7 @@ def run(
     out: Output,
     titles: Mapping[str, str],
     check: Callable[[Node, Mapping[str, Mapping[str, Any]]], None],
+    verify: bool = False,
 ) -> GraphResult:
     """Carry out stages and all that they continue.
 
@@ -147,6 +152,7 @@ def run(
         out: progress goes to its standard error.
         titles: what to call a stage in progress lines, by hash.
         check: is called after every stage with it and all outcomes so far; what it raises ends the run.
+        verify: read the files of finished stages though they are as they were when they were last verified.
     """
     began = time.perf_counter()
     found = GraphResult(outcomes={}, failures={}, seconds=0.0)
@@ -165,7 +171,7 @@ def run(
                     found.failures[node.hash] = Failure(folder=folder_of(node, root), message=what)
                     lines.failed(node, what)
 
-            _read_back(waiting, root, settle)
+            _read_back(waiting, root, settle, verify)
             while _assign(waiting, found.outcomes, crew, lambda: _Worker(opener, root), workers):
                 for worker in _heard(crew):
                     node, kind, what = worker.told()
@@ -182,16 +188,23 @@ def run(
     return replace(found, seconds=time.perf_counter() - began)
 
 
-def _read_back(waiting: dict[str, Node], root: Path, settle: Callable[[Node, str, Any], None]) -> None:
+def _read_back(waiting: dict[str, Node], root: Path, settle: Callable[[Node, str, Any], None], verify: bool) -> None:
     """Settle the stages that earlier runs finished, parents first; one below a damaged one waits in vain."""
-    for node in list(waiting.values()):
+    verified = Verified(root, verify=verify)
+
+    def look(node: Node) -> tuple[str, Any]:
         try:
-            outcome = finished(node, root)
+            outcome = finished(node, root, verified)
+            return ("done", told(node, root, outcome)) if outcome is not None else ("waiting", None)
         except WrongUse as error:
-            settle(waiting.pop(node.hash), "failed", str(error))
-            continue
-        if outcome is not None:
-            settle(waiting.pop(node.hash), "done", asdict(outcome))
+            return "failed", str(error)
+
+    with ThreadPoolExecutor(READERS) as readers:  # hashing lets other threads work
+        nodes = list(waiting.values())
+        for node, (kind, what) in zip(nodes, readers.map(look, nodes), strict=True):
+            if kind != "waiting":
+                settle(waiting.pop(node.hash), kind, what)
+    verified.save()
 
 
 def _heard(crew: Sequence[_Worker]) -> list[_Worker]:

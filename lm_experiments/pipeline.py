@@ -136,7 +136,7 @@ class Pipeline:
     def check(self, outcomes: Outcomes) -> None:
         """Compare what the stages that are done were trained on with the recipe. Raises `ledger.Disagreement`."""
         taken = {
-            kind: CompletedStage(node.plan, outcome["steps"], outcome["tokens"])
+            kind: CompletedStage(node.plan, outcome["steps"], outcome["tokens"], outcome.get("ledger"))
             for kind, node in self.nodes.items()
             if (outcome := outcomes.get(node.hash)) is not None
         }

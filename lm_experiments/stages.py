@@ -24,9 +24,10 @@ from filelock import FileLock, Timeout
 
 from common import results
 from common.settings import Settings, WrongUse, canonical, config_hash
-from lm_experiments import checkpoints, paths
-from lm_experiments.ledger import ledger
+from lm_experiments import checkpoints, paths, served
+from lm_experiments.ledger import Ledger, book
 from lm_experiments.plan import Kind, Plan
+from lm_experiments.verified import Verified
 
 if TYPE_CHECKING:
     from lm_experiments.models import ModelSettings
@@ -100,7 +101,6 @@ def ensure(node: Node, root: Path, stores: Callable[[str], "Store"], report: Cal
         inspect(folder, root)
         _specify(node, folder)
         outcome = _train(node, folder, root, stores, report)
-        checkpoints.write_json(folder / "ledger.json", asdict(ledger(node.plan, outcome.steps)))
         _seal(node, folder)
     return outcome
 
@@ -129,7 +129,12 @@ def _train(
     before = folder_of(node.parent, root) if node.parent else None
     model = checkpoints.load_model(before, shape) if before else models.build(shape, node.settings.seed)
     stop_on = node.stop_on[0] if node.stop_on else None
-    return train(model, node.plan.open(opened), node.settings, sets, folder, stop_on=stop_on, report=report)
+    with contextlib.closing(served.Served(folder, node.plan)) as record:
+        outcome = train(model, record.batches(opened), node.settings, sets, folder, stop_on=stop_on, report=report)
+        store, window, lost = record.slots(outcome.steps)
+        found = book(node.plan, outcome.steps, record.names, store, window, lost)
+        checkpoints.write_json(folder / "ledger.json", asdict(found))
+    return outcome
 
 
 def folder_of(node: Node, root: Path) -> Path:
@@ -137,8 +142,13 @@ def folder_of(node: Node, root: Path) -> Path:
     return root / node.hash
 
 
-def finished(node: Node, root: Path) -> "Outcome | None":
+def finished(node: Node, root: Path, verified: Verified | None = None) -> "Outcome | None":
     """The outcome of a stage whose folder is complete and unaltered; None where it is not done.
+
+    Args:
+        node: the stage.
+        root: folder of all runs.
+        verified: what is known of files that were read before; None reads the index of `root`.
 
     Raises:
         WrongUse: `done` is there, and the folder is not what it vouches for.
@@ -151,17 +161,33 @@ def finished(node: Node, root: Path) -> "Outcome | None":
     inspect(folder, root)
     if not (folder / "done").exists():
         return None
+    verified = verified or Verified(root)
     try:
         vouched = checkpoints.read_json(folder / "done")
         if vouched["hash"] != node.hash or set(vouched["files"]) != set(KEPT):
             raise ValueError("it belongs to another stage")
         for name in KEPT:
-            if paths.sha256(folder / name) != vouched["files"][name]:
+            if not verified.matches(folder / name, vouched["files"][name]):
                 raise ValueError(f"{name} was altered")
         return read_outcome(folder)[0]
     except (checkpoints.Damaged, OSError, ValueError, KeyError, TypeError) as error:
         raise WrongUse(
             f"The finished stage {folder} is damaged ({error}). Remove that folder and run the same command again."
+        ) from error
+
+
+def told(node: Node, root: Path, outcome: "Outcome") -> dict[str, Any]:
+    """The fields of a finished stage's outcome, and under `ledger` its ledger, None where that is of before it had checksums.
+
+    Raises:
+        WrongUse: the ledger is none.
+    """
+    folder = folder_of(node, root)
+    try:
+        return {**asdict(outcome), "ledger": Ledger.read(checkpoints.read_json(folder / "ledger.json"))}
+    except (checkpoints.Damaged, KeyError, TypeError, ValueError) as error:
+        raise WrongUse(
+            f"The ledger of {folder} is damaged ({error}). Remove that folder and run the same command again."
         ) from error
 
 
@@ -234,3 +260,4 @@ def _seal(node: Node, folder: Path) -> None:
     checkpoints.write_json(
         folder / "done", {"hash": node.hash, "files": {name: paths.sha256(folder / name) for name in KEPT}}
     )
+    served.remove(folder)

@@ -19,6 +19,7 @@ from common.settings import WrongUse
 from lm_experiments import launch
 from lm_experiments.commands.run import Run
 from lm_experiments.conduct import conduct
+from lm_experiments.ledger import Disagreement
 from lm_experiments.pipeline import Pipeline, StoreFactory
 from lm_experiments.stages import folder_of
 from lm_experiments.studies import NAMES, named
@@ -287,3 +288,13 @@ def test_wrong_use_trains_nothing(tmp_path, capsys):
     with pytest.raises(WrongUse, match="different tokenizers"):
         conduct([SMOKE, other], tmp_path / "runs", 1, Output(True))
     assert not Path(tmp_path / "runs").exists()
+
+
+def test_a_ledger_that_disagrees_ends_the_run_before_any_row(smoke, monkeypatch):
+    def disagree(*_):
+        raise Disagreement("stage 1: counted otherwise")
+
+    monkeypatch.setattr("lm_experiments.pipeline.check_ledger", disagree)
+    monkeypatch.setattr(Pipeline, "row", lambda *_: pytest.fail("a row was made"))
+    with pytest.raises(Disagreement, match="counted otherwise"):
+        conduct([SMOKE], smoke / "runs", 1, Output(True))
