@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.arrays import Float, Int
+from lm_experiments.adapters import head
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -118,6 +119,7 @@ class LossOf(torch.nn.Module):
         if torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
         labels = windows[:, 1:].flatten()
+        hidden, weight = head(self.model, hidden)
         if self.training:
-            return mean_loss(hidden, self.model.lm_head.weight, labels)
-        return token_losses(hidden, self.model.lm_head.weight, labels).double().view(len(windows), -1).sum(1)
+            return mean_loss(hidden, weight, labels)
+        return token_losses(hidden, weight, labels).double().view(len(windows), -1).sum(1)

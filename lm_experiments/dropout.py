@@ -8,17 +8,23 @@ The paper does not say where the sites are. Here, as in GPT-2 with one site more
     mlp     the gated activations inside the MLP, before its output projection
 
 A site with p = 0 is left untouched, so that a model without dropout is the same model, bit for bit.
+
+Whether a unit is dropped is a hash of (seed, step, row of the batch, site, unit), not the next number of a generator: how a batch is
+cut into micro-batches or spread over processes, and whether activations are computed twice, then changes no mask.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from common.settings import Settings, setting
 
 if TYPE_CHECKING:
-    import torch
     from transformers import LlamaForCausalLM
 
 
@@ -42,30 +48,84 @@ def everywhere(p: float) -> Dropout:
     return Dropout(embed=p, attn=p, resid=p, mlp=p)
 
 
+class Masks:
+    """What is dropped from the rows that are being computed."""
+
+    def __init__(self) -> None:
+        """No rows yet: say with `at` which ones come."""
+        self._keys = torch.zeros(0, 2, dtype=torch.int32)
+
+    def at(self, seed: int, step: int, first: int, count: int, device: torch.device) -> None:
+        """The next tensors hold rows first .. first + count - 1 of the whole batch of a step."""
+        told = (f"{seed}/{step}/{row}".encode() for row in range(first, first + count))
+        digests = b"".join(hashlib.blake2b(one, digest_size=8).digest() for one in told)
+        self._keys = torch.frombuffer(bytearray(digests), dtype=torch.int32).view(count, 2).to(device)
+
+    def drop(self, values: torch.Tensor, p: float, site: int) -> torch.Tensor:
+        """Values of shape (rows, ...) with a share `p` of them set to 0 and the others scaled up by 1 / (1 - p)."""
+        rows = len(self._keys)
+        first, second = (self._keys[:, i, None] for i in (0, 1))
+        unit = torch.arange(values.numel() // rows, dtype=torch.int32, device=values.device)
+        bits = _mixed(_mixed(unit[None] ^ first) ^ (second + _GOLDEN * site))
+        kept = (bits >= int(p * 2**32) - 2**31).view(values.shape)
+        return torch.where(kept, values * (1 / (1 - p)), 0.0)
+
+
+_GOLDEN = 0x1E3779B1
+_FIRST, _SECOND = 0x7FEB352D, 0x846CA68B - (1 << 32)
+
+
+def _mixed(bits: torch.Tensor) -> torch.Tensor:
+    """A permutation of the 32-bit integers under which neighbours end far apart (multiply and xor-shift; shifts without sign)."""
+    bits = (bits ^ ((bits >> 16) & 0xFFFF)) * _FIRST
+    bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * _SECOND
+    return bits ^ ((bits >> 16) & 0xFFFF)
+
+
 @contextmanager
-def installed(model: "LlamaForCausalLM", dropout: Dropout) -> Iterator[None]:
-    """A block in which the model, when in training mode, drops at the four sites."""
-    from torch.nn.functional import dropout as drop
+def installed(model: "LlamaForCausalLM", dropout: Dropout, adapter: float = 0.0) -> Iterator[Masks]:
+    """A block in which the model, when in training mode, drops at the four sites; yields the masks, which must be told the rows.
 
-    def on_output(p: float) -> Any:
-        return lambda module, _, output: drop(output, p, module.training)
+    Args:
+        model: attention probabilities are dropped by `kernels.two_products`, which a site attn > 0 makes it use.
+        dropout: of the four sites.
+        adapter: of what enters low-rank adapters, where the model has any.
+    """
+    from lm_experiments.kernels import NAME
 
-    def on_input(p: float) -> Any:
-        return lambda module, inputs: (drop(inputs[0], p, module.training),)
-
+    masks = Masks()
     handles: list[torch.utils.hooks.RemovableHandle] = []
+    sites = iter(range(1 << 20))
+
+    def on_output(module: torch.nn.Module, p: float) -> None:
+        drop = partial(masks.drop, p=p, site=next(sites))
+        handles.append(module.register_forward_hook(lambda m, _, output: drop(output) if m.training else None))
+
+    def on_input(module: torch.nn.Module, p: float) -> None:
+        drop = partial(masks.drop, p=p, site=next(sites))
+        handles.append(module.register_forward_pre_hook(lambda m, inputs: (drop(inputs[0]),) if m.training else None))
+
+    usual = model.config._attn_implementation
     if dropout.embed:
-        handles.append(model.model.embed_tokens.register_forward_hook(on_output(dropout.embed)))
+        on_output(model.model.embed_tokens, dropout.embed)
     for layer in model.model.layers:
-        layer.self_attn.attention_dropout = dropout.attn
+        if dropout.attn:
+            model.config._attn_implementation = NAME
+            attention: Any = layer.self_attn
+            attention.attention_dropout, attention.drop = dropout.attn, partial(masks.drop, site=next(sites))
         if dropout.resid:
-            for module in (layer.self_attn.o_proj, layer.mlp.down_proj):
-                handles.append(module.register_forward_hook(on_output(dropout.resid)))
+            on_output(layer.self_attn.o_proj, dropout.resid)
+            on_output(layer.mlp.down_proj, dropout.resid)
         if dropout.mlp:
-            handles.append(layer.mlp.down_proj.register_forward_pre_hook(on_input(dropout.mlp)))
+            on_input(layer.mlp.down_proj, dropout.mlp)
+    if adapter:
+        for name, module in model.named_modules():
+            if name.endswith("lora_A.default"):
+                on_input(module, adapter)
     try:
-        yield
+        yield masks
     finally:
+        model.config._attn_implementation = usual
         for handle in handles:
             handle.remove()
         for layer in model.model.layers:

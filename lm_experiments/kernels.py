@@ -84,12 +84,12 @@ def two_products(
         query: (rows, heads, tokens, width).
         key: (rows, kv heads, tokens, width), `value` alike; the heads of a group are stacked along the tokens, not copied.
         attention_mask: none, unless somebody else than training calls; then PyTorch's attention is used.
-        dropout: of the probabilities.
+        dropout: of the probabilities; the layer then has a `drop` (see `dropout.installed`), at any length.
         scaling: of the scores.
         rest: passed on.
     """
     rows, heads, tokens, width = query.shape
-    if tokens > SHORT or attention_mask is not None or key.shape[2] != tokens:
+    if (tokens > SHORT and not dropout) or attention_mask is not None or key.shape[2] != tokens:
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
         )
@@ -99,7 +99,9 @@ def two_products(
     keys, values = (kept.reshape(rows * groups, tokens, width) for kept in (key, value))
     future = torch.full((tokens, tokens), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
     scores = torch.baddbmm(future.repeat(heads // groups, 1)[None], stacked, keys.transpose(1, 2), alpha=scaling)
-    shares = torch.nn.functional.dropout(scores.softmax(-1), dropout)
+    shares = scores.softmax(-1)
+    if dropout:
+        shares = module.drop(shares.view(rows, -1), dropout).view(shares.shape)
     mixed = torch.bmm(shares, values).view(rows, heads, tokens, width)
     return mixed.transpose(1, 2).contiguous(), None
 

@@ -36,7 +36,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 def optimizer_of(module: torch.nn.Module, settings: StageSettings) -> torch.optim.AdamW:
     """AdamW; matrices, the embeddings among them, decay, and the gains of the norms do not."""
-    parameters = list(module.parameters())
+    parameters = [p for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -74,6 +74,15 @@ class DistributedModel:
         if settings.compile:
             model.model.compile()
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer_of(module, settings))
+        if settings.rank:
+            self.refuse_sharded("rank", settings.rank)
+
+    def refuse_sharded(self, name: str, value: float) -> None:
+        """Raise `WrongUse` where the weights are spread over the processes, and the setting needs them whole."""
+        if any(isinstance(parameter, DTensor) for parameter in self.module.parameters()):
+            raise WrongUse(
+                f"{name} = {value:g} needs whole weights in every process, and FSDP shards them. Start one process, or DDP."
+            )
 
     def close(self) -> None:
         """Leave the model as it was given: no compilation, no activation checkpointing."""
@@ -123,12 +132,13 @@ class DistributedModel:
             self.accelerator.log(dict(values), step=step)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The whole weights by the names of transformers, a tied matrix once."""
+        """The whole weights by the names of transformers, a tied matrix once; while adapters are trained, theirs alone."""
         whole: dict[str, Any] = get_model_state_dict(self.module, options=_WHOLE)
         held: dict[str, torch.Tensor] = {name.removeprefix("model."): tensor for name, tensor in whole.items()}
         if self.model.config.tie_word_embeddings:
             held.pop("lm_head.weight", None)
-        return held
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        return {name: tensor for name, tensor in held.items() if name not in frozen}
 
     def moments(self) -> dict[str, torch.Tensor]:
         """The whole state of AdamW: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`."""

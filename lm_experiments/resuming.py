@@ -138,7 +138,8 @@ def read_outcome(folder: Path) -> tuple[Outcome, Mapping[str, Any]]:
 
 
 def _digest(told: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    said = {name: value for name, value in told.items() if value is not None}  # older outcomes lack what came later
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _vouched(folder: Path, settings: StageSettings) -> Outcome:
@@ -150,7 +151,10 @@ def _vouched(folder: Path, settings: StageSettings) -> Outcome:
         checkpoints.regular(folder / name)
         if files.get(name) != paths.sha256(folder / name):
             raise checkpoints.Damaged(f"{name} does not match its checksum")
-    if (
+    if settings.damage.active:
+        if outcome.steps or outcome.tokens:
+            raise checkpoints.Damaged("outcome.json is of a stage that was trained")
+    elif (
         outcome.tokens != outcome.steps * settings.batch * settings.length
         or not 0 < outcome.best_step <= outcome.steps <= settings.max_steps
         or (outcome.steps < settings.max_steps and not outcome.stopped_early)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from common.arrays import Int
-from common.settings import Settings, WrongUse, setting
+from common.settings import Settings, WrongUse, check_rank, setting
+from lm_experiments.damage import Damage
 from lm_experiments.dropout import Dropout
 from lm_experiments.schedules import warn_if_rising
 
@@ -51,10 +52,30 @@ class StageSettings(Settings):
     """Evaluations in a row without a new best after which the stage stops; 0 trains all steps."""
     explode: float = setting(3.0, low=0, open_low=True)
     """Diverged: a loss of so many nats above both the stage's first loss and that of guessing uniformly (ln V)."""
+    keep_best: bool = True
+    """Whether the stage ends with the weights of the best evaluation; if not, evaluations are only logged."""
+    rank: int | None = None
+    """Of low-rank adapters, which are trained in the place of the weights and merged at the end; None trains the weights."""
+    rank_scale: float = setting(2.0, low=0, open_low=True)
+    """alpha / r of the adapters."""
+    rank_dropout: float = setting(0.0, low=0, high=0.99)
+    """Of what enters an adapter."""
+    l2_to_start: float = setting(0.0, low=0)
+    """Weight of |theta - theta at the start of the stage|^2 in the loss."""
+    ewc: float = setting(0.0, low=0)
+    """Weight of the same, each weight counting by half its Fisher information: see `pulls`."""
+    ewc_on: str = ""
+    """The store on which the Fisher information is measured."""
+    ewc_windows: int = setting(128, low=1)
+    """Windows of it."""
+    sam: float = setting(0.0, low=0)
+    """rho of sharpness-aware minimisation: the gradient is taken at a distance of rho uphill; 0 does not."""
+    damage: Damage = field(default_factory=Damage)
+    """What is done to the weights in the place of training."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products in bfloat16, weights and moments in float32."""
     seed: int = setting(0, low=0)
-    """Of dropout."""
+    """Of dropout, adapters and noise."""
     micro_batch: int = setting(0, low=0, science=False)
     """Windows at a time a process; 0 takes all at once."""
     eval_batch: int = setting(16, low=1, science=False)
@@ -76,6 +97,20 @@ class StageSettings(Settings):
         if self.patience and not self.eval_every:
             raise WrongUse(
                 f"patience = {self.patience} counts evaluations, and eval_every = 0 makes none. Set eval_every."
+            )
+        if self.patience and not self.keep_best:
+            raise WrongUse(
+                f"patience = {self.patience} waits for a new best, and keep_best = False keeps none. Set patience = 0."
+            )
+        check_rank(self.rank)
+        for name in ("l2_to_start", "ewc"):
+            if self.rank is not None and getattr(self, name):
+                raise WrongUse(
+                    f"{name} = {getattr(self, name):g} pulls weights that rank = {self.rank} does not train. Choose one of the two."
+                )
+        if bool(self.ewc) != bool(self.ewc_on):
+            raise WrongUse(
+                f"ewc = {self.ewc:g} with ewc_on = {self.ewc_on!r}: give both the weight and the store of the Fisher information, or none."
             )
 
 
@@ -106,6 +141,8 @@ class Outcome:
     """Of the final weights, on every evaluation set, nats per token."""
     seconds: float
     """Wall time, interruptions not counted."""
+    displacement: float | None = None
+    """|theta at the end - theta at the start|, over all weights; None in stages of before it was measured."""
 
 
 def refuse_misfits(
@@ -114,6 +151,7 @@ def refuse_misfits(
     settings: StageSettings,
     evaluation: Mapping[str, "EvalSet"],
     stop_on: str | None,
+    prior: "EvalSet | None",
 ) -> None:
     """Raise `WrongUse` where model, data and settings do not fit; warn where the cosine rises."""
     if settings.length > model.config.max_position_embeddings:
@@ -130,4 +168,8 @@ def refuse_misfits(
         )
     if settings.patience and stop_on is None:
         raise WrongUse(f"patience = {settings.patience} needs a loss to watch. Name an evaluation set in stop_on.")
+    if settings.ewc and prior is None:
+        raise WrongUse(
+            f"ewc = {settings.ewc:g} needs text to measure the Fisher information on. Give windows of {settings.ewc_on}."
+        )
     warn_if_rising(settings.lr, settings.min_lr)

@@ -1,12 +1,14 @@
 """One stage of training, from a model and its batches to a folder: the whole loop, in one file.
 
-    for step:   learning rate -> micro-batches forward and backward -> clip -> AdamW
+    for step:   learning rate -> micro-batches forward and backward -> pulls -> clip -> AdamW
                 every log_every steps a line of metrics.jsonl;  every eval_every the stopping loss;  now and then a checkpoint
+    then        the best weights -> adapters merged -> every loss measured -> the finished model
 
-What a step does depends on (weights, moments, step) alone: the order of the data and the learning rate are functions of the
-step, and dropout is seeded by it. A checkpoint is therefore weights, moments and a few numbers, and going on from one gives,
-on a CPU, the bits of a run that was never interrupted, whenever it was killed. Settings of the paper: spec of arXiv 2605.12705,
-App. B (AdamW with betas 0.9, 0.95, clipping at 1.0, bf16 mixed). One process, DDP and FSDP run the same lines through accelerate.
+What a step does depends on (weights, moments, step) and on the weights that the stage began with: the order of the data and the
+learning rate are functions of the step, and dropout is a hash of it. A checkpoint is therefore weights, moments and a few numbers, and
+going on from one gives, on a CPU, the bits of a run that was never interrupted, whenever it was killed. Settings of the paper: spec of
+arXiv 2605.12705, App. B (AdamW with betas 0.9, 0.95, clipping at 1.0, bf16 mixed). One process, DDP and FSDP run the same lines through
+accelerate.
 """
 
 import contextlib
@@ -21,12 +23,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from common.settings import WrongUse
-from lm_experiments import checkpoints, processes, resuming
-from lm_experiments.dropout import installed
+from lm_experiments import checkpoints, damage, processes, resuming
+from lm_experiments.adapters import Adapters
+from lm_experiments.dropout import Masks, installed
 from lm_experiments.evaluation import EvalSet, measure
 from lm_experiments.kernels import fast
+from lm_experiments.pulls import Pull, fisher
 from lm_experiments.resuming import State
 from lm_experiments.schedules import learning_rate
+from lm_experiments.sharpness import uphill
 from lm_experiments.stage_settings import Batches, Outcome, Progress, StageSettings, refuse_misfits
 
 if TYPE_CHECKING:
@@ -48,6 +53,7 @@ def train(
     *,
     stop_on: str | None,
     report: Callable[[Progress], None],
+    prior: EvalSet | None = None,
 ) -> Outcome:
     """Train one stage in `folder`, or go on with it, and leave the finished model there and in `model`.
 
@@ -59,26 +65,50 @@ def train(
         folder: of this stage alone.
         stop_on: the set whose loss is watched every `eval_every` steps: the best weights are restored, and `patience` may stop.
         report: called about every `log_every` steps.
+        prior: what elastic weight consolidation measures the Fisher information on.
 
     Raises:
         Diverged: not finite, or exploded.
         WrongUse: settings and data do not fit, or the folder holds what training cannot have written.
         OSError: the disk is full; the last checkpoint is intact.
     """
-    refuse_misfits(model, batches, settings, evaluation, stop_on)
+    refuse_misfits(model, batches, settings, evaluation, stop_on, prior)
     folder.mkdir(parents=True, exist_ok=True)
-    with (
-        installed(model, settings.dropout),
-        fast(model),
-        torch.random.fork_rng(devices=[]),
-        contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
-    ):
-        if (outcome := resuming.finished(folder, distributed, settings, evaluation)) is None:
-            state = resuming.resume(folder, distributed, settings)
-            outcome = _Stage(distributed, state, batches, settings, evaluation, folder, stop_on, report).run()
-        else:  # it may have been killed before it had tidied up
-            distributed.alone(lambda: checkpoints.clear(folder))
-        return outcome
+    start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in checkpoints.weights(model).items()}
+    with fast(model), torch.random.fork_rng(devices=[]):
+        if (folder / "outcome.json").exists():
+            with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole:
+                if (outcome := resuming.finished(folder, whole, settings, evaluation)) is not None:
+                    whole.alone(lambda: checkpoints.clear(folder))  # it may have been killed before it had tidied up
+                    return outcome
+        adapters = Adapters(model, settings.rank, settings.rank_scale, settings.seed) if settings.rank else None
+        try:
+            with (
+                installed(model, settings.dropout, settings.rank_dropout) as masks,
+                contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
+            ):
+                pull = _pull(distributed, settings, prior)
+                state = resuming.resume(folder, distributed, settings)
+                stage = _Stage(
+                    distributed, state, batches, settings, evaluation, folder, stop_on, report,
+                    masks=masks, start=start, adapters=adapters, pull=pull,
+                )  # fmt: skip
+                return stage.run()
+        finally:
+            if adapters is not None:
+                adapters.remove(merge=False)
+
+
+def _pull(distributed: processes.DistributedModel, settings: StageSettings, prior: EvalSet | None) -> Pull | None:
+    """What holds the stage near its start, made at the start. Raises `WrongUse` where the weights are sharded."""
+    if not (settings.l2_to_start or settings.ewc):
+        return None
+    weights: list[torch.Tensor] = []
+    if settings.ewc:
+        assert prior is not None
+        distributed.refuse_sharded("ewc", settings.ewc)
+        weights = fisher(distributed.model, prior)
+    return Pull(list(distributed.module.parameters()), settings.l2_to_start, settings.ewc, weights)
 
 
 class _Stage:
@@ -94,7 +124,13 @@ class _Stage:
         folder: Path,
         stop_on: str | None,
         report: Callable[[Progress], None],
+        *,
+        masks: Masks,
+        start: Mapping[str, torch.Tensor],
+        adapters: Adapters | None,
+        pull: Pull | None,
     ) -> None:
+        self.masks, self.start, self.adapters, self.pull = masks, start, adapters, pull
         self.distributed, self.state, self.batches, self.settings = distributed, state, batches, settings
         self.evaluation, self.folder, self.stop_on, self.report = evaluation, folder, stop_on, report
         self.pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # not yet looked at, so that a GPU need not wait
@@ -104,6 +140,11 @@ class _Stage:
         settings, state = self.settings, self.state
         self.began = self.saved = self.told = time.perf_counter()
         stopped = False
+        if settings.damage.active:
+            self.distributed.refuse_sharded("damage", settings.damage.noise or settings.damage.bits)
+            (self.folder / "metrics.jsonl").touch()
+            damage.apply(self.distributed.model, settings.damage, settings.seed)
+            return self._finish(stopped)
         with (self.folder / "metrics.jsonl").open("ab") as self.metrics:
             while state.step < settings.max_steps and not stopped:
                 rate = self._step(state.step)
@@ -130,21 +171,36 @@ class _Stage:
         )
         for group in distributed.optimizer.param_groups:
             group["lr"] = rate
-        if settings.dropout.active:
-            torch.manual_seed(hash((settings.seed, step, distributed.rank)) % (1 << 63))
-        pieces = distributed.share(self._windows(step))
-        total = torch.zeros((), device=distributed.device)
-        for i, piece in enumerate(pieces):
-            weight = len(piece) / sum(map(len, pieces))
-            with distributed.accumulating(i + 1 < len(pieces)):
-                loss = distributed.module(piece) * weight if weight < 1 else distributed.module(piece)
-                loss.backward()
-            total += loss.detach()
+        windows = self._windows(step)
+        total = self._gradients(step, windows)
+        if settings.sam:
+            with uphill(list(distributed.module.parameters()), distributed.clip(math.inf), settings.sam):
+                distributed.optimizer.zero_grad()
+                self._gradients(step, windows)
+        if self.pull is not None:
+            self.pull.add()
         norm = distributed.clip(settings.clip or math.inf)
         distributed.optimizer.step()
         distributed.optimizer.zero_grad()
         self.pending.append((total, norm))
         return rate
+
+    def _gradients(self, step: int, windows: torch.Tensor) -> torch.Tensor:
+        """Add the gradients of a step's mean loss; returns that loss, of this process's windows."""
+        settings, distributed = self.settings, self.distributed
+        pieces = distributed.share(windows)
+        rows = sum(map(len, pieces))
+        row = distributed.rank * rows
+        total = torch.zeros((), device=distributed.device)
+        for i, piece in enumerate(pieces):
+            self.masks.at(settings.seed, step, row, len(piece), distributed.device)
+            row += len(piece)
+            weight = len(piece) / rows
+            with distributed.accumulating(i + 1 < len(pieces)):
+                loss = distributed.module(piece) * weight if weight < 1 else distributed.module(piece)
+                loss.backward()
+            total += loss.detach()
+        return total
 
     def _windows(self, step: int) -> torch.Tensor:
         found = torch.from_numpy(self.batches.batch(step))
@@ -193,6 +249,8 @@ class _Stage:
         )
         if not math.isfinite(found[watched]):
             raise self._diverged(state.step - 1, found[watched], math.nan)
+        if not self.settings.keep_best:
+            return found
         if state.best_loss is None or found[watched] < state.best_loss:
             state.best_loss, state.best_step, state.evals_since_best = found[watched], state.step, 0
             held = self.distributed.weights()
@@ -259,10 +317,13 @@ class _Stage:
                 distributed.restore(checkpoints.read_best(self.folder, best, distributed.weights()))
             except checkpoints.Damaged as error:
                 raise checkpoints.refuse(self.folder / f"best-{best}", str(error)) from error
+        if self.adapters is not None:
+            self.adapters.remove(merge=True)
         losses = measure(distributed.module, self.evaluation, settings.eval_batch, distributed.accelerator)
         if not all(map(math.isfinite, losses.values())):
             raise self._diverged(state.step - 1, math.nan, math.nan)
         state.seconds += time.perf_counter() - self.began
+        held = distributed.weights()
         outcome = Outcome(
             steps=state.step,
             tokens=state.step * settings.batch * settings.length,
@@ -270,8 +331,8 @@ class _Stage:
             stopped_early=stopped,
             losses=losses,
             seconds=state.seconds,
+            displacement=_distance(held, self.start),
         )
-        held = distributed.weights()
 
         def leave() -> None:
             checkpoints.save_model(self.folder, self.distributed.model, held)
@@ -280,3 +341,9 @@ class _Stage:
 
         distributed.alone(leave)
         return outcome
+
+
+def _distance(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
+    """Of two sets of weights, as one vector each."""
+    squares = ((one[name].detach().cpu() - tensor).double().square().sum().item() for name, tensor in other.items())
+    return math.sqrt(math.fsum(squares))

@@ -63,14 +63,17 @@ def test_impossible_shapes_are_refused(changes, named):
         replace(SHAPE, **changes)
 
 
+CPU = torch.device("cpu")
+
+
 def batch():
     return torch.randint(0, SHAPE.vocabulary, (3, 17), generator=torch.Generator().manual_seed(0))
 
 
 def gradients(model, dropout):
     model.zero_grad()
-    torch.manual_seed(0)
-    with installed(model, dropout):
+    with installed(model, dropout) as masks:
+        masks.at(0, 0, 0, 3, CPU)
         loss = LossOf(model).train()(batch())
         loss.backward()
     return loss.detach(), [parameter.grad.clone() for parameter in model.parameters()]
@@ -105,7 +108,8 @@ def test_sites_are_where_the_docstring_says():
     for name, site in (("embed", model.model.embed_tokens), ("resid", model.model.layers[0].mlp.down_proj)):
         site.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs[0], output)}))
     model.train()
-    with installed(model, everywhere(0.5)):
+    with installed(model, everywhere(0.5)) as masks:
+        masks.at(0, 0, 0, 3, CPU)
         LossOf(model)(batch())
     plain = model.model.embed_tokens.weight[batch()[:, :-1]]
     assert torch.equal(seen["embed"][1], plain)  # our hook runs after this one, so this one saw no dropout yet

@@ -1,0 +1,399 @@
+"""Interventions in the loop: adapters, pulls, sharpness, damage, dropout masks. Each against something slower, each exact in resuming."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from common.settings import WrongUse, config_hash
+from lm_experiments import checkpoints, damage, models
+from lm_experiments.adapters import Adapters
+from lm_experiments.cross_entropy import LossOf
+from lm_experiments.damage import Damage
+from lm_experiments.dropout import Dropout, everywhere, installed
+from lm_experiments.evaluation import EvalSet, evaluate
+from lm_experiments.pulls import fisher
+from lm_experiments.resuming import read_outcome
+from lm_experiments.training import train
+from tests.lm_experiments.test_training import interrupted, same
+from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, Text, heldout, lines, run, settings
+
+CPU = torch.device("cpu")
+UNTIED = replace(SHAPE, tied=False)
+PRIOR = EvalSet(store=Text(3), windows=6, length=LENGTH)
+EWC = {"ewc": 1e4, "ewc_on": "text/train"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def windows(rows=3, seed=0):
+    return torch.randint(0, SHAPE.vocabulary, (rows, LENGTH + 1), generator=torch.Generator().manual_seed(seed))
+
+
+def moved(folder, shape=SHAPE):
+    """How far every matrix of a finished stage is from the model it began with."""
+    start = checkpoints.weights(models.build(shape, 0))
+    return {
+        name: (tensor - start[name]).norm().item() for name, tensor in load_file(folder / "model.safetensors").items()
+    }
+
+
+# Adapters.
+
+
+def spread(model):
+    """Adapters as after some training: the halves that begin at 0 are not 0 any more."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, UNTIED], ids=["tied", "untied"])
+def test_adapters_change_nothing_at_first_and_merge_into_what_they_were(shape):
+    model = models.build(shape, 0).eval()
+    loss = LossOf(model)
+    loss.training = True
+    plain, before = loss(windows()), checkpoints.weights(models.build(shape, 0))
+    adapters = Adapters(model, 4, 2.0, seed=0)
+    assert loss(windows()).item() == pytest.approx(plain.item(), rel=1e-6)  # products of other shapes
+    spread(model)
+    adapted = loss(windows())
+    assert abs(adapted - plain).item() > 1e-3
+    adapters.remove(merge=True)
+    assert loss(windows()).item() == pytest.approx(adapted.item(), rel=1e-6)
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == shape.tied == model.config.tie_word_embeddings
+    changed = {name for name, tensor in checkpoints.weights(model).items() if not torch.equal(tensor, before[name])}
+    kept = {name for name in before if any(part in name for part in ("q_proj", "k_proj", "v_proj", "norm"))}
+    kept |= set() if shape.tied else {"model.embed_tokens.weight"}
+    assert changed == set(before) - kept
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("shape", [SHAPE, UNTIED], ids=["tied", "untied"])
+def test_the_gradients_of_adapters_are_those_of_their_product(shape):
+    """Against a plain model whose matrices are W + scale B A: the chain rule through the product, written out."""
+    model = models.build(shape, 0)
+    Adapters(model, 4, 2.0, seed=0)
+    spread(model)
+    model.eval()
+    loss = LossOf(model)
+    loss.training = True
+    loss(windows()).backward()
+    plain = models.build(shape, 0)
+    Adapters(plain, 4, 2.0, seed=0)
+    spread(plain)
+    whole = models.build(shape, 0)
+    named = dict(model.named_parameters())
+    end = "model.embed_tokens" if shape.tied else "lm_head"
+    down = "model.layers.1.mlp.down_proj"
+    halves = {
+        end: ("lora_embedding_A.default", "lora_embedding_B.default") if shape.tied else ("lora_A.default.weight", "lora_B.default.weight"),
+        down: ("lora_A.default.weight", "lora_B.default.weight"),
+    }  # fmt: skip
+    adapters = {key: tuple(named[f"{key}.{half}"] for half in pair) for key, pair in halves.items()}
+    merged = models.build(shape, 0)
+    held = Adapters(merged, 4, 2.0, seed=0)
+    spread(merged)
+    held.remove(merge=True)
+    whole.load_state_dict(merged.state_dict())
+    reference = LossOf(whole.eval())
+    reference.training = True
+    reference(windows()).backward()
+    for key, (a, b) in adapters.items():
+        slope = dict(whole.named_parameters())[f"{key}.weight"].grad
+        slope = slope.t() if key.endswith("embed_tokens") else slope
+        assert torch.allclose(b.grad, 2.0 * slope @ a.t(), rtol=1e-3, atol=1e-6), key
+        assert torch.allclose(a.grad, 2.0 * b.t() @ slope, rtol=1e-3, atol=1e-6), key
+
+
+@pytest.mark.parametrize("shape", [SHAPE, UNTIED], ids=["tied", "untied"])
+def test_a_low_rank_stage_ends_as_a_plain_model(tmp_path, shape):
+    outcome = run(tmp_path, model=models.build(shape, 0), rank=2, lr=3e-2, stop_on="stop", eval_every=8)
+    first = evaluate(models.build(shape, 0), heldout(), 16)
+    assert outcome.losses["report"] < first["report"] - 0.1
+    opened = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert evaluate(opened, heldout(), 16) == pytest.approx(outcome.losses, rel=1e-6)
+    assert (opened.lm_head.weight is opened.model.embed_tokens.weight) == shape.tied
+    for name, tensor in load_file(tmp_path / "model.safetensors").items():
+        change = (tensor - checkpoints.weights(models.build(shape, 0))[name]).float()
+        adapted = any(part in name for part in ("o_proj", "mlp", "embed_tokens" if shape.tied else "lm_head"))
+        assert bool(change.any()) == adapted, name
+        if adapted:
+            assert torch.linalg.matrix_rank(change, rtol=1e-4) <= 2, name
+    model = models.build(shape, 5)
+    assert run(tmp_path, model=model, rank=2, lr=3e-2, stop_on="stop", eval_every=8) == outcome  # read back
+    assert torch.equal(model.lm_head.weight, opened.lm_head.weight)
+
+
+# Resuming, of every intervention.
+
+STAGES = {
+    "adapters": {"rank": 2, "rank_dropout": 0.1, "stop_on": "stop", "eval_every": 6, "patience": 3},
+    "l2": {"l2_to_start": 0.1},
+    "ewc": EWC,
+    "sam": {"sam": 0.05, "dropout": everywhere(0.1)},
+    "logged": {"stop_on": "stop", "eval_every": 6, "keep_best": False},
+}
+
+
+def carry_out(folder, batches=None, *, stop_on=None, **changes):
+    model = models.build(SHAPE, 0)
+    return train(model, batches or Plain(), settings(**changes), heldout(), folder, stop_on=stop_on,
+                 report=lambda _: None, prior=PRIOR)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_interrupted_stage_ends_with_the_same_bits(tmp_path, name, monkeypatch):
+    monkeypatch.setattr("tests.lm_experiments.test_training.run", carry_out)
+    carry_out(tmp_path / "whole", **STAGES[name])
+    interrupted(tmp_path / "cut", **STAGES[name])
+    assert list(checkpoints.numbered(tmp_path / "cut", "checkpoint")) == [12, 16]
+    carry_out(tmp_path / "cut", **STAGES[name])
+    assert same(tmp_path / "whole", tmp_path / "cut")
+    run(tmp_path / "plain")
+    plain, found = (load_file(tmp_path / each / "model.safetensors") for each in ("plain", "whole"))
+    differs = any(not torch.equal(plain[key], found[key]) for key in plain)
+    assert differs == (name != "logged")
+
+
+# Pulls.
+
+
+def test_fisher_is_the_mean_squared_gradient_of_a_window():
+    model = models.build(SHAPE, 0).train()
+    squares = [torch.zeros_like(parameter) for parameter in model.parameters()]
+    for index in range(PRIOR.windows):
+        ids = PRIOR.rows(index, 1)
+        logits = model(input_ids=ids[:, :-1]).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        for total, gradient in zip(squares, torch.autograd.grad(loss, list(model.parameters())), strict=True):
+            total += gradient**2 / PRIOR.windows
+    with installed(model, everywhere(0.5)):
+        found = fisher(model, PRIOR)
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-9) for a, b in zip(found, squares, strict=True))
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["l2", "ewc"])
+def test_a_pull_adds_the_gradient_of_its_penalty(tmp_path, name):
+    """Two steps of a plain loop with the penalty written into the loss."""
+    changes = STAGES[name] | {"max_steps": 2, "warmup_steps": 0, "clip": 0.0}
+    found = carry_out(tmp_path, **changes)
+    plain = models.build(SHAPE, 0).train()
+    start = [parameter.detach().clone() for parameter in plain.parameters()]
+    weights = (
+        [0.1 * torch.ones_like(p) for p in start] if name == "l2" else [0.5 * 1e4 * f for f in fisher(plain, PRIOR)]
+    )
+    optimizer = torch.optim.AdamW(
+        [{"params": [p for p in plain.parameters() if (p.ndim == 2) == flag], "weight_decay": 0.1 * flag} for flag in (True, False)],
+        betas=(0.9, 0.95),
+    )  # fmt: skip
+    for step, rate in enumerate((1e-2, 1e-3)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        ids = torch.from_numpy(Plain().batch(step))
+        loss = torch.nn.functional.cross_entropy(
+            plain(input_ids=ids[:, :-1]).logits.flatten(0, 1), ids[:, 1:].flatten()
+        )
+        loss = loss + sum((w * (p - s) ** 2).sum() for w, p, s in zip(weights, plain.parameters(), start, strict=True))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert found.losses == pytest.approx(evaluate(plain.eval(), heldout(), 4), rel=1e-4)
+    distance = torch.cat([(p.detach() - s).flatten() for p, s in zip(plain.parameters(), start, strict=True)]).norm()
+    assert found.displacement == pytest.approx(distance.item(), rel=1e-3)
+
+
+def test_a_stronger_pull_stays_nearer(tmp_path):
+    far = [carry_out(tmp_path / f"{weight:g}", l2_to_start=weight).displacement for weight in (0.0, 0.1, 10.0)]
+    assert far[0] > far[1] > far[2] > 0
+    free, held = (
+        carry_out(tmp_path / f"ewc{weight:g}", **(EWC | {"ewc": weight})).displacement for weight in (1e-6, 1e5)
+    )
+    assert held < free
+
+
+# Sharpness.
+
+
+def test_sharpness_takes_the_gradient_uphill(tmp_path):
+    found = run(tmp_path, sam=0.3, max_steps=2, warmup_steps=0, micro_batch=3)
+    plain = models.build(SHAPE, 0).train()
+    parameters = list(plain.parameters())
+    optimizer = torch.optim.AdamW(
+        [{"params": [p for p in parameters if (p.ndim == 2) == flag], "weight_decay": 0.1 * flag} for flag in (True, False)],
+        betas=(0.9, 0.95),
+    )  # fmt: skip
+    losses = []
+    for step, rate in enumerate((1e-2, 1e-3)):
+        ids = torch.from_numpy(Plain().batch(step))
+
+        def gradients(ids=ids):
+            loss = torch.nn.functional.cross_entropy(
+                plain(input_ids=ids[:, :-1]).logits.flatten(0, 1), ids[:, 1:].flatten()
+            )
+            return loss.item(), torch.autograd.grad(loss, parameters)
+
+        loss, slopes = gradients()
+        losses.append(loss)
+        norm = torch.cat([slope.flatten() for slope in slopes]).norm()
+        for parameter, slope in zip(parameters, slopes, strict=True):
+            parameter.data += 0.3 * slope / norm
+        _, uphill = gradients()
+        for parameter, slope, taken in zip(parameters, slopes, uphill, strict=True):
+            parameter.data -= 0.3 * slope / norm
+            parameter.grad = taken.clone()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    assert found.losses == pytest.approx(evaluate(plain.eval(), heldout(), 4), rel=1e-4)
+    assert lines(tmp_path)[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+# Damage.
+
+
+def test_noise_has_the_size_that_is_asked_for_and_is_a_function_of_the_seed():
+    for scale in ("relative", "absolute"):
+        model, again, other = (models.build(SHAPE, 0) for _ in range(3))
+        damage.apply(model, Damage(noise=0.1, scale=scale), 1)
+        damage.apply(again, Damage(noise=0.1, scale=scale), 1)
+        damage.apply(other, Damage(noise=0.1, scale=scale), 2)
+        for (name, before), one, two, three in zip(
+            models.build(SHAPE, 0).named_parameters(),
+            model.parameters(),
+            again.parameters(),
+            other.parameters(),
+            strict=True,
+        ):
+            assert torch.equal(one, two)
+            one, before = one.detach(), before.detach()
+            change = (one - before).square().mean().sqrt()
+            unit = before.square().mean().sqrt() if scale == "relative" else 1.0
+            assert float(change / unit) == pytest.approx(0.1 if before.ndim == 2 else 0.0, rel=0.15), name
+            assert torch.equal(one, three.detach()) == (before.ndim == 1)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_rounding_leaves_few_levels_and_small_errors(bits):
+    model = models.build(SHAPE, 0)
+    damage.apply(model, Damage(bits=bits), 0)
+    for before, after in zip(models.build(SHAPE, 0).parameters(), model.parameters(), strict=True):
+        if before.ndim == 1:
+            assert torch.equal(before, after)
+            continue
+        step = before.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
+        assert ((after - before).abs() <= step / 2 + 1e-6).all()
+        assert not torch.equal(before, after)
+        assert max(len(row.unique()) for row in after) <= 2**bits - 1
+
+
+def test_a_damaged_stage_trains_nothing_and_is_read_back(tmp_path):
+    model = models.build(SHAPE, 0)
+    outcome = run(tmp_path, model=model, damage=Damage(noise=0.1, bits=8))
+    assert (outcome.steps, outcome.tokens, outcome.best_step, outcome.stopped_early) == (0, 0, 0, False)
+    assert evaluate(AutoModelForCausalLM.from_pretrained(tmp_path), heldout(), 16) == pytest.approx(
+        outcome.losses, rel=1e-6
+    )
+    assert outcome.losses != evaluate(models.build(SHAPE, 0), heldout(), 16)
+    assert run(tmp_path, damage=Damage(noise=0.1, bits=8)) == outcome
+    assert read_outcome(tmp_path)[0] == outcome
+    assert outcome.displacement == pytest.approx(sum(far**2 for far in moved(tmp_path).values()) ** 0.5, rel=1e-6)
+
+
+# Dropout masks.
+
+
+def dropped_loss(pieces, dropout, seed=0, step=0, **changes):
+    """Summed loss and gradients of a batch that is cut into pieces."""
+    model = models.build(SHAPE, 0).train()
+    if changes.get("checkpointed"):
+        model.activation_checkpointing_enable()
+    ids, first, total = windows(4), 0, 0.0
+    with installed(model, dropout) as masks:
+        for piece in torch.split(ids, pieces):
+            masks.at(seed, step, first, len(piece), CPU)
+            first += len(piece)
+            loss = LossOf(model)(piece) * len(piece)
+            loss.backward()
+            total += loss.item()
+    return total, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("site", ["embed", "attn", "resid", "mlp"])
+def test_masks_do_not_depend_on_how_a_batch_is_cut(site):
+    dropout = Dropout(**{site: 0.4})
+    whole, gradient = dropped_loss(4, dropout)
+    for pieces, changes in ((1, {}), ([3, 1], {}), (4, {"checkpointed": True})):
+        found, other = dropped_loss(pieces, dropout, **changes)
+        assert found == pytest.approx(whole, rel=1e-6)
+        assert torch.allclose(other, gradient, rtol=1e-3, atol=1e-6)
+    others = [dropped_loss(4, dropout, seed=1)[0], dropped_loss(4, dropout, step=1)[0], dropped_loss(4, Dropout())[0]]
+    assert len({round(loss, 6) for loss in (whole, *others)}) == 4
+
+
+def test_masks_drop_the_share_that_is_asked_for_and_no_pattern(tmp_path):
+    model = models.build(SHAPE, 0)
+    with installed(model, Dropout()) as masks:
+        masks.at(0, 0, 0, 64, CPU)
+        kept = torch.stack([masks.drop(torch.ones(64, 1000), 0.3, site) for site in range(4)])
+    assert kept.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
+    dropped = (kept == 0).double()
+    assert dropped.mean().item() == pytest.approx(0.3, abs=0.005)
+    rows = dropped.flatten(0, 1)
+    assert (rows.mean(1) - 0.3).abs().max() < 5 * (0.21 / 1000) ** 0.5
+    assert (rows.mean(0) - 0.3).abs().max() < 5 * (0.21 / 256) ** 0.5
+    between = torch.corrcoef(rows) - torch.eye(len(rows))
+    assert between.abs().max() < 6 / 1000**0.5  # 33,000 pairs
+    assert torch.corrcoef(torch.stack([rows[:, :-1].flatten(), rows[:, 1:].flatten()]))[0, 1].abs() < 0.01
+
+
+def test_micro_batches_of_a_stage_have_the_masks_of_the_whole(tmp_path):
+    found = [run(tmp_path / str(micro), dropout=everywhere(0.2), micro_batch=micro).losses for micro in (0, 1, 3)]
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+    assert found[2] == pytest.approx(found[0], rel=1e-4)
+    assert run(tmp_path / "seed", dropout=everywhere(0.2), seed=1).losses != found[0]
+
+
+# Settings.
+
+
+def test_interventions_that_are_off_leave_the_hash_as_it_was():
+    assert config_hash(settings()) == "db6ea5ad58f54338"
+    on = [{"rank": 2}, {"l2_to_start": 0.1}, EWC, {"sam": 0.1}, {"damage": Damage(bits=8)}, {"keep_best": False}]
+    assert len({config_hash(settings(**changes)) for changes in on} | {config_hash(settings())}) == len(on) + 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"rank": 2, "l2_to_start": 0.1}, r"l2_to_start = 0\.1 pulls weights that rank = 2 does not train"),
+        ({"rank": 2, **EWC}, "ewc = 10000"),
+        ({"rank": 0}, "rank = 0"),
+        ({"ewc": 1.0}, "ewc_on"),
+        ({"keep_best": False, "patience": 2, "eval_every": 2}, "keep_best = False"),
+    ],
+)
+def test_interventions_that_do_not_go_together_are_refused(changes, named):
+    with pytest.raises(WrongUse, match=named):
+        settings(**changes)
+
+
+def test_damage_and_fisher_without_what_they_need_are_refused(tmp_path):
+    with pytest.raises(WrongUse, match="bits = 1"):
+        Damage(bits=1)
+    with pytest.raises(WrongUse, match="needs text to measure"):
+        run(tmp_path, **EWC)
