@@ -31,6 +31,7 @@ sims: .venv/core  ## run every simulation study, judge the predictions, draw the
 judge: .venv/dev  ## judge all stored tables again and write the page of claims
 	@$(PY) -m sims verdicts --results paper/results/sims --out paper/results/sims
 	@$(PY) -m lm_experiments verdicts --out paper/results/lm/verdicts.parquet
+	@$(PY) -m theory verdicts --out paper/results/theory/verdicts.parquet
 	@$(PY) -m figures claims
 
 lint: .venv/dev  ## format check, lint, floors (who may import whom), types

@@ -15,8 +15,8 @@ Made by `python -m figures claims` of the stored verdicts; do not edit. Cells co
 of settings. *Primary* is the endpoint that a claim is judged by first; the others are corrected for their number (Holm). A number
 is supported where its whole {LEVEL:.0%} interval over seeds is inside the range that the criterion allows, refuted where it is wholly
 beyond one end, undecided otherwise or with fewer than {FEWEST} seeds. Where nothing is random its value decides.
-*Exploratory*: the criterion was changed after the same data were seen. A dash: no verdict of that engine. The theorems T1 to T3 are
-no matter of data: `python -m theory prove` says what is proved, argued or checked numerically.
+*Exploratory*: the criterion was changed after the same data were seen. A dash: no verdict of that engine. *theory* is what
+`python -m theory prove` derives about the theorems T1 to T3: refuted where the printed form is false, whatever holds in its place.
 """
 
 

@@ -34,9 +34,11 @@ def deep(state: State, drive: Drive, time: Number, depth: int) -> State:
     moving = (a > 0) & (c > 0) & ~negligible & (a * c != g)  # elsewhere: frozen, or on the way to zero
     c, g = xp.where(moving, c, 1.0), xp.where(moving, g, 1.0)
     s = g / c
+    moving = moving & (a != s)
     start = xp.where(moving, a, s / 2)
     side = xp.where(start < s, 1.0, -1.0)
-    z0 = xp.where(side > 0, xp.log(start / xp.abs(s - start)), -xp.log1p(-xp.minimum(s / start, 1 - 1e-16)))
+    below = xp.where(side > 0, s - start, 1.0)
+    z0 = xp.where(side > 0, xp.log(start / below), -xp.log1p(-xp.minimum(s / start, 1 - 1e-16)))
     goal = _antiderivative(z0, side, depth) + 2 * depth * c * s**q * time
     z = _invert(goal, z0, side, depth)
     v = 1 / _over(z, side)

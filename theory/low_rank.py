@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.arrays import Array, Float, Number, namespace
+from theory.factors import squares
 from theory.two_layer import Drive, State, unbalanced
 
 
@@ -73,20 +74,9 @@ def adapt(state: State, drive: Drive, time: Number, *, scale: Number, imbalance:
     kappa = xp.asarray(scale, dtype=float) ** 2
     adapter = unbalanced(State(none, state.shortfall), residual, time, kappa)
     up, down = (
-        x + y for x, y in zip(_squares(state.strength, imbalance), _squares(adapter.strength, kappa), strict=True)
+        x + y for x, y in zip(squares(state.strength, imbalance), squares(adapter.strength, kappa), strict=True)
     )
     return State(state.strength + adapter.strength, adapter.shortfall), xp.sqrt(up * down)
-
-
-def _squares(strength: Number, imbalance: Number) -> tuple[Array, Array]:
-    """`(w1 + w2)^2` and `(w1 - w2)^2` of a mode, without cancellation; their product is kappa^2."""
-    xp = namespace(strength, imbalance)
-    a, kappa2 = xp.asarray(strength, dtype=float), xp.asarray(imbalance, dtype=float) ** 2
-    radius2 = kappa2 + 4 * a**2
-    positive = radius2 > 0
-    larger = 2 * xp.abs(a) + xp.where(positive, xp.sqrt(xp.where(positive, radius2, 1.0)), 0.0)
-    smaller = xp.where(positive, kappa2 / xp.where(positive, larger, 1.0), 0.0)
-    return xp.where(a >= 0, larger, smaller), xp.where(a >= 0, smaller, larger)
 
 
 def mean_strength(parts: list[Part], count: Number) -> Array:

@@ -23,14 +23,18 @@ from common.settings import WrongUse
 TOLERANCE = 5e-11
 """Largest local error of a step in either coordinate (for logarithms: of a strength, relative). Our choice."""
 
+ROUNDING = 1e-3
+"""Coordinates beyond 1/ROUNDING (strengths below e^-1000) are held to `TOLERANCE` of so many times their size: extrapolation makes rounding
+of the increments a few hundred times larger."""
+
 COLUMNS = 10
 """Order of the extrapolation; 10 is fastest at the tolerance above (8 takes a quarter longer)."""
 
 LANES = 16384
 """Settings that numpy integrates together: enough to amortise Python, few enough for the cache (4096: a fifth slower)."""
 
-ATTEMPTS = 20_000
-"""Steps after which a setting is given up; ordinary ones need about fifty."""
+ATTEMPTS = 1000
+"""Steps after which a setting is given up, a second or two; ordinary ones need about fifty."""
 
 
 class Pull(NamedTuple):
@@ -103,6 +107,11 @@ def _extrapolate(previous: list[Array], value: Array) -> list[Array]:
     return row
 
 
+def _in_units(xp: Any, error: Array, at: Array, moved: Array) -> Array:
+    """The size of an error; in units of its rounding where a coordinate is so large that the tolerance would be less than that."""
+    return xp.abs(error) / xp.maximum(1.0, ROUNDING * xp.maximum(xp.abs(at), xp.abs(moved)))
+
+
 def _next_length(xp: Any, error: Array) -> Array:
     """Factor for the step length after a step with this error (in units of the tolerance); a failed one has error nan."""
     factor = 0.9 * xp.maximum(error, 1e-12) ** (-1 / COLUMNS)
@@ -153,7 +162,7 @@ def _flow_numpy(field: Field, x: Array, y: Array, time: Array, *entries: Array) 
         for _ in range(ATTEMPTS):
             length = np.minimum(length, left)
             dx, dy, ex, ey = attempt(field, x, y, pull, length * time)
-            error = np.maximum(np.abs(ex), np.abs(ey)) / TOLERANCE
+            error = np.maximum(_in_units(np, ex, x, dx), _in_units(np, ey, y, dy)) / TOLERANCE
             good = error <= 1
             x, y, left = np.where(good, x + dx, x), np.where(good, y + dy, y), np.where(good, left - length, left)
             length = length * _next_length(np, error)
@@ -201,7 +210,7 @@ def _end_point(field: Field, tolerance: float) -> Callable[..., tuple[Array, Arr
             x, y, left, length, count = carry
             length = jnp.minimum(length, left)
             dx, dy, ex, ey = attempt(field, x, y, pull, length * time)
-            error = lax.stop_gradient(jnp.maximum(jnp.abs(ex), jnp.abs(ey)) / tolerance)
+            error = lax.stop_gradient(jnp.maximum(_in_units(jnp, ex, x, dx), _in_units(jnp, ey, y, dy)) / tolerance)
             good = (error <= 1) & (left > 0)
             x, y = jnp.where(good, x + dx, x), jnp.where(good, y + dy, y)
             left = jnp.where(good, left - length, left)

@@ -14,13 +14,15 @@ import numpy as np
 
 from common.arrays import Number, is_jax, is_zero
 from common.losses import weighted_squares
+from common.settings import WrongUse
 from theory.dropout import aligned_dropout, equalised, threshold
-from theory.factors import Noise, integrate_factors
+from theory.factors import Noise, decayed, dropped
 from theory.features import Modes
 from theory.interventions import towards_start
 from theory.low_rank import Part, adapt, adapted_modes
 from theory.modes import Drive, State, advance
 from theory.stopping import check_monotone, stopping_time
+from theory.two_layer import LOST
 
 
 def mixture(modes: Modes, weights: Mapping[int, Number], weight_decay: Number = 0.0) -> Drive:
@@ -84,7 +86,10 @@ def post_training(modes: Modes, v: Mapping[str, Any], state: State) -> list[Part
             return [Part(modes.count - taken, state, modes.imbalance), Part(taken, after, kappa)]
 
     if is_zero(v["stop_at"]):
-        return run(v["t_post"])
+        after = run(v["t_post"])
+        if v["dropout_basis"] == "equal" and not is_zero(v["dropout"]):
+            _refuse_lost(modes, v, state, after[0])
+        return after
     weight = modes.variance[1]
     if not all(is_zero(v[name]) for name in ("replay", "decay_post", "dropout", "l2_to_start")):
         seen = weight * (v["stop_at"] > 0)  # where nothing stops early, any path will do
@@ -94,6 +99,18 @@ def post_training(modes: Modes, v: Mapping[str, Any], state: State) -> list[Part
         return sum(weighted_squares(part.multiplicity * weight, part.state.shortfall) for part in run(time))
 
     return run(stopping_time(loss, v["stop_at"], v["t_post"]))
+
+
+def _refuse_lost(modes: Modes, v: Mapping[str, Any], before: State, after: Part) -> None:
+    """Raise `WrongUse` where coupled modes have sunk below every float and fine-tuning would let them regrow."""
+    alive = np.asarray(before.strength) > 0 if before.log is None else before.log > -np.inf
+    seen = (modes.variance[2] * modes.sigma[2] > 0) & (np.asarray(v["t_ft"]) > 0)
+    if np.any(alive & seen & (np.hypot(after.imbalance, 2 * after.state.strength) < LOST)):
+        raise WrongUse(
+            f"decay_post = {np.max(v['decay_post']):g} and dropout = {np.max(v['dropout']):g} take a mode below every number, from where "
+            "stage 3 cannot let it regrow in dropout_basis = equal. Lower decay_post, dropout or t_post, set t_ft to 0, or use the "
+            "aligned basis."
+        )
 
 
 def fine_tuning(modes: Modes, v: Mapping[str, Any], part: Part) -> Part:
@@ -120,13 +137,11 @@ def _stage(
     decaying = is_jax(decay) or bool(np.any(decay))
     basis = "aligned" if is_zero(dropout) else v["dropout_basis"]
     unequal = kappa is not modes.imbalance and (is_jax(kappa) or bool(np.any(kappa)))  # from an intervention in stage 2
-    if basis == "equal" or (decaying and unequal):
-        noise = (
-            Noise(dropout / (1 - dropout), task.variance, part.multiplicity, v["width"]) if basis == "equal" else None
-        )
-        return Part(
-            part.multiplicity, *integrate_factors(state, drive, time, imbalance=kappa, decay=decay, noise=noise)
-        )
+    if basis == "equal":
+        noise = Noise(dropout / (1 - dropout), task.variance, part.multiplicity, v["width"])
+        return Part(part.multiplicity, *dropped(state, drive, time, imbalance=kappa, decay=decay, noise=noise))
+    if decaying and unequal:
+        return Part(part.multiplicity, *decayed(state, drive, time, imbalance=kappa, decay=decay))
     drive = aligned_dropout(drive, dropout, task.variance, modes.sigma[1])
     if not is_zero(decay):
         drive = Drive(drive.variance, drive.growth - decay, drive.pull + decay)

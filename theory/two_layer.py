@@ -28,7 +28,7 @@ class State(NamedTuple):
     strength: Float[Array, "..."] | float
     shortfall: Float[Array, "..."] | float
     log: Any = None
-    """ln a, kept from when weight decay has taken a strength below `_LOST`, from where it can regrow; None: not needed."""
+    """ln a, kept from when weight decay has taken a strength below `LOST`, from where it can regrow; None: not needed."""
 
 
 class Drive(NamedTuple):
@@ -42,7 +42,7 @@ class Drive(NamedTuple):
 SMALLEST_INIT = 1e-75
 """Smallest initial scale of weights: a strength is its square, and the square of a strength must not underflow."""
 
-_LOST = 1e-150
+LOST = 1e-150
 """Balanced strengths below this are followed by their logarithm: derivatives divide by their square."""
 
 _DEEPEST = -708.0
@@ -112,7 +112,7 @@ def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False
     strength, shortfall = state[:2]
     xp = namespace(strength, time, *drive)
     if state.log is not None:  # what is lost is solved below; any strength serves here, and 0 would be 0/0
-        strength = xp.where((state.log > -xp.inf) & (state.log < np.log(_LOST)), 1.0, strength)
+        strength = xp.where((state.log > -xp.inf) & (state.log < np.log(LOST)), 1.0, strength)
     exponent = (-4 * drive.growth) * xp.asarray(time, dtype=float)
     keep, phi = decay_factor(xp.where(exponent <= 0, exponent, -exponent) if decaying else exponent)
     gain = (4 * time) * phi * strength
@@ -122,18 +122,18 @@ def balanced(state: State, drive: Drive, time: Number, *, decaying: bool = False
     scale = keep + drive.variance * gain
     rest = keep * shortfall if is_zero(drive.pull) else keep * shortfall + gain * drive.pull
     after = State(strength / scale, rest / scale)
-    if state.log is None and not (decaying and (is_jax(after.strength) or np.any(after.strength < _LOST))):
+    if state.log is None and not (decaying and (is_jax(after.strength) or np.any(after.strength < LOST))):
         return after
     return _regrowing(state, drive, time, after)
 
 
 def _regrowing(state: State, drive: Drive, time: Number, plain: State) -> State:
-    """The stage in logarithms for the strengths that are, or have been, below `_LOST`; `plain` for the others."""
+    """The stage in logarithms for the strengths that are, or have been, below `LOST`; `plain` for the others."""
     xp = namespace(*plain, *drive, time)
     alive = xp.asarray(state.strength) > 0 if state.log is None else state.log > -xp.inf
     before = xp.log(xp.where(alive, state.strength, 1.0)) if state.log is None else xp.where(alive, state.log, 0.0)
     log = log_logistic(before, drive.variance, drive.growth, time)
-    small = alive & (xp.minimum(before, log) < np.log(_LOST))
+    small = alive & (xp.minimum(before, log) < np.log(LOST))
     strength = xp.exp(log)
     x = 4 * drive.growth * xp.asarray(time, dtype=float)
     grown = xp.exp(xp.minimum(log - before - x, 0.0)) * state.shortfall

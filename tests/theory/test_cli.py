@@ -4,11 +4,12 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from common import results
+from common import results, verdict_table
 from common.console import run
 from theory import predict
 from theory.commands import commands
@@ -327,3 +328,17 @@ def test_headline_on_a_small_sweep(capsys, outside):
     assert call(capsys, "sweep", "alpha=0,0.1", "t_ft=1,2", "--model", "rp", "--out", "rp.parquet")[0] == 0
     code, _, err = call(capsys, "headline", "--sweep", "rp.parquet", "--overlay", "o.parquet")
     assert (code, "rp model" in err) == (2, True)
+
+
+def test_verdicts_on_the_theorems_follow_from_their_proofs_and_the_published_points(tmp_path, capsys):
+    code, rows = call_json(capsys, "verdicts", "--out", str(tmp_path / "verdicts.parquet"))
+    assert code == 0
+    said = {(row["claim"], row["engine"]): row["status"] for row in rows}
+    assert said["T1", "theory"] == "supported"
+    assert said["T2", "theory"] == said["T3", "theory"] == "refuted"
+    assert said["T3", "published"] == "undecided"  # one seed
+    assert all(row["value"] < 0 for row in rows if row["where"])  # the published mixed models forget less
+    stored = verdict_table.load(Path("paper/results/theory/verdicts.parquet"))
+    assert [(one.claim, one.engine, one.status, one.value) for one in stored] == [
+        (row["claim"], row["engine"], row["status"], row["value"]) for row in rows
+    ]

@@ -26,7 +26,7 @@ from theory import (
     solve,
 )
 from theory.dropout import threshold
-from theory.factors import Noise, integrate_factors
+from theory.factors import Noise, dropped
 from theory.interventions import OFF, Interventions
 from theory.modes import Drive, State
 from theory.stages import DEFAULTS
@@ -187,9 +187,8 @@ def test_equal_basis_with_any_variances_and_start():
         [(1.0, (u * s) @ right.T, (right * c) @ right.T)], 1.3, dropout=0.4
     )
     a = w1 * w2
-    after, kappa = integrate_factors(
-        State(a, s - a), Drive(c, c * s, 0.0), 1.3, imbalance=w1**2 - w2**2, noise=Noise(0.4 / 0.6, c, np.ones(N), 8)
-    )
+    noise = Noise(0.4 / 0.6, c, np.ones(N), 8)
+    after, kappa = dropped(State(a, s - a), Drive(c, c * s, 0.0), 1.3, imbalance=w1**2 - w2**2, decay=0.0, noise=noise)
     found = u.T @ net.theta @ right
     assert np.allclose(found, np.diag(after.strength), atol=1e-10)
     assert np.allclose(

@@ -11,6 +11,7 @@ from theory.commands.setting import for_model
 from theory.commands.solve import Solve
 from theory.commands.study import Study
 from theory.commands.sweep import Sweep
+from theory.commands.verdicts import Verdicts
 
 
 def commands(arguments: Sequence[str]) -> dict[str, type[Command]]:
@@ -24,4 +25,5 @@ def commands(arguments: Sequence[str]) -> dict[str, type[Command]]:
         "prove": Prove,
         "errata": Errata,
         "headline": Headline,
+        "verdicts": Verdicts,
     }
