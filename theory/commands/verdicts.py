@@ -46,7 +46,7 @@ def by_proof(claim: str) -> Verdict:
     from theory.proofs import prove
 
     proof = prove(PROOFS[claim])
-    origin = {
+    origin: dict[str, Any] = {
         "engine": "theory",
         "study": PROOFS[claim],
         "data": "proofs",
@@ -72,7 +72,12 @@ def by_published_points() -> list[Verdict]:
     half = column(table, "split") == "independent"
     exposure, tokens = column(table, "exposure"), column(table, "tokens_post")
     forgotten = column(table, "loss_ret") - column(table, "loss_im")
-    origin = {"engine": "published", "study": "figure3", "data": "figure3", "command": "python -m theory verdicts"}
+    origin: dict[str, Any] = {
+        "engine": "published",
+        "study": "figure3",
+        "data": "figure3",
+        "command": "python -m theory verdicts",
+    }
     reason = "the published points are losses, and the theorem is about strengths of features"
     made = [untestable(claim, "135M", "", reason, **origin) for claim in ("T1", "T2")]
     for size in sorted(set(tokens[half].tolist())):
