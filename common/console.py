@@ -1,17 +1,16 @@
 """The command line that all rooms share: typed commands, one error paragraph, exit codes, and `--json`.
 
-Exit codes: 0 done, 1 failed, 2 wrong use. With `--json` standard output holds exactly one JSON document, errors included;
-progress and remarks go to standard error.
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 and 143 interrupted (`common.interrupts`). With `--json` standard output holds exactly
+one JSON document, errors included; progress and remarks go to standard error.
 """
 
-import contextlib
 import dataclasses
+import errno
 import io
 import json
 import math
 import os
 import re
-import signal
 import sys
 import time
 import warnings
@@ -24,6 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
+from common import interrupts
 from common.settings import WrongUse
 
 
@@ -45,12 +45,18 @@ class Output:
         from rich.console import Console
 
         self.as_json = as_json
-        self.console = Console(quiet=as_json, highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
-        self.errors = Console(stderr=True, highlight=False)
+        # no markup: names and paths may hold brackets
+        wide = None if sys.stdout.isatty() else UNBROKEN
+        self.console = Console(quiet=as_json, highlight=False, markup=False, width=wide)
+        self.errors = Console(stderr=True, highlight=False, markup=False)
 
     def show(self, text: Any) -> None:
         """Print text or a rich renderable for a person."""
         self.console.print(text, soft_wrap=isinstance(text, str))
+
+    def remark(self, text: str) -> None:
+        """Print a line for a person on standard error, with `--json` too."""
+        self.errors.print(text, soft_wrap=True)
 
     def table(self, title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a small table; numbers to six significant digits.
@@ -63,15 +69,15 @@ class Output:
         from rich.text import Text
 
         cells = [[f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-        self.console.print(f"[bold]{title}[/bold]", soft_wrap=True)
-        widths = _widths(heads, [[Text.from_markup(cell).plain for cell in row] for row in cells], self.console.width)
+        self.console.print(Text(title, style="bold"), soft_wrap=True)
+        widths = _widths(heads, cells, self.console.width)
         if widths is None:
             for row in cells:
                 block = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
                 block.add_column(width=max(map(len, heads)), no_wrap=True)
                 block.add_column(overflow="fold")
                 for head, cell in zip(heads, row, strict=True):
-                    block.add_row(f"[bold]{head}[/bold]", cell)
+                    block.add_row(Text(head, style="bold"), cell)
                 self.console.print(block)
                 self.console.print()
             return
@@ -89,7 +95,7 @@ class Output:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         bars = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit + ", ETA"),
@@ -141,15 +147,18 @@ class Command(ABC):
 
 def main(room: str, commands: Mapping[str, type[Command]], about: str) -> None:
     """Run one command of a room from `sys.argv` and exit."""
-    sys.exit(run(room, commands, about, sys.argv[1:]))
+    code = run(room, commands, about, sys.argv[1:])
+    if interrupts.heard():
+        interrupts.leave(code)
+    interrupts.finished(code)
+    sys.exit(code)
 
 
 def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str]) -> int:
-    """Run one command of a room and return its exit code (0, 1 or 2)."""
+    """Run one command of a room and return its exit code: 0, 1 or 2, or that of an interrupt."""
     as_json = "--json" in arguments
-    with contextlib.suppress(ValueError):  # not in the main thread: then somebody else handles signals
-        signal.signal(signal.SIGTERM, _interrupt)
     try:
+        _speak_unicode()
         command = _parse(room, commands, about, arguments, as_json)
         if isinstance(command, int):
             return command
@@ -159,32 +168,50 @@ def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments:
         if command.json:
             print(json.dumps(plain(document), allow_nan=False))
         sys.stdout.flush()
-    except WrongUse as error:
-        return _fail(str(error), 2, as_json)
-    except Failed as error:
-        return _fail(str(error), 1, as_json)
-    except OverflowError:
-        return _fail("These settings leave the range of floating-point numbers. Choose less extreme ones.", 2, as_json)
-    except KeyboardInterrupt:
-        return _fail("Interrupted. No file was left half-written.", 1, as_json)
-    except BrokenPipeError:  # the reader went away, e.g. `| head`; give the interpreter a place to flush to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (OSError, MemoryError) as error:
-        return _fail(f"{type(error).__name__}: {error or 'out of memory'}. Nothing was left half-written.", 1, as_json)
-    except Exception as error:
-        if "EARLY_EXPOSURE_DEBUG" in os.environ:
+    except BaseException as error:
+        if interrupts.heard() or isinstance(error, KeyboardInterrupt):  # what was raised instead is a consequence
+            return _fail(interrupts.MESSAGE, interrupts.code(), as_json) if interrupts.first() else interrupts.code()
+        if isinstance(error, BrokenPipeError):  # the reader went away, e.g. `| head`; let the interpreter flush to nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        if not isinstance(error, Exception) or ("EARLY_EXPOSURE_DEBUG" in os.environ and not _is_known(error)):
             raise
-        return _fail(
-            f"{type(error).__name__}: {error}. This is a fault of the program; set EARLY_EXPOSURE_DEBUG=1 to see where it happened.",
-            1,
-            as_json,
-        )
+        return _fail(*_told(error), as_json)
     return 0
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+_KNOWN = (WrongUse, Failed, OverflowError, OSError, MemoryError)
+
+
+def _is_known(error: Exception) -> bool:
+    return isinstance(error, _KNOWN)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and its exit code."""
+    if isinstance(error, WrongUse):
+        return str(error), 2
+    if isinstance(error, Failed):
+        return str(error), 1
+    if isinstance(error, OverflowError):
+        return "These settings leave the range of floating-point numbers. Choose less extreme ones.", 2
+    if isinstance(error, MemoryError):
+        detail = f" ({error})" if str(error) else ""
+        return f"Out of memory{detail}. Ask for less at once: fewer points, rows or workers. Nothing was left half-written.", 1
+    if isinstance(error, OSError):
+        said = str(error).rstrip(".")
+        room = error.errno in (errno.ENOSPC, errno.EDQUOT) and "Make room" not in said
+        remedy = " Make room on that disk, or write to another one, and run the same command again." if room else ""
+        return f"{type(error).__name__}: {said}.{remedy} Nothing was left half-written.", 1
+    kind = type(error).__name__
+    return f"{kind}: {error}. This is a fault of the program; set EARLY_EXPOSURE_DEBUG=1 to see where it happened.", 1
+
+
+def _speak_unicode() -> None:
+    """Greek letters are printed under any locale: as they are, or as escapes where the encoding lacks them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parse(

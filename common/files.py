@@ -20,7 +20,8 @@ def target(path: Path | str) -> Path:
             raise OSError("it is not an ordinary file")
         if not os.access(found.parent, os.W_OK):
             raise PermissionError("no permission to write there")
-    except (OSError, ValueError) as error:
+        os.fspath(found).encode()  # libraries that write are given the name as UTF-8
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
         raise WrongUse(f"'{path}' cannot be written ({error}). Choose a file in a folder you may write to.") from error
     return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common import results, verdict_table
+from common.interrupts import deaf_children
 from common.published import FRONTIER_FIGURES, RESULTS, load
 from common.settings import WrongUse, meant
 
@@ -301,6 +302,7 @@ def draw_all(
             done(name, draw(name, tables, out, formats))
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending = {name: pool.submit(draw, name, tables, out, formats) for name in names}
+        with deaf_children():
+            pending = {name: pool.submit(draw, name, tables, out, formats) for name in names}
         for name, future in pending.items():
             done(name, future.result())

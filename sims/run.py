@@ -184,13 +184,16 @@ def blocks(
 def ahead(call: Callable[[int], Any], items: Iterable[int], workers: int) -> Iterator[Any]:
     """The calls' results in order, computed on threads, `AHEAD` a thread before they are asked for."""
     pending: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for item in items:
             pending.append(pool.submit(call, item))
             if len(pending) > AHEAD * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # interrupted, it does not wait for blocks that nobody wants
 
 
 def _join(parts: list[Any], size: int) -> Any:

@@ -6,14 +6,12 @@ Every finished case is kept in a folder of parts until the table is complete: an
 no source file has changed.
 """
 
-import hashlib
-import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from warnings import warn
 
 import numpy as np
 
@@ -27,6 +25,7 @@ from common.settings import WrongUse, config_hash
 from common.verdicts import Verdict
 from common.versions import fingerprint
 from sims.cases import Case, rows_of
+from sims.parts import file_hash, folder_for, read_note, write_note
 from sims.run import report_diverged, simulate
 
 SOURCES = tuple(Path(str(room.__file__)).parent for room in (sims, theory, common))
@@ -100,6 +99,7 @@ def run_study(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
     cases: Sequence[Case] | None = None,
+    say: Callable[[str], None] = warn,
 ) -> Done:
     """Run a study, or the rest of one that was interrupted, and write `<name>.parquet` and `<name>.json` into a folder.
 
@@ -109,56 +109,50 @@ def run_study(
         workers: threads.
         progress: called with the number of runs each time some are done.
         cases: instead of the study's own.
+        say: told of parts that are damaged and made again; by default in a warning.
 
     Raises:
+        Failed: another process is making the same table.
         WrongUse: a setting of a case is impossible, no run at all converged, or the folder cannot be written.
     """
     final = target(out / f"{study.name}.parquet")
-    parts = final.with_name(f".{study.name}.parts")
-    finished = final.with_name(f".{study.name}.finished")
-    shutil.rmtree(finished, ignore_errors=True)  # of a run that was killed while it tidied up
     diverged, tables, seconds = [], [], 0.0
-    for case in study.cases() if cases is None else cases:
-        path = parts / f"{part_name(study.name, case)}.parquet"
-        note = finished_part(path)
-        if note is None:
-            start = time.perf_counter()
-            simulation = simulate(case.setup, case.values, workers=workers, progress=progress)
-            spent = time.perf_counter() - start
-            if rows := simulation.converged.any():
-                results.write(results.table(rows_of(case, study.name, simulation, spent)), path)
-            remark = report_diverged(simulation, case.setup)
-            note = {"seconds": spent, "diverged": remark, "sha256": file_hash(path) if rows else None}
-            write_json(path.with_suffix(".json"), note)
-        elif progress:
-            progress(case.size)
-        seconds += note["seconds"]
-        diverged += [note["diverged"]] if note["diverged"] else []
-        tables += [results.read(path)] if note["sha256"] else []
-    if not tables:
-        raise WrongUse(f"No run of {study.name} is left. {' '.join(diverged)}")
-    closed = [results.table(columns) for columns in (study.closed_form() if study.closed_form else ())]
-    table = join(tables + closed)
-    results.write(table, final)  # before it is judged, so that a judge that fails loses nothing
-    done = conclude(study, table, final, seconds, diverged)
-    parts.rename(finished)  # at once: a folder that is half deleted must not be taken for the parts of another run
-    shutil.rmtree(finished, ignore_errors=True)
-    return done
+    with folder_for(final) as parts:
+        for case in study.cases() if cases is None else cases:
+            path = parts / f"{part_name(study.name, case)}.parquet"
+            note = finished_part(path)
+            if note is None:
+                if path.with_suffix(".json").exists():
+                    say(f"A finished part of {study.name} is damaged ({path.name}); its runs are done again.")
+                start = time.perf_counter()
+                simulation = simulate(case.setup, case.values, workers=workers, progress=progress)
+                spent = time.perf_counter() - start
+                if rows := simulation.converged.any():
+                    results.write(results.table(rows_of(case, study.name, simulation, spent)), path)
+                remark = report_diverged(simulation, case.setup)
+                note = {"seconds": spent, "diverged": remark, "sha256": file_hash(path) if rows else None}
+                write_note(path.with_suffix(".json"), note)
+            elif progress:
+                progress(case.size)
+            seconds += note["seconds"]
+            diverged += [note["diverged"]] if note["diverged"] else []
+            tables += [results.read(path)] if note["sha256"] else []
+        if not tables:
+            raise WrongUse(f"No run of {study.name} is left. {' '.join(diverged)}")
+        closed = [results.table(columns) for columns in (study.closed_form() if study.closed_form else ())]
+        table = join(tables + closed)
+        results.write(table, final)  # before it is judged, so that a judge that fails loses nothing
+        return conclude(study, table, final, seconds, diverged)
 
 
 def finished_part(path: Path) -> dict[str, Any] | None:
     """The note beside a part of a study if the part is whole: its table is the one that the note speaks of, or there is none to be."""
+    note = read_note(path.with_suffix(".json"))
     try:
-        note = json.loads(path.with_suffix(".json").read_text())
-        whole = note["sha256"] is None or note["sha256"] == file_hash(path)
-        return {"seconds": float(note["seconds"]), **note} if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # not there, or damaged: its runs are done again
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        whole = note is not None and (note["sha256"] is None or note["sha256"] == file_hash(path))
+    except (OSError, KeyError):
+        return None
+    return note if whole else None
 
 
 def part_name(study: str, case: Case) -> str:

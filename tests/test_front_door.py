@@ -221,7 +221,7 @@ def test_piped_tables_are_plain_and_unbroken(capsys):
 
 
 def test_figures_come_from_ones_own_tables(tmp_path, capsys):
-    from figures.__main__ import Make
+    from figures.commands import Make
     from figures.make import FITS, LANGUAGE
 
     def make(*arguments):

@@ -137,15 +137,13 @@ class Corpora(Command):
         return {"tokenizer": _tokenizer(tokenizer), "stores": rows}
 
     def _show(self, out: Output) -> Any:
-        from rich.markup import escape
-
         shown: dict[str, list[dict[str, str]]] = {}
         for name in self.names or NANO_CORPORA:
             shown[name] = [{"split": split, "text": text} for split, text in islice(documents(name), self.documents)]
             if not shown[name]:
                 raise WrongUse(f"{name} has no document. Give files with text in them.")
             for entry in shown[name]:
-                out.show(f"[bold]{name}/{entry['split']}[/bold]\n{escape(entry['text'][:600])}\n")
+                out.show(f"{name}/{entry['split']}\n{entry['text'][:600]}\n")
         return {"documents": shown}
 
     def _stats(self, out: Output) -> Any:

@@ -31,7 +31,7 @@ class StudyOptions(Command):
             raise WrongUse(f"workers = {self.workers}: use at least one thread.")
         cases = study.cases()
         with out.progress(study.name, sum(case.size for case in cases), "runs") as step:
-            done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases)
+            done = run_study(study, self.out, workers=self.workers, progress=step, cases=cases, say=out.remark)
         show(study, done, out)
         checks = done.report.checks if done.report else []
         if failed := [
@@ -49,10 +49,8 @@ class StudyOptions(Command):
 
 def show(study: Study, done: Done, out: Output) -> None:
     """Print the verdict lines, what did not converge, and where the table went."""
-    from rich.markup import escape
-
     for v in done.verdicts:
-        out.show(escape(line(v)))
+        out.show(line(v))
     if done.report:
         out.table(done.report.title, done.report.heads, done.report.rows)
         for check in done.report.checks:

@@ -1,11 +1,11 @@
 """`python -m sims sweep`: any product of settings to a results table.
 
-A sweep is cut into chunks of consecutive runs. A finished chunk is kept beside the table until that is complete, so a sweep
-of any size needs the memory of a chunk, and an interrupted one goes on where it was. The table is the same whatever the
-number of threads, and however often it was interrupted.
+A sweep is cut into chunks of consecutive runs, and a chunk into pieces of a few seconds. A finished piece is kept beside the table
+until that is complete, so a sweep of any size needs the memory of a chunk, and an interrupted one goes on where it was. The table is
+the same whatever the number of threads, and however often it was interrupted.
 """
 
-import shutil
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,19 +17,21 @@ from tyro.conf import Positional, arg
 
 from common import results
 from common.console import Command, Json, Output, seconds_since
-from common.files import atomic_write, target
 from common.losses import Losses
 from common.settings import WrongUse, config_hash, setting
 from common.versions import fingerprint
 from sims.cases import Case, product, rows_of
+from sims.parts import folder_for, read_arrays, write_arrays
 from sims.run import Simulation, complete, simulate, why_diverged
-from sims.setup import SETUP_FIELDS, Setup, bounds
+from sims.setup import LANES, SETUP_FIELDS, Setup, bounds
 from sims.study import SOURCES
 from sims.vectors import read_vectors
 from theory.grid import Axis, parse_axis
 
 CHUNK = 4096
-"""Runs a chunk, and rows a parquet row group: about a second of work."""
+"""Runs a chunk, and rows a parquet row group."""
+PIECE_SECONDS = 5.0
+"""Work that a piece holds, about, and an interrupt loses at most; a piece never leaves its chunk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +71,10 @@ class Sweep(Command):
         setup = with_vectors(self.setup, self.vectors_file)
         axes = checked_axes(self.axes, setup)
         start, size = perf_counter(), int(np.prod([len(axis.values) for axis in axes]))
-        parts = target(self.out).with_name(f".{self.out.name}.parts")
-        with out.progress("sweep", size, "runs") as step:
-            chunks = list(simulated(axes, setup, parts, self.workers, step))
-        done = assemble(axes, setup, chunks, self.out)
-        shutil.rmtree(parts)
+        with folder_for(self.out) as parts:
+            with out.progress("sweep", size, "runs") as step:
+                chunks = list(simulated(axes, setup, parts, self.workers, step, out.remark))
+            done = assemble(axes, setup, chunks, self.out)
         seconds = seconds_since(start)
         out.show(f"{size:,} runs in {seconds:.1f} s: {size / seconds:,.0f} runs/s.")
         if done.left_out:
@@ -119,26 +120,61 @@ class Chunk:
 
     first: int
     last: int
-    path: Path
+    pieces: tuple[Path, ...]
+    """In order."""
+
+    def load(self) -> tuple[Any, Any, str]:
+        """Losses of shape (4, ..., runs), which runs converged, and why the first of the others did not ("")."""
+        made = [read_arrays(path) for path in self.pieces]
+        whole = [kept for kept in made if kept is not None]
+        assert len(whole) == len(made), "a piece was damaged after it was written"
+        losses, converged = (np.concatenate([kept[name] for kept in whole], axis=-1) for name in ("losses", "converged"))
+        return losses, converged, next((str(kept["reason"]) for kept in whole if kept["reason"]), "")
 
 
 def simulated(
-    axes: Sequence[Axis], setup: Setup, parts: Path, workers: int | None, progress: Callable[[int], None]
+    axes: Sequence[Axis],
+    setup: Setup,
+    parts: Path,
+    workers: int | None,
+    progress: Callable[[int], None],
+    say: Callable[[str], None],
 ) -> Iterator[Chunk]:
-    """Every chunk in order, simulated or found finished in the folder of parts."""
+    """Every chunk in order, simulated or found finished in the folder of parts; `say` is told of pieces that are damaged."""
     size = int(np.prod([len(axis.values) for axis in axes]))
     name = config_hash(setup, [(axis.name, axis.values) for axis in axes], fingerprint(*SOURCES))
+    kept, wanted = _kept(parts, name, say), LANES
     for first in range(0, size, CHUNK):
-        last = min(first + CHUNK, size)
-        path = parts / f"{name}.{first}.npz"
-        if path.exists():
-            progress(last - first)
+        last, done, pieces = min(first + CHUNK, size), first, []
+        while done < last:
+            if done in kept and kept[done][0] <= last:
+                end, path = kept[done]
+                progress(end - done)
+            else:
+                end = min([done + wanted, last, *(known for known in kept if known > done)])
+                path, start = parts / f"{name}.{done}-{end}.npz", perf_counter()
+                made = simulate(setup, coordinates(axes, done, end), workers=workers, progress=progress)
+                reason = "" if made.converged.all() else why_diverged(made, setup)
+                write_arrays(path, losses=np.array(made.losses), converged=made.converged, reason=np.array(reason))
+                rate = (end - done) / seconds_since(start)
+                wanted = min(CHUNK, max(1, int(rate * PIECE_SECONDS / LANES)) * LANES)
+            pieces.append(path)
+            done = end
+        yield Chunk(first, last, tuple(pieces))
+
+
+def _kept(parts: Path, name: str, say: Callable[[str], None]) -> dict[int, tuple[int, Path]]:
+    """The pieces of this sweep that are there and whole: first run -> run after the last, and file. Damaged ones are removed."""
+    found: dict[int, tuple[int, Path]] = {}
+    for path in parts.glob(f"{name}.*-*.npz"):
+        if (bounds := re.fullmatch(r"(\d+)-(\d+)", path.stem.removeprefix(f"{name}."))) is None:
+            continue
+        if read_arrays(path) is None:
+            say(f"A finished piece of the sweep is damaged ({path.name}); its runs are done again.")
+            path.unlink()
         else:
-            made = simulate(setup, coordinates(axes, first, last), workers=workers, progress=progress)
-            reason = "" if made.converged.all() else why_diverged(made, setup)
-            with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, losses=np.array(made.losses), converged=made.converged, reason=np.array(reason))
-        yield Chunk(first, last, path)
+            found[int(bounds[1])] = int(bounds[2]), path
+    return found
 
 
 @dataclass(frozen=True)
@@ -155,22 +191,21 @@ def assemble(axes: Sequence[Axis], setup: Setup, chunks: Sequence[Chunk], out: P
     reasons, bad, extra = [], 0, None
     size = chunks[-1].last
     for chunk in chunks:
-        with np.load(chunk.path) as kept:
-            bad += int((~kept["converged"]).sum())
-            reasons += [str(kept["reason"])] if kept["reason"] else []
+        losses, converged, reason = chunk.load()
+        bad += int((~converged).sum())
+        reasons += [reason] if reason else []
     left_out = f"{bad:,} of {size:,} runs did not converge; the first: {reasons[0]}" if bad else None
     if bad == size:
         raise WrongUse(f"There is nothing to write: {left_out}")
     case = Case(model_name(setup), setup, coordinates(axes, 0, 1))
-    with np.load(chunks[0].path) as kept:
-        sample = _columns(case, kept["losses"][..., :1], np.ones(1, dtype=bool))
+    sample = _columns(case, losses[..., :1], np.ones(1, dtype=bool))
     extra = {name: "text" if isinstance(value, str) else "real" for name, value in sample.items() if "." in name}
     with results.open_writer(out, extra) as writer:
         for chunk in chunks:
-            with np.load(chunk.path) as kept:
-                here = case._replace(values=coordinates(axes, chunk.first, chunk.last))
-                if kept["converged"].any():
-                    writer.write(_columns(here, kept["losses"], kept["converged"]))
+            losses, converged, _ = chunk.load()
+            here = case._replace(values=coordinates(axes, chunk.first, chunk.last))
+            if converged.any():
+                writer.write(_columns(here, losses, converged))
     return Assembled(writer.rows, left_out)
 
 

@@ -35,8 +35,6 @@ class Verdicts(Command):
 
     def run(self, out: Output) -> Any:
         """Judge, write and print."""
-        from rich.markup import escape
-
         tables = {name: self.results / f"{name}.parquet" for name in STUDIES}
         absent = [name for name, path in tables.items() if not path.exists()]
         if len(absent) == len(tables):
@@ -50,7 +48,7 @@ class Verdicts(Command):
         found = sorted(found, key=lambda v: list(STATEMENTS).index(v.claim)) + missing(found)
         path = verdict_table.write(found, self.out / "verdicts.parquet")
         for verdict in found:
-            out.show(escape(line(verdict)))
+            out.show(line(verdict))
         counts = {claim: Counter(v.status for v in found if v.claim == claim) for claim in JUDGED}
         said = {
             claim: ", ".join(f"{count} {status}" for status, count in each.items()) for claim, each in counts.items()

@@ -6,7 +6,7 @@ from common.claims import STATEMENTS, UNPREDICTED
 from common.console import run
 from common.published import FOLDER
 from common.verdicts import Verdict
-from figures.__main__ import Claims
+from figures.commands import Claims
 from figures.claims import cell, page, stored, tables
 from figures.make import RESULTS
 

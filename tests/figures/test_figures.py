@@ -13,7 +13,7 @@ from common.console import run
 from common.published import RESULTS
 from common.settings import WrongUse
 from figures import style
-from figures.__main__ import List, Make
+from figures.commands import List, Make
 from figures.make import GROUPS, PICTURES, draw
 from theory.studies import STUDIES
 

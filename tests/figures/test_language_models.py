@@ -9,7 +9,7 @@ from common.console import run
 from common.published import load
 from common.seeds import mean_interval
 from figures import style
-from figures.__main__ import Make
+from figures.commands import Make
 from figures.language_effects import effects
 from figures.language_models import language_models
 from figures.make import PICTURES
@@ -93,7 +93,7 @@ def test_it_is_drawn_by_default_only_where_it_was_measured(tables, tmp_path, mon
     (tmp_path / "lm/nano/fig3b.parquet").unlink()
     arguments = ["make", "--out", str(tmp_path), "--tables", str(tmp_path)]
     monkeypatch.setattr(
-        "figures.__main__.PICTURES", {name: PICTURES[name] for name in ("language_models", "published_figure12")}
+        "figures.commands.PICTURES", {name: PICTURES[name] for name in ("language_models", "published_figure12")}
     )
     assert run("figures", commands, "test", arguments) == 0
     heard = capsys.readouterr()

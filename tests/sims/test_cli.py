@@ -46,7 +46,7 @@ def test_sweep_writes_the_library_numbers(capsys, outside):
 
 
 def test_sweep_is_identical_whatever_the_threads_and_interruptions(capsys, tmp_path, monkeypatch):
-    """Chunks of 32 runs: the second try computes only what the first has left."""
+    """Chunks of 32 runs, the first piece of 16: the second try computes only what the first has left."""
     monkeypatch.setattr(sweep, "CHUNK", 32)
     axes = ("alpha=0:0.4:50", "t_ft=0.5,1.5", *FIXED, *SHORT)
     paths = [str(tmp_path / name) for name in ("one.parquet", "two.parquet", "cut.parquet")]
@@ -62,13 +62,36 @@ def test_sweep_is_identical_whatever_the_threads_and_interruptions(capsys, tmp_p
 
     monkeypatch.setattr(sweep, "simulate", interrupted)
     code, _, said = call(capsys, "sweep", *axes, "--out", paths[2])
-    assert (code, "Interrupted" in said) == (1, True)
+    assert (code, "Interrupted" in said) == (130, True)
     done.clear()
     assert call(capsys, "sweep", *axes, "--out", paths[2])[0] == 0
-    assert len(done) == 1
+    assert len(done) == 3  # of the runs from 64 on
     contents = {(tmp_path / name).read_bytes() for name in ("one.parquet", "two.parquet", "cut.parquet")}
     assert len(contents) == 1
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_sweep_keeps_pieces_of_seconds_and_drops_damaged_ones(capsys, tmp_path, monkeypatch):
+    """Ten pieces in one chunk: interrupted, three of them damaged or misplaced; the table is that of a sweep left alone."""
+    monkeypatch.setattr(sweep, "PIECE_SECONDS", 0.0)
+    axes = ("alpha=0:0.4:80", "t_ft=0.5,1.5", *FIXED, *SHORT, "--workers", "1")
+    whole, cut = tmp_path / "whole.parquet", tmp_path / "cut.parquet"
+    assert call(capsys, "sweep", *axes, "--out", str(whole))[0] == 0
+    monkeypatch.setattr(sweep, "assemble", lambda *_: [][0])
+    assert call(capsys, "sweep", *axes, "--out", str(cut))[0] == 1
+    monkeypatch.undo()
+    pieces = sorted((tmp_path / ".cut.parts").glob("*.npz"))
+    assert len(pieces) == 10
+    harmed = bytearray(pieces[0].read_bytes())
+    harmed[len(harmed) // 2] ^= 4
+    pieces[0].write_bytes(harmed)
+    pieces[2].write_bytes(pieces[3].read_bytes())
+    pieces[5].write_bytes(b"")
+    pieces[7].unlink()
+    code, _, said = call(capsys, "sweep", *axes, "--out", str(cut))
+    assert (code, said.count("is damaged")) == (0, 3)
+    assert cut.read_bytes() == whole.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_sweep_says_what_it_left_out(capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 import sims.study
 from common import results
+from common.console import Failed
 from common.losses import Losses
 from sims.cases import Case
+from sims.parts import folder_for
 from sims.run import Simulation
 from sims.setup import Setup
 from sims.study import SOURCES, Study, part_name, run_study
@@ -51,7 +54,7 @@ def test_a_study_does_not_go_on_with_parts_of_other_sources(changed, tmp_path, m
             run_study(study, tmp_path / "out")
     assert len(set(names)) == 2
     assert ran == ["done", "interrupted"] * 2  # the second begins anew ...
-    assert len(list((tmp_path / "out" / ".trial.parts").glob("*.json"))) == 2
+    assert len(list((tmp_path / "out" / ".trial.parts").glob("*.parquet"))) == 2
     monkeypatch.setattr(sims.study, "simulate", simulate_all)
     monkeypatch.setattr(sims.study, "SOURCES", (folders[0],))
     assert results.read(run_study(study, tmp_path / "out").table).num_rows == 4  # ... and the first goes on
@@ -119,20 +122,56 @@ def test_a_study_killed_at_any_point_loses_nothing(tmp_path, monkeypatch):
     assert steps > 12  # seven files put in place, the folder renamed, its files and itself deleted
 
 
-@pytest.mark.parametrize("damage", ["table gone", "table changed", "note cut", "note of old"])
-def test_a_damaged_part_is_done_again(damage, tmp_path, monkeypatch):
-    study = Study("trial", "a trial", lambda: [CASE], lambda table: [1 / 0])
+DAMAGES = {
+    "table gone": lambda note, table: table.unlink(),
+    "table changed": lambda note, table: table.write_bytes(table.read_bytes()[:-9] + b"x" + table.read_bytes()[-8:]),
+    "note cut": lambda note, table: note.write_text(note.read_text()[:-20]),
+    "note says nothing of a table": lambda note, table: note.write_text(re.sub('"sha256": "[0-9a-f]+"', '"sha256": null', note.read_text())),
+    "note of old": lambda note, table: note.write_text(json.dumps({"seconds": 1.0, "diverged": None})),
+}  # fmt: skip
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """A study of two cases that was interrupted when both were done; how often it simulates from now on."""
+    cases = [CASE, CASE._replace(values={**CASE.values, "beta": 0.5})]
     with pytest.raises(ZeroDivisionError):
-        run_study(study, tmp_path)
-    note = next((tmp_path / ".trial.parts").glob("*.json"))
-    table = note.with_suffix(".parquet")
-    assert sims.study.finished_part(table) is not None
-    if damage == "table gone":
-        table.unlink()
-    elif damage == "table changed":
-        table.write_bytes(table.read_bytes()[:-9] + b"x" + table.read_bytes()[-8:])
-    elif damage == "note cut":
-        note.write_text(note.read_text()[:-20])
-    else:
-        note.write_text(json.dumps({"seconds": 1.0, "diverged": None}))
-    assert sims.study.finished_part(table) is None
+        run_study(Study("trial", "a trial", lambda: cases, lambda table: [1 / 0]), tmp_path)
+    calls, simulate_all = [], sims.study.simulate
+    monkeypatch.setattr(sims.study, "simulate", lambda *given, **more: calls.append(1) or simulate_all(*given, **more))
+    return Study("trial", "a trial", lambda: cases, lambda table: []), tmp_path, calls
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_part_is_told_and_done_again(damage, interrupted):
+    study, folder, calls = interrupted
+    note = next(path for path in (folder / ".trial.parts").glob("*.json") if path.stem != "owner")
+    DAMAGES[damage](note, note.with_suffix(".parquet"))
+    told = []
+    done = run_study(study, folder, say=told.append)
+    assert (len(calls), len(told), done.rows) == (1, 1, 4)
+    assert "damaged" in told[0]
+
+
+def test_parts_that_changed_places_are_told_and_done_again(interrupted):
+    study, folder, calls = interrupted
+    one, two = (path for path in (folder / ".trial.parts").glob("*.json") if path.stem != "owner")
+    for first, second in ((one, two), (one.with_suffix(".parquet"), two.with_suffix(".parquet"))):
+        first.rename(folder / "held")
+        second.rename(first)
+        (folder / "held").rename(second)
+    told = []
+    run_study(study, folder, say=told.append)
+    assert (len(calls), len(told)) == (2, 2)
+
+
+def test_two_processes_do_not_make_the_same_table(tmp_path):
+    table, other = tmp_path / "trial.parquet", tmp_path / "other.parquet"
+    with folder_for(table):
+        with pytest.raises(Failed, match=f"process {os.getpid()} on"), folder_for(table):
+            raise AssertionError("the block must not run")
+        with folder_for(other):
+            pass
+    with folder_for(table) as parts:
+        assert parts.exists()
+    assert list(tmp_path.iterdir()) == []

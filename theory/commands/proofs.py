@@ -43,10 +43,8 @@ class Prove(Command):
         document: dict[str, Any] = {"proofs": [_entry(proof, latex(proof) if self.latex else None) for proof in proofs]}
         document["failed"] = [proof.theorem.name for proof in proofs if not proof.holds]
         if self.latex:
-            from rich.markup import escape
-
             for proof in proofs:
-                out.show(escape(latex(proof)))
+                out.show(latex(proof))
         else:
             out.table(
                 "Results (steps: s symbolic, w in words, n numeric, r false as printed)",
