@@ -171,7 +171,9 @@ def run(room: str, commands: Mapping[str, type[Command]], about: str, arguments:
     except BaseException as error:
         if interrupts.heard() or isinstance(error, KeyboardInterrupt):  # what was raised instead is a consequence
             return _fail(interrupts.MESSAGE, interrupts.code(), as_json) if interrupts.first() else interrupts.code()
-        if isinstance(error, BrokenPipeError):  # the reader went away, e.g. `| head`; let the interpreter flush to nowhere
+        if isinstance(
+            error, BrokenPipeError
+        ):  # the reader went away, e.g. `| head`; let the interpreter flush to nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         if not isinstance(error, Exception) or ("EARLY_EXPOSURE_DEBUG" in os.environ and not _is_known(error)):
@@ -197,7 +199,10 @@ def _told(error: Exception) -> tuple[str, int]:
         return "These settings leave the range of floating-point numbers. Choose less extreme ones.", 2
     if isinstance(error, MemoryError):
         detail = f" ({error})" if str(error) else ""
-        return f"Out of memory{detail}. Ask for less at once: fewer points, rows or workers. Nothing was left half-written.", 1
+        return (
+            f"Out of memory{detail}. Ask for less at once: fewer points, rows or workers. Nothing was left half-written.",
+            1,
+        )
     if isinstance(error, OSError):
         said = str(error).rstrip(".")
         room = error.errno in (errno.ENOSPC, errno.EDQUOT) and "Make room" not in said

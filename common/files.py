@@ -26,6 +26,19 @@ def target(path: Path | str) -> Path:
     return found
 
 
+def folder(path: Path | str) -> Path:
+    """A folder that files can be put into, made where it is missing. Raises `WrongUse` where there can be none."""
+    try:
+        found = Path(path).resolve()
+        os.fspath(found).encode()
+        found.mkdir(parents=True, exist_ok=True)
+        if not os.access(found, os.W_OK):
+            raise PermissionError("no permission to write there")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WrongUse(f"'{path}' cannot be used as a folder ({error}). Choose one that you may write to.") from error
+    return Path(path)
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
     """A temporary name beside a file to write to; it becomes the file if the block does not raise, and else vanishes.

@@ -5,7 +5,7 @@ its own under a dotted name (`problem.beta`, `published.order`). Files appear un
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "column",
     "filled",
     "open_writer",
+    "place",
     "read",
     "schema",
     "table",
@@ -232,6 +233,32 @@ def write(made: Any, path: Path) -> Path:
         else:
             pq.write_table(made, temporary, compression="lz4", write_page_checksum=True)
     return Path(path)
+
+
+BESIDE = ".partial"
+"""What the name of a table that lacks rows of the one in its place has before its suffix."""
+
+
+def place(made: Any, path: Path, settings: Sequence[str] = ()) -> Path:
+    """Where a table of a study goes: to `path`, or beside it where it lacks rows of the table that is there.
+
+    A row is told by the columns that say what was run, whatever its losses and whatever made it. So a study of which a part failed, or
+    was left out, never takes the place of a more complete one; a table that cannot be read is no such table.
+
+    Args:
+        made: the table.
+        path: its place.
+        settings: the dotted columns that say what was run; one that either table lacks is passed over.
+    """
+    try:
+        stored = read(path)
+    except WrongUse:
+        return path
+    results = {*LOSSES, "wall_seconds", "config_hash", "code_version", "source"}
+    names = [name for name in SCHEMA if name not in results]
+    names += [name for name in settings if name in stored.column_names and name in made.column_names]
+    before, now = (set(zip(*(each[name].to_pylist() for name in names), strict=True)) for each in (stored, made))
+    return path if before <= now else path.with_name(f"{path.stem}{BESIDE}{path.suffix}")
 
 
 def read(path: Path, columns: list[str] | None = None) -> Any:

@@ -72,7 +72,7 @@ def write(verdicts: Iterable[Verdict], path: Path) -> Path:
     made = pa.Table.from_pylist([vars(one) for one in verdicts], schema=schema())
     verify(made, path)
     with atomic_write(path) as temporary:
-        pq.write_table(made, temporary, compression="lz4")
+        pq.write_table(made, temporary, compression="lz4", write_page_checksum=True)
     return Path(path)
 
 
@@ -82,8 +82,8 @@ def read(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        made = pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
+        made = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise WrongUse(
             f"{path} cannot be read as a table of verdicts ({error}). Write it again with the command that made it."
         ) from error

@@ -27,11 +27,12 @@ def cache() -> Path:
     Raises:
         WrongUse: it cannot be made or written.
     """
-    folder = Path(os.environ.get(VARIABLE) or "~/.cache/early-exposure").expanduser().absolute()
+    folder = Path(os.environ.get(VARIABLE) or "~/.cache/early-exposure")
     try:
+        folder = folder.expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
-    except OSError:
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: ~NAME of nobody here
         writable = False
     if not writable:
         raise WrongUse(

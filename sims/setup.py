@@ -35,6 +35,10 @@ VECTORS = ("random", "identity")
 OPTIMISERS = ("gd", "momentum", "adam")
 
 
+MOST_STEPS = 100_000_000
+"""Steps of a stage at most: of the smallest network, hours."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setup(Adapted, Placed):
     """What all runs of a batch share; changing any of it compiles anew.
@@ -103,6 +107,8 @@ class Setup(Adapted, Placed):
         whole = [isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in self.steps]
         if whole != [True] * 3:
             raise WrongUse(f"steps = {self.steps} are not the steps of three stages. Give three whole numbers from 1.")
+        if max(self.steps) > MOST_STEPS:
+            raise WrongUse(f"steps = {self.steps} would take weeks. Give each stage at most {MOST_STEPS:,}.")
         parts = (self.record or 1, self.record or 1, len(self.observe))
         for name, steps, part in zip(("first", "second", "third"), self.steps, parts, strict=True):
             if steps < part:

@@ -5,8 +5,10 @@ import doctest
 import importlib
 import inspect
 import io
+import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from common import results
-from common.console import Output, run
+from common.console import Command, Json, Output, run
 from common.recipe import Recipe
 from common.settings import WrongUse
 from figures import picture
@@ -243,3 +245,51 @@ def test_figures_come_from_ones_own_tables(tmp_path, capsys):
     (tmp_path / "mine" / "fig3a.parquet").write_bytes(LANGUAGE["fig3a", "micro"].file.read_bytes())
     code, said = make("language_models", "--tables", "mine")
     assert (code, "scale micro" in said) == (2, True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Says(Command):
+    """Prints brackets, or fails."""
+
+    error: str = ""
+    json: Json = False
+
+    def run(self, out):
+        raised = {"memory": MemoryError(), "disk": OSError(28, "No space left on device"), "": None}[self.error]
+        if raised is not None:
+            raise raised
+        out.show("[/red] [bold]a[/bold]")
+        out.table("[/title]", ["[/head]"], [["[/cell]"]])
+        out.remark("[/remark]")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"), [("memory", "Out of memory. Ask for less"), ("disk", "Make room on that disk")]
+)
+def test_errors_of_the_system_come_with_a_remedy(capsys, error, says):
+    assert run("room", {"says": Says, "other": Says}, "test", ["says", "--error", error]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_brackets_are_printed_as_they_are(capsys):
+    assert run("room", {"says": Says, "other": Says}, "test", ["says"]) == 0
+    said = capsys.readouterr()
+    for text in ("[/red] [bold]a[/bold]", "[/title]", "[/head]", "[/cell]"):
+        assert text in said.out
+    assert said.err == "[/remark]\n"
+
+
+def test_what_would_never_end_is_refused(tmp_path, capsys, monkeypatch):
+    from lm_experiments.commands import COMMANDS as LANGUAGE
+    from theory.commands import commands
+
+    with pytest.raises(WrongUse, match="would take weeks"):
+        Setup(steps=(10**12, 1, 1))
+    os.mkfifo(tmp_path / "pipe")
+    assert run("theory", commands([]), "test", ["solve", "--file", str(tmp_path / "pipe")]) == 2
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("lm_experiments.conduct.conduct", lambda *_: pytest.fail("began"))
+    assert run("lm_experiments", LANGUAGE, "test", ["run", "smoke", "--runs", str(tmp_path / "file")]) == 2
+    monkeypatch.setenv("EARLY_EXPOSURE_CACHE", "~nobody-here/cache")
+    assert run("lm_experiments", LANGUAGE, "test", ["corpora", "fetch"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 3

@@ -63,9 +63,11 @@ class Run(Command):
     def run(self, out: Output) -> Any:
         """Run, write, print, return what is in the remarks. Raises `SystemExit(1)` if a pipeline failed."""
         from common import results
+        from common.files import folder as make_folder
         from common.files import write_json
         from common.seeds import FEWEST
         from lm_experiments.conduct import conduct, document
+        from lm_experiments.studies.settings import COLUMNS
         from lm_experiments.verdicts import verdicts
         from lm_experiments.verdicts.report import show
 
@@ -75,19 +77,24 @@ class Run(Command):
         folder = self.out or Path("out/lm") / self.scale
         for study in studies:
             results.target(folder / f"{study.name}.parquet")
+        make_folder(self.runs)
         found = conduct(studies, self.runs, self.workers, out)
         documents: dict[str, Any] = {}
         failed: list[str] = []
         for name, conducted in found.items():
             judged: list[Any] = []
+            file = folder / f"{name}.parquet"
             if conducted.table is not None:
                 if len(conducted.table["seed"].unique()) >= FEWEST:
                     judged = verdicts([conducted.table])
-                results.write(conducted.table, folder / f"{name}.parquet")
-                out.show(f"{name}: {conducted.table.num_rows} rows in {folder / name}.parquet, remarks in {name}.json.")
+                file = results.place(conducted.table, file, ("lm.variant", *COLUMNS))
+                results.write(conducted.table, file)
+                out.show(f"{name}: {conducted.table.num_rows} rows in {file}, remarks in {file.stem}.json.")
+                if file.stem != name:
+                    out.remark(f"{name}.parquet holds rows that this run has not made, and is kept as it was.")
                 _losses(conducted.table, out)
             documents[name] = document(conducted, self.spelled_out(name))
-            write_json(folder / f"{name}.json", plain(documents[name]))
+            write_json(file.with_suffix(".json"), plain(documents[name]))
             show(judged, out)
             _endings(conducted.remarks["stage_2"], out)
             failed += conducted.failed

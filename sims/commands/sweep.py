@@ -128,7 +128,9 @@ class Chunk:
         made = [read_arrays(path) for path in self.pieces]
         whole = [kept for kept in made if kept is not None]
         assert len(whole) == len(made), "a piece was damaged after it was written"
-        losses, converged = (np.concatenate([kept[name] for kept in whole], axis=-1) for name in ("losses", "converged"))
+        losses, converged = (
+            np.concatenate([kept[name] for kept in whole], axis=-1) for name in ("losses", "converged")
+        )
         return losses, converged, next((str(kept["reason"]) for kept in whole if kept["reason"]), "")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import theory
-from common.files import atomic_write, write_json
+from common.files import atomic_write, folder, target, write_json
 from common.settings import WrongUse
 from common.versions import fingerprint
 
@@ -57,6 +57,19 @@ def test_json_has_no_numbers_that_are_none(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(WrongUse, match="cannot be written"):
         write_json(tmp_path, {})
+
+
+def test_places_where_nothing_can_be_put_are_told(tmp_path):
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "one", tmp_path / "one" / "below", tmp_path / "pipe", tmp_path / "a\udcff"):
+        with pytest.raises(WrongUse, match="cannot be written"):
+            target(place)
+    for place in (tmp_path / "one", tmp_path / "file", tmp_path / "file" / "below", tmp_path / "a\udcff"):
+        with pytest.raises(WrongUse, match="as a folder"):
+            folder(place)
 
 
 def test_a_fingerprint_changes_with_any_source(tmp_path):

@@ -104,3 +104,19 @@ def test_a_flipped_bit_is_refused_and_never_read_as_other_numbers(tmp_path):
         except WrongUse:
             refused += 1
     assert refused > 60
+
+
+def test_a_table_that_lacks_rows_is_placed_beside_the_one_that_has_them(tmp_path):
+    path, beside = tmp_path / "study.parquet", tmp_path / "study.partial.parquet"
+
+    def made(seeds, **more):
+        return results.table(ROW | {"seed": seeds, "loss_im": np.arange(len(seeds)) + 1.0} | more)
+
+    assert results.place(made([1]), path) == path
+    results.write(made([1, 2], **{"lm.variant": ["a", "b"]}), path)
+    assert results.place(made([1]), path) == beside
+    assert results.place(made([2, 1, 3], code_version="1", wall_seconds=2.0), path) == path
+    assert results.place(made([1, 2], **{"lm.variant": ["a", "a"]}), path, ["lm.variant"]) == beside
+    assert results.place(made([1, 2], **{"lm.variant": ["a", "a"]}), path) == path
+    path.write_bytes(path.read_bytes()[:-9])
+    assert results.place(made([1]), path) == path

@@ -6,8 +6,8 @@ from common.claims import STATEMENTS, UNPREDICTED
 from common.console import run
 from common.published import FOLDER
 from common.verdicts import Verdict
-from figures.commands import Claims
 from figures.claims import cell, page, stored, tables
+from figures.commands import Claims
 from figures.make import RESULTS
 
 DOCS = FOLDER.parents[1] / "docs"

@@ -253,7 +253,7 @@ def test_a_failure_stays_with_its_descendants(tmp_path):
 
 
 def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, capsys):
-    """A damaged stage 2 of one lambda: the other is tabled, and the message names the folder."""
+    """A damaged stage 2 of one lambda: the other is tabled, beside the whole table; the message names the folder."""
     pipeline = next(pipeline for pipeline in _smoke_pipelines() if pipeline.settings.recipe.exposure == 1)
     runs = tmp_path / "runs"
     runs.mkdir()
@@ -265,6 +265,8 @@ def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, caps
     outcome = folder_of(pipeline.nodes["post"], runs) / "outcome.json"
     outcome.unlink()
     outcome.write_text("{}")
+    whole = (smoke / "smoke.parquet").read_bytes()
+    (tmp_path / "smoke.parquet").write_bytes(whole)
     arguments = ["run", "smoke", "--workers", "1", "--out", str(tmp_path), "--runs", str(runs)]
     with pytest.raises(SystemExit) as stop:
         run("lm_experiments", COMMANDS, "test", arguments)
@@ -272,8 +274,9 @@ def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, caps
     heard = " ".join(capsys.readouterr().err.split())
     assert pipeline.nodes["post"].hash in heard
     assert "1 pipelines are not complete" in heard
-    assert results.read(tmp_path / "smoke.parquet")["exposure"].to_pylist() == [0.0]
-    assert len(json.loads((tmp_path / "smoke.json").read_text())["failed"]) == 1
+    assert results.read(tmp_path / "smoke.partial.parquet")["exposure"].to_pylist() == [0.0]
+    assert len(json.loads((tmp_path / "smoke.partial.json").read_text())["failed"]) == 1
+    assert (tmp_path / "smoke.parquet").read_bytes() == whole
 
 
 def _smoke_pipelines():

@@ -113,7 +113,9 @@ class Solve(Setting):
 
 def _read_json(name: str) -> Any:
     try:
-        return json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
+        if name != "-" and not Path(name).is_file() and Path(name).exists():  # reading a pipe would wait for ever
+            raise OSError("it is not an ordinary file")
+        return json.loads(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise WrongUse(
             f"--file {name} cannot be read as JSON ({error}). Give a file with one JSON object or a list of them."
