@@ -8,9 +8,8 @@ way to one fit, all strengths free; `theory.fitting` holds the parts, other mode
 
 from common.settings import WrongUse
 from theory.fitting.models import BOUNDS, model_losses
-from theory.fitting.outcome import Fit
 from theory.fitting.points import Points, points_from
-from theory.fitting.solver import Effort, Problem, best_fit, with_times
+from theory.fitting.solver import Effort, Fit, Problem, best_fit, with_times
 
 __all__ = ["BOUNDS", "Fit", "Points", "fit", "model_losses", "points_from"]
 

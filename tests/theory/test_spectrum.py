@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from common.settings import WrongUse
-from theory.fitting.models import FAMILIES, model_losses
+from theory.fitting.models import FAMILIES, Ranks, model_losses, power_law, ranks
 from theory.fitting.points import Points
-from theory.fitting.spectrum import Ranks, power_law, ranks
 
 BASE = {
     "sigma_post": 1.0,
@@ -80,7 +79,7 @@ def test_groups_stand_for_their_ranks(model, monkeypatch):
     grouped = model_losses(values(model, **exponents), rows, model, groups=10)
     made = ranks(10)
     every = Ranks(np.arange(1.0, made.size.sum() + 1), np.ones(int(made.size.sum())))
-    monkeypatch.setattr("theory.fitting.spectrum.ranks", lambda groups: every)
+    monkeypatch.setattr("theory.fitting.models.ranks", lambda groups: every)
     assert grouped == pytest.approx(model_losses(values(model, **exponents), rows, model, groups=10), rel=0.05)
 
 

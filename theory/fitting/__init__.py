@@ -1,13 +1,10 @@
-"""Least squares of the linear models to lambda studies, and an honest account of what the fits are worth.
+"""Least squares of the linear models and the laws to lambda studies, and an honest account of what the fits are worth.
 
-points       the observed curves                                  `Points`, `points_from`
-spectrum     a power law of specialised features                  `Spectrum`
-models       parameters, bounds and model losses                  `Family`, `FAMILIES`, `model_losses`
-affine       floors and scale, solved for inside the fit          `best_scale`, `centre`
-outcome      a fit, its curves and its criterion                  `Fit`, `aicc`
-solver       starts, refinement, the best fit                     `Problem`, `best_fit`
-intervals    a wild bootstrap over curves                         `bootstrap`
-prediction   what a fit says about curves that it has not seen    `leave_one_out`, `cross`
-assessment   all of it for one model, as plain data               `assess`
-report       tables for a person, and the fitted curves           `show`, `curves`
+points       the observed curves                                            `Points`, `points_from`
+models       parameters, bounds and losses of the linear models             `Family`, `FAMILIES`, `model_losses`, `Spectrum`
+solver       floors and scale solved for inside; starts, the best fit       `Problem`, `Fit`, `best_fit`
+laws         the laws: coefficients solved for inside                       `LawProblem`, `law_problem`
+worth        errors on what was left out, profiles, conditioning, bounds    `leave_out`, `cross`, `profile`
+assessment   all of it for one model, as plain data                         `assess`
+report       tables for a person, and the fitted curves                     `show`, `curves`
 """

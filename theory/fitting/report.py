@@ -1,6 +1,6 @@
 """The fits for a person, as three small tables, and as a results table of fitted curves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,19 @@ def show(document: dict[str, Any], out: Output) -> None:
     """Print how good the fits are, their parameters, and what they make of forgetting."""
     fits = document["fits"]
     out.table(
-        "Errors in nats/token (fitted numbers include floors and scale; a lower AICc is better). a: independent half, b: compute-matched;\n"
-        "a -> b: fitted to a / prediction of b / the same with floors and scale refitted to b",
-        ("model", "numbers", "rms", "AICc", "a curve left out", "a -> b", "b -> a"),
+        "Errors in nats/token (numbers include floors and scale; lower AICc is better); in brackets without checkpoints made worse by stage 2.\n"
+        "Left out: predicted from the rest; ~ is the shape only, where a size left out has no level. a: independent, b: compute-matched,\n"
+        "a -> b: fitted to a / prediction of b / the same with linear parameters refitted to b",
+        ("model", "numbers", "rms", "AICc", "a curve left out", "a size left out", "condition", "a -> b", "b -> a"),
         [
             [
                 entry["method"],
                 entry["fitted_numbers"],
-                f"{entry['rmse']:.4f}",
-                f"{entry['aicc']:.1f}",
-                _number(entry["leave_one_curve_out"]["rms"]),
+                _both(entry, lambda found: f"{found['rmse']:.4f}"),
+                _both(entry, lambda found: f"{found['aicc']:.0f}"),
+                _both(entry, lambda found: _number(found["leave_one_curve_out"]["rms"])),
+                _both(entry, _size),
+                f"{entry['condition']:.0e}" if "condition" in entry else "",
                 *(
                     " / ".join(_number(entry["cross"].get(split, {}).get(f"rms_{what}")) for what in ERRORS)
                     for split in SPLITS
@@ -45,7 +48,7 @@ def show(document: dict[str, Any], out: Output) -> None:
         drops = [("observed", observed)]
         for entry in fits:
             drops.append((entry["method"], entry["forgetting"]))
-            if SPLITS[0] in entry["cross"]:
+            if "forgetting" in entry["cross"].get(SPLITS[0], {}):
                 drops.append(("    fitted to a alone", entry["cross"][SPLITS[0]]["forgetting"]))
         out.table(
             "Forgetting (loss_ret - loss_im) in the independent half: at the first lambda, its fall to the second / to the last",
@@ -54,10 +57,22 @@ def show(document: dict[str, Any], out: Output) -> None:
         )
     names = list(dict.fromkeys(name for entry in fits for name in entry["parameters"]))
     out.table(
-        "Parameters, with 90 % bootstrap intervals ([ or ]: at its lower or upper bound; =: held)",
+        "Parameters, with 90 % profile-likelihood intervals ([ or ]: at a bound; =: held; ..: the profile has no end there)",
         ("", *(entry["method"] for entry in fits)),
         [[name, *(_parameter(entry, name) for entry in fits)] for name in names],
     )
+
+
+def _both(entry: dict[str, Any], shown: Callable[[dict[str, Any]], str]) -> str:
+    """A number of the fit, and in brackets of the fit without odd checkpoints."""
+    return shown(entry) + (f" ({shown(entry['without_odd'])})" if "without_odd" in entry else "")
+
+
+def _size(entry: dict[str, Any]) -> str:
+    found = entry.get("leave_one_size_out") or {}
+    if found.get("rms") is not None:
+        return _number(found["rms"])
+    return "-" if found.get("shape") is None else f"~{_number(found['shape'])}"
 
 
 def _drop(drop: dict[str, float]) -> str:
@@ -76,7 +91,10 @@ def _parameter(entry: dict[str, Any], name: str) -> str:
         return f"={text}"
     text = {"lower": r"\[", "upper": "]", None: ""}[entry["at_bounds"].get(name)] + text
     interval = entry["intervals"].get(name)
-    return text if interval is None else f"{text} ({interval[0]:.2g} to {interval[1]:.2g})"
+    if interval is None:
+        return text
+    low, high = (".." if end is None else f"{end:.2g}" for end in interval)
+    return f"{text} ({low} to {high})"
 
 
 def curves(points: Points, assessments: Sequence[Assessment], command: str) -> Any:

@@ -1,22 +1,108 @@
 """The best fit of a model: random points are screened, the best and mutually distant ones refined by trust-region least squares.
 
-All refits of a model (curves held out, residuals resampled) share one compiled Jacobian: observations and weights are its
+All refits of a model (curves held out, parameters profiled) share one compiled Jacobian: observations and weights are its
 arguments. Parameters are fitted on a logarithmic scale between bounds; the same seed gives the same fit.
+
+From model loss to nats: one floor a size of D_post and one scale, none negative, solved for inside the fit.
+
+    loss in nats = floor(size of D_post) + scale x model loss
+
+The floor of a size is shared by both halves of a study: it is what is left of the same corpus for the same model however it
+was trained, and sharing it lets one half predict the other. Both are linear parameters, so their best values are known for
+whatever the rest is (variable projection). Rows of weight 0 take no part.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.arrays import Array, Float, namespace
-from theory.fitting import affine
-from theory.fitting.affine import Groups
 from theory.fitting.models import TIME_BOUNDS, Bounds, model_losses, own_time
-from theory.fitting.outcome import Fit
 from theory.fitting.points import Points
+
+
+class Groups(NamedTuple):
+    """Which rows share a floor, and how much each row weighs."""
+
+    member: Float[Array, "rows sizes"]
+    """1 where a row has that size."""
+    weight: Float[Array, "rows"]
+    """0 for rows that are held out."""
+
+
+def means(losses: Float[Array, "*starts rows 2"], groups: Groups) -> Float[Array, "*starts sizes"]:
+    """Mean loss of each size, over both losses; 0 where a size has no weight."""
+    member = groups.member * groups.weight[:, None]
+    return (losses.sum(-1) @ member) / (2 * member.sum(0) + 1e-300)
+
+
+def centre(losses: Float[Array, "*starts rows 2"], groups: Groups) -> Float[Array, "*starts rows 2"]:
+    """Losses minus the mean of their size: what is left once each size has its own floor. Held-out rows are 0."""
+    left = losses - (means(losses, groups) @ groups.member.T)[..., None]
+    return left * groups.weight[:, None]
+
+
+def best_scale(
+    losses: Float[Array, "*starts rows 2"], observed: Float[Array, "rows 2"], groups: Groups
+) -> Float[Array, "*starts"]:
+    """The scale that brings model losses closest to the observations, with scale and all floors non-negative."""
+    mine, theirs = centre(losses, groups), centre(observed, groups)
+    best = (mine * theirs).sum((-2, -1)) / ((mine * mine).sum((-2, -1)) + 1e-300)
+    xp = namespace(best)
+    present = (groups.member * groups.weight[:, None]).sum(0) > 0
+    ceilings = xp.where(present, means(observed, groups) / (means(losses, groups) + 1e-300), xp.inf)
+    return xp.minimum(best.clip(0.0), ceilings.min(-1))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A least-squares fit and what it leaves over."""
+
+    values: dict[str, float]
+    """Nonlinear parameters."""
+    fixed: tuple[str, ...]
+    """Which of them were held."""
+    scale: float
+    """Nats per unit of model loss."""
+    floors: dict[float, float]
+    """Size of D_post (tokens) -> floor in nats."""
+    residuals: Float[np.ndarray, "rows 2"]
+    """Observed minus fitted, nats; held-out rows included."""
+    parameters: int
+    """Fitted numbers, floors and scale included."""
+    model: str = "plain"
+    """A name in `theory.fitting.models.FAMILIES`."""
+    groups: int = 1
+    """Groups of ranks of its spectrum, if it has one."""
+
+    @property
+    def rmse(self) -> float:
+        """Root mean square residual, nats."""
+        return float(np.sqrt(np.mean(self.residuals**2)))
+
+    @property
+    def aicc(self) -> float:
+        """Corrected Akaike criterion for Gaussian residuals; infinite where there are too few points."""
+        return aicc(self.residuals, self.parameters)
+
+    def curve(self, exposure: Array, tokens: float, matched: bool) -> Float[Array, "rows 2"]:
+        """Fitted loss_im and loss_ret in nats along lambda for one size and split."""
+        count = len(exposure)
+        rows = Points(exposure, np.full(count, tokens), np.full(count, int(matched)), np.zeros((count, 2)))
+        return self.floors[tokens] + self.scale * model_losses(self.values, rows, self.model, self.groups)
+
+
+def aicc(residuals: Float[np.ndarray, "rows 2"], parameters: int) -> float:
+    """`n ln(RSS/n) + 2 p n/(n - p - 1)`, p the fitted numbers and the variance; infinite where n <= p + 1."""
+    n, p = residuals.size, parameters + 1
+    return float(n * np.log(np.mean(residuals**2)) + 2 * p * n / (n - p - 1)) if n > p + 1 else float("inf")
+
+
+REFIT = (12, 1e-5)
+"""Evaluations and tolerance of a refit that starts at the fit to everything."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +117,8 @@ class Problem:
     groups: int = 1
     integrated: bool = False
     """Whether a value is worth compiling."""
+    leveled = True
+    """Whether every size of D_post has a level of its own, so that a size that is left out has none."""
 
     @property
     def names(self) -> list[str]:
@@ -68,8 +156,8 @@ class Problem:
         values = {**self.held, **{name: free[..., i, None] for i, name in enumerate(self.names)}}
         losses = model_losses(values, self.points, self.model, self.groups)
         groups = self.groups_of(weight)
-        scale = affine.best_scale(losses, observed, groups)[..., None, None]
-        left = affine.centre(observed, groups) - scale * affine.centre(losses, groups)
+        scale = best_scale(losses, observed, groups)[..., None, None]
+        left = centre(observed, groups) - scale * centre(losses, groups)
         return left.reshape(*left.shape[:-2], -1)
 
     @cached_property
@@ -79,8 +167,17 @@ class Problem:
 
         # compiling a closed form takes longer than all evaluations together; an integrator earns a little optimisation
         options = {"xla_backend_optimization_level": 1 if self.integrated else 0}
+
+        def precise(function: Callable[..., Array]) -> Callable[..., Array]:
+            def evaluated(*given: Array) -> Array:
+                with jax.enable_x64(True):
+                    return np.asarray(function(*given))
+
+            return evaluated
+
         derivative = jax.jit(jax.jacfwd(self.residual), compiler_options=options)
-        return (jax.jit(self.residual, compiler_options=options) if self.integrated else self.residual), derivative
+        value = jax.jit(self.residual, compiler_options=options) if self.integrated else self.residual
+        return precise(value), precise(derivative)
 
     def refine(
         self,
@@ -89,6 +186,7 @@ class Problem:
         tolerance: float,
         observed: Float[np.ndarray, "rows 2"] | None = None,
         weight: Float[np.ndarray, "rows"] | None = None,
+        hold: int | None = None,
     ) -> Any:
         """Least squares from a start: scipy's result, with `x` and `cost`.
 
@@ -98,26 +196,41 @@ class Problem:
             tolerance: relative, of step and cost.
             observed: losses in nats; default: those of the points.
             weight: 1 for rows that count, 0 for those that are held out; default: all count.
+            hold: index of a parameter that stays where it starts.
         """
-        import jax
         from scipy.optimize import least_squares
 
         given = (self.points.loss if observed is None else observed, self.everything if weight is None else weight)
-        with jax.enable_x64(True):
-            value, derivative = self.compiled
+        value, derivative = self.compiled
+        free = np.array([i for i in range(len(start)) if i != hold])
 
-            def at(function: Callable[..., Array]) -> Callable[[Array], Array]:
-                return lambda logs: _finite(function(logs, *given))
+        def whole(part: Array) -> Array:
+            full = np.array(start)
+            full[free] = part
+            return full
 
-            return least_squares(
-                at(value),
-                start,
-                jac=at(derivative),
-                bounds=self.box,
-                max_nfev=evaluations,
-                xtol=tolerance,
-                ftol=tolerance,
-            )
+        found = least_squares(
+            lambda part: _finite(value(whole(part), *given)),
+            start[free],
+            jac=lambda part: _finite(derivative(whole(part), *given))[:, free],
+            bounds=tuple(end[free] for end in self.box),
+            max_nfev=evaluations,
+            xtol=tolerance,
+            ftol=tolerance,
+        )
+        found.x = whole(found.x)
+        return found
+
+    def refit(self, start: Float[np.ndarray, "parameters"], weight: Float[np.ndarray, "rows"]) -> Fit:
+        """The fit without the rows of weight 0, from the fit to everything."""
+        return self.finish(self.values(self.refine(start, *REFIT, weight=weight).x), weight=weight)
+
+    def jacobian(
+        self, logs: Float[np.ndarray, "parameters"], weight: Float[np.ndarray, "rows"] | None = None
+    ) -> Float[np.ndarray, "numbers parameters"]:
+        """Derivatives of the residuals."""
+        weight = self.everything if weight is None else weight
+        return _finite(self.compiled[1](logs, self.points.loss, weight))
 
     def finish(
         self,
@@ -129,8 +242,8 @@ class Problem:
         observed = self.points.loss if observed is None else observed
         groups = self.groups_of(self.everything if weight is None else weight)
         losses = np.asarray(model_losses(values, self.points, self.model, self.groups))
-        scale = float(affine.best_scale(losses, observed, groups))
-        floors = affine.means(observed - scale * losses, groups)
+        scale = float(best_scale(losses, observed, groups))
+        floors = means(observed - scale * losses, groups)
         return Fit(
             values=values,
             fixed=tuple(self.held),
@@ -190,8 +303,7 @@ def best_fit(
         also: parameters of further starts.
         done: told of every refinement.
     """
-    import jax  # noqa: F401 (whole before any work: a thread must not meet a half-imported module)
-
+    problem.compiled  # noqa: B018 (imports JAX, where it is needed, before any work)
     generator = np.random.default_rng(seed)
     random = promising(problem, effort.starts, effort.screened, generator, weight) if effort.starts else []
     tries = []
