@@ -48,6 +48,7 @@ class Measured:
         return next((path for path in found if path.exists()), found[0])
 
 
+CROSSCHECK = Measured("theory/crosscheck", "crosscheck", "python -m theory crosscheck published")
 FITS = Measured("theory/fits", "fit", "python -m theory fit")
 LANGUAGE = {
     (study, scale): Measured(
@@ -127,6 +128,7 @@ PICTURES: dict[str, Picture] = {
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
     "law_optimum": Picture("laws:law_optimum", ("law_optimum",)),
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
+    "crosscheck": Picture("crosscheck:crosscheck", measured=(CROSSCHECK,)),
     "fit_residuals": Picture("fits:residuals", published=(3,), measured=(FITS,)),
     "language_models": Picture(
         "language_models:language_models",

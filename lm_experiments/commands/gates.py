@@ -27,7 +27,7 @@ class Gates(Command):
     def run(self, out: Output) -> Any:
         """Read, print, return the gates of every table."""
         from common import results
-        from lm_experiments.gates import gates
+        from common.gates import gates
 
         if not self.tables:
             raise WrongUse(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from common import results
+from common.gates import gates
 from common.settings import WrongUse
-from lm_experiments.gates import gates
 
 VALID = {
     "exposure": np.array([0.0, 0.0, 1.0]), "seed": np.array([0, 1, 0]), "split": "independent", "tokens_pre": 4_000_000,

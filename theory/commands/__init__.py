@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from common.console import Command
+from theory.commands.crosscheck import Crosscheck
 from theory.commands.fit import FitCommand
 from theory.commands.headline import Headline
 from theory.commands.optimum import Optimum
@@ -22,6 +23,7 @@ def commands(arguments: Sequence[str]) -> dict[str, type[Command]]:
         "optimum": for_model(Optimum, arguments),
         "study": Study,
         "fit": FitCommand,
+        "crosscheck": Crosscheck,
         "prove": Prove,
         "errata": Errata,
         "headline": Headline,

@@ -65,6 +65,8 @@ class LawProblem(Problem):
 
     fixed: dict[str, float] = field(default_factory=dict)
     """Coefficients that are held, `lost` as a share: what a profile needs."""
+    thorough: bool = True
+    """Whether a fit without some rows looks for a minimum of its own."""
     leveled = False
 
     @property
@@ -112,6 +114,8 @@ class LawProblem(Problem):
 
     def refit(self, start: Float[np.ndarray, "parameters"], weight: Float[np.ndarray, "rows"]) -> Fit:
         """The fit without the rows of weight 0, from the fit to everything and from points of its own."""
+        if not self.thorough:
+            return super().refit(start, weight)
         found = best_fit(self, REFIT, 0, weight=weight, also=[self.values(start)])
         return self.finish(self.values(found), weight=weight)
 

@@ -20,7 +20,7 @@ def show(document: dict[str, Any], out: Output) -> None:
     """Print how good the fits are, their parameters, and what they make of forgetting."""
     fits = document["fits"]
     out.table(
-        "Errors in nats/token (numbers include floors and scale; lower AICc is better); in brackets without checkpoints made worse by stage 2.\n"
+        "Errors in nats/token (numbers include floors and scale; lower AICc is better); in brackets without odd checkpoints.\n"
         "Left out: predicted from the rest; ~ is the shape only, where a size left out has no level. a: independent, b: compute-matched,\n"
         "a -> b: fitted to a / prediction of b / the same with linear parameters refitted to b",
         ("model", "numbers", "rms", "AICc", "a curve left out", "a size left out", "condition", "a -> b", "b -> a"),

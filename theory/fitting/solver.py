@@ -209,10 +209,16 @@ class Problem:
             full[free] = part
             return full
 
+        def left(part: Array) -> Array:
+            return _finite(value(whole(part), *given))
+
+        def slopes(part: Array) -> Array:
+            return _finite(derivative(whole(part), *given))[:, free]
+
         found = least_squares(
-            lambda part: _finite(value(whole(part), *given)),
+            left,
             start[free],
-            jac=lambda part: _finite(derivative(whole(part), *given))[:, free],
+            jac=slopes,
             bounds=tuple(end[free] for end in self.box),
             max_nfev=evaluations,
             xtol=tolerance,

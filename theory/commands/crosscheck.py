@@ -1,0 +1,199 @@
+"""`python -m theory crosscheck`: what theory and laws say of a lambda study, and what the study says of them."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from common.console import Command, Json, Output, seconds_since
+from common.settings import WrongUse
+
+PUBLISHED = "published"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crosscheck(Command):
+    """Check a lambda study against theory and laws: effect and gates, predictions out of sample, verdicts, excluded models, oddities.
+
+    TABLE is a results table of `python -m lm_experiments`, a CSV with columns exposure, loss_im, loss_ret (and optionally tokens_post,
+    loss_ft, seed, split, lr_ft, loss_post_after_pre, method), or the word published for the points of the paper. Losses are nats per
+    token, tokens_post the size of D_post in tokens. With --out the verdict table and crosscheck.parquet (points and predicted curves) are
+    written; draw them with `python -m figures make crosscheck --tables FOLDER`.
+    """
+
+    table: Positional[tuple[str, ...]]
+    """One or more tables of one study (such as its two splits), or: published."""
+    tokens_post: float | None = None
+    """Size of D_post in tokens, where the table does not say."""
+    split: Literal["independent", "compute-matched"] | None = None
+    """What stage 2 sees of D_post, where the table does not say; independent, if absent."""
+    vocabulary: int | None = None
+    """Size of the tokenizer, for the gates of a table of language models."""
+    parameters: int | None = None
+    """Of the model, for gate V6."""
+    out: Path | None = None
+    """Folder for verdicts.parquet and crosscheck.parquet; none writes nothing."""
+    json: Json = False
+
+    def run(self, out: Output) -> Any:
+        """Check, print one screen, write if asked to."""
+        began = time.perf_counter()
+        from theory.crosscheck.effect import effects, gates_of
+        from theory.crosscheck.judge import ELSEWHERE, excluded, verdicts
+        from theory.crosscheck.oddities import oddities, published_oddities
+        from theory.crosscheck.outside import held_out, transferred
+
+        study = self.study()
+        found, gates = effects(study), gates_of(study, self.vocabulary, self.parameters)
+        predictions = held_out(study)
+        if self.table != (PUBLISHED,):
+            predictions += transferred(study)
+        judged = verdicts(study, found)
+        against = excluded(study, found, predictions)
+        odd = oddities(study) + (published_oddities() if self.table == (PUBLISHED,) else [])
+        out.table(
+            f"1. Measured in {study.source}, largest lambda minus smallest, nats [95 % Student]",
+            ("curve", "runs", "loss_im", "loss_ret", "forgetting at start", "its change", "best lambda", "depth of loss_ret"),
+            [
+                [one.curve.name, _runs(one.curve), str(one.im), str(one.ret), str(one.forgetting), str(one.forgetting_change),
+                 f"{one.best:g}", str(one.depth)]
+                for one in found
+            ],
+        )  # fmt: skip
+        for gate in gates:
+            out.show(
+                f"gate {gate.name} {gate.passed}: {gate.statement} {'' if gate.worst is None else f'{gate.worst:.3g}'} ({gate.needed})"
+            )
+        if any(gate.passed == "failed" for gate in gates):
+            out.show("A gate fails: what follows describes this testbed, and is no evidence about exposure.")
+        if not gates:
+            out.show(
+                "gates: none can be held against this table (they need a table of language models, and --vocabulary)."
+            )
+        _show_predictions(predictions, out)
+        _show_verdicts(judged, out)
+        out.show("Not spoken to: " + "; ".join(f"{name} needs {what}" for name, what in ELSEWHERE.items()) + ".")
+        out.table(
+            "4. Against models",
+            ("model", "excluded", "why"),
+            [[one.model, "yes" if one.excluded else "no", one.reason] for one in against],
+        )
+        out.show("5. Odd: " + ("; ".join(odd) if odd else "nothing") + ".")
+        if study.missing:
+            out.show("Missing, and what it would add: " + "; ".join(study.missing) + ".")
+        document = {
+            "source": study.source,
+            "effects": [{"curve": one.curve.name, "im": one.im, "ret": one.ret, "forgetting": one.forgetting,
+                         "forgetting_change": one.forgetting_change, "best": one.best, "depth": one.depth} for one in found],
+            "gates": gates, "predictions": predictions, "verdicts": judged, "excluded": against, "oddities": odd, "missing": study.missing,
+            "seconds": seconds_since(began),
+        }  # fmt: skip
+        if self.out is not None:
+            document["written"] = self._write(study, judged)
+            out.show(f"Wrote {' and '.join(str(path) for path in document['written'])}; draw with "
+                     f"`python -m figures make crosscheck --tables {self.out}`.")  # fmt: skip
+        return document
+
+    def study(self) -> Any:
+        """What is checked. Raises `WrongUse`."""
+        from theory.crosscheck.reading import read_study
+
+        if PUBLISHED in self.table:
+            if len(self.table) > 1:
+                raise WrongUse("published stands for a study of its own. Check the others separately.")
+            from common.published import load
+
+            study = read_study(data=load(3))
+            return replace(study, source="the published Figure 3 (arXiv 2605.12705v1)")
+        parts = [read_study(Path(name), tokens_post=self.tokens_post, split=self.split) for name in self.table]
+        if len(parts) == 1:
+            return parts[0]
+        for part, name in zip(parts, self.table, strict=True):
+            if part.table is None:
+                raise WrongUse(
+                    f"{name} is a CSV. Put several tables of one's own into one CSV, with a column split or method."
+                )
+        import pyarrow as pa
+
+        whole = pa.concat_tables([part.table for part in parts], promote_options="default").unify_dictionaries()
+        return replace(read_study(data=whole), source=" + ".join(self.table))
+
+    def _write(self, study: Any, judged: Any) -> list[Path]:
+        from common import recipe, results, verdict_table
+        from common.settings import config_hash
+        from theory.crosscheck.report import curve_columns
+
+        folder = Path(self.out) if self.out is not None else Path()
+        columns, extra = curve_columns(study)
+        fixed = {"engine": "theory", "study": "crosscheck", "pipeline": "as given", "source": study.source,
+                 "config_hash": config_hash(self.table), "code_version": results.code_version()}  # fmt: skip
+        origin = {"study": "crosscheck", "code_version": results.code_version(),
+                  "command": f"python -m theory crosscheck {' '.join(self.table)}"}  # fmt: skip
+        written = [verdict_table.write([replace(verdict, **origin) for verdict in judged], folder / "verdicts.parquet")]
+        off = {name: value for name, value in recipe.OFF.items() if name not in columns}
+        written.append(results.write(results.table(off | fixed | columns, extra), folder / "crosscheck.parquet"))
+        return written
+
+
+def _runs(curve: Any) -> str:
+    return f"{len(curve.ret)} seeds" if curve.seeded else "1 run"
+
+
+RATES = {"S measured": "phi", "S": "lost"}
+"""Where a prediction has the rate at which what only stage 2 learned is lost."""
+
+
+def _show_predictions(predictions: Sequence[Any], out: Output) -> None:
+    """A row for every kind of prediction, a column for every model: its error."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in predictions:
+        rows.setdefault((one.what, one.how), {})[one.model] = one
+    for how in dict.fromkeys(key[1] for key in rows):
+        here = {key[0]: row for key, row in rows.items() if key[1] == how}
+        models = list(dict.fromkeys(model for row in here.values() for model in row))
+        rate = next((name for name in RATES if name in models), None)
+        out.table(
+            f"2. Predicted out of sample, {how}: rms in nats",
+            ("runs", *models, *(["share lost, S"] if rate else [])),
+            [
+                [what or "all", *("-" if model not in row or row[model].error is None else f"{row[model].error:.4f}" for model in models),
+                 *([f"{row[rate].values[RATES[rate]]:.3f}" if rate in row else "-"] if rate else [])]
+                for what, row in here.items()
+            ],
+        )  # fmt: skip
+
+
+def _show_verdicts(judged: Sequence[Any], out: Output) -> None:
+    """A row a claim: how its verdicts fall, and the curve that decides most."""
+    rows = []
+    for claim in dict.fromkeys(one.claim for one in judged):
+        mine = [one for one in judged if one.claim == claim]
+        counts = Counter(one.status for one in mine)
+        shown = min(
+            mine, key=lambda one: (one.status in ("undecided", "not testable here"), one.p is None, one.p or 0.0)
+        )
+        rows.append(
+            [
+                claim,
+                ", ".join(f"{count} {status}" for status, count in counts.items()),
+                shown.where,
+                shown.effect,
+                _interval(shown),
+            ]
+        )
+    out.table(
+        "3. Verdicts (a single run a point decides nothing)",
+        ("claim", "curves", "for example", "effect", "value"),
+        rows,
+    )
+
+
+def _interval(verdict: Any) -> str:
+    if verdict.value is None:
+        return str(verdict.criterion)
+    ends = "" if verdict.low is None or verdict.high is None else f" [{verdict.low:+.3f}, {verdict.high:+.3f}]"
+    return f"{verdict.value:+.3f}{ends}"
