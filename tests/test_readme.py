@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 LISTED = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    python -m ")]
 SMALLER = {
-    "--spectrum both": "--spectrum without --starts 1 --bootstrap 0 --halves independent",
+    "--spectrum both": "--spectrum without --starts 1 --no-intervals --halves independent",
     "run fig3a fig3b --tokens-post 65536": "run smoke",
     "run fig3a-replay fig3b-replay --tokens-post 65536": "run smoke --lr-ft 1e-3",
     "t_ft=0.1:10:7:log seed=0:3:4": "t_ft=0.1,10",
