@@ -276,6 +276,7 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
             if _is_csv(path)
             else pq.read_table(path, columns=columns, partitioning=None, page_checksum_verification=True)
         )
+        _ = made.column_names  # names that are no text are found only when they are asked for
     except (OSError, ValueError, pa.ArrowException) as error:
         raise WrongUse(
             f"{path} cannot be read as a results table ({error}). Write it again with the command that made it."

@@ -110,7 +110,7 @@ def _endings(pipelines: Sequence[Pipeline], launched: launch.GraphResult) -> dic
     """How stage 2 ended where early stopping was asked for; a stage that took all its steps is not converged."""
     nodes = {
         pipeline.nodes["post"].hash: pipeline for pipeline in pipelines
-        if "post" in pipeline.nodes and pipeline.nodes["post"].stop_on
+        if "post" in pipeline.nodes and pipeline.nodes["post"].settings.patience
     }  # fmt: skip
     ended = {key: launched.outcomes[key] for key in nodes if key in launched.outcomes}
     capped = [nodes[key].cell.titled(3) for key, outcome in ended.items() if not outcome["stopped_early"]]

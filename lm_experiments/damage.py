@@ -12,8 +12,6 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from common.settings import Settings, WrongUse, check_choice, setting
 
 if TYPE_CHECKING:
@@ -44,7 +42,6 @@ class Damage(Settings):
         return bool(self.noise or self.bits)
 
 
-@torch.no_grad()
 def apply(model: "LlamaForCausalLM", damage: Damage, seed: int) -> None:
     """Damage a model in place.
 
@@ -53,15 +50,18 @@ def apply(model: "LlamaForCausalLM", damage: Damage, seed: int) -> None:
         damage: what to do.
         seed: of the noise; every matrix has its own, by its name.
     """
-    for name, weight in model.named_parameters():
-        if weight.ndim < 2:
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2:
             continue
+        weight = parameter.detach()
         if damage.noise:
             digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
             noise = torch.randn(weight.shape, generator=generator).to(weight)
             unit = weight.square().mean().sqrt() if damage.scale == "relative" else 1.0
-            weight += damage.noise * unit * noise
+            weight.add_(damage.noise * unit * noise)
         if damage.bits:
             step = weight.abs().amax(1, keepdim=True) / (2 ** (damage.bits - 1) - 1)
             weight.copy_((weight / step.clamp_min(torch.finfo(weight.dtype).tiny)).round() * step)

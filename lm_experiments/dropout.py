@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from common.settings import Settings, setting
 
 if TYPE_CHECKING:
+    import torch
     from transformers import LlamaForCausalLM
 
 
@@ -53,20 +52,25 @@ class Masks:
 
     def __init__(self) -> None:
         """No rows yet: say with `at` which ones come."""
-        self._keys = torch.zeros(0, 2, dtype=torch.int32)
+        self._keys: Any = None
 
-    def at(self, seed: int, step: int, first: int, count: int, device: torch.device) -> None:
+    def at(self, seed: int, step: int, first: int, count: int, device: "torch.device") -> None:
         """The next tensors hold rows first .. first + count - 1 of the whole batch of a step."""
+        import torch
+
         told = (f"{seed}/{step}/{row}".encode() for row in range(first, first + count))
         digests = b"".join(hashlib.blake2b(one, digest_size=8).digest() for one in told)
         self._keys = torch.frombuffer(bytearray(digests), dtype=torch.int32).view(count, 2).to(device)
 
-    def drop(self, values: torch.Tensor, p: float, site: int) -> torch.Tensor:
+    def drop(self, values: "torch.Tensor", p: float, site: int) -> "torch.Tensor":
         """Values of shape (rows, ...) with a share `p` of them set to 0 and the others scaled up by 1 / (1 - p)."""
+        import torch
+
         rows = len(self._keys)
         first, second = (self._keys[:, i, None] for i in (0, 1))
         unit = torch.arange(values.numel() // rows, dtype=torch.int32, device=values.device)
-        bits = _mixed(_mixed(unit[None] ^ first) ^ (second + _GOLDEN * site))
+        here = (_GOLDEN * site + 2**31) % 2**32 - 2**31
+        bits = _mixed(_mixed(unit[None] ^ first) ^ (second + here))
         kept = (bits >= int(p * 2**32) - 2**31).view(values.shape)
         return torch.where(kept, values * (1 / (1 - p)), 0.0)
 
@@ -75,7 +79,7 @@ _GOLDEN = 0x1E3779B1
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B - (1 << 32)
 
 
-def _mixed(bits: torch.Tensor) -> torch.Tensor:
+def _mixed(bits: "torch.Tensor") -> "torch.Tensor":
     """A permutation of the 32-bit integers under which neighbours end far apart (multiply and xor-shift; shifts without sign)."""
     bits = (bits ^ ((bits >> 16) & 0xFFFF)) * _FIRST
     bits = (bits ^ ((bits >> 15) & 0x1FFFF)) * _SECOND
@@ -97,11 +101,11 @@ def installed(model: "LlamaForCausalLM", dropout: Dropout, adapter: float = 0.0)
     handles: list[torch.utils.hooks.RemovableHandle] = []
     sites = iter(range(1 << 20))
 
-    def on_output(module: torch.nn.Module, p: float) -> None:
+    def on_output(module: "torch.nn.Module", p: float) -> None:
         drop = partial(masks.drop, p=p, site=next(sites))
         handles.append(module.register_forward_hook(lambda m, _, output: drop(output) if m.training else None))
 
-    def on_input(module: torch.nn.Module, p: float) -> None:
+    def on_input(module: "torch.nn.Module", p: float) -> None:
         drop = partial(masks.drop, p=p, site=next(sites))
         handles.append(module.register_forward_pre_hook(lambda m, inputs: (drop(inputs[0]),) if m.training else None))
 

@@ -25,7 +25,10 @@ NAME = "two_products"
 
 @contextmanager
 def fast(model: "LlamaForCausalLM") -> Iterator[bool]:
-    """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether anything changed."""
+    """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether anything changed.
+
+    The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU.
+    """
     with fast_products() as changed:
         usual = model.config._attn_implementation
         if changed and model.device.type == "cpu":

@@ -167,12 +167,16 @@ def check_ledger(
     if "pre" in stages:
         taken = stages["pre"]
         inserted, total = exposed(recipe, post.windows, post_batch), taken.steps * taken.plan.batch
-        _agree("stage 1", f"windows of {post.store}", seen["pre"].total, inserted, inserted)
+        real = inserted if recipe.exposed == "post" else 0
+        _agree("stage 1", f"windows of {post.store}", seen["pre"].total, real, real)
         _even("stage 1", post.store, seen["pre"])
         least = pre.count - inserted if recipe.mixing == "replace" else pre.count
         _agree("stage 1", f"windows of {pre.store}", total - inserted, least, least + taken.plan.batch - 1)
     if "ft" in stages:
-        _agree("stage 3", f"windows of {post.store}", seen["ft"].total, 0, 0)
+        taken = stages["ft"]
+        share = recipe.replay_ft * taken.steps * taken.plan.batch if recipe.replay_ft_from == "post" else 0.0
+        slack = PREFIX if share else 0
+        _agree("stage 3", f"windows of {post.store}", seen["ft"].total, share - slack, share + slack)
     if "post" not in stages:
         return
     taken = stages["post"]
@@ -184,7 +188,7 @@ def check_ledger(
         _even("stage 2", post.store, seen["post"])
         return
     _agree("stage 2", "steps of its share of one pass", taken.steps, taken.plan.steps, taken.plan.steps)
-    if "pre" in seen:
+    if "pre" in seen and recipe.exposed == "post" and not recipe.extra:
         first, second = seen["pre"], seen["post"]
         both = f"windows of {post.store}"
         _agree("stages 1 and 2", both, first.total + second.total, post.windows, post.windows)

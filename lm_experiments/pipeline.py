@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import results
 from common.settings import WrongUse
+from lm_experiments import derived
 from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.plan import Corpus, Kind, Plan
 from lm_experiments.realise import Problem, Realised, realise
@@ -87,7 +88,11 @@ class Pipeline:
         """The recipe as data plans and stage settings."""
         chosen = self.settings
         batches: dict[Kind, int] = {kind: stage.batch for kind, stage in chosen.stages.items()}
-        problem = Problem(corpora=self.corpora, batches=batches, length=chosen.length, seed=chosen.seed)
+        other = self._corpus(chosen.other, 1, self.corpora["post"].windows * chosen.length) if chosen.other else None
+        seeds: dict[Kind, int] = {kind: chosen.seed + stage.seed for kind, stage in chosen.stages.items()}
+        problem = Problem(
+            corpora=self.corpora, batches=batches, length=chosen.length, seed=chosen.seed, seeds=seeds, other=other
+        )
         return realise(chosen.recipe, problem)
 
     @cached_property
@@ -105,23 +110,36 @@ class Pipeline:
         chosen = self.settings
         measured = tuple((f"{name}/report", chosen.report_windows) for name in (chosen.pre, chosen.post, chosen.ft))
         stops = kind == "post" and stage.patience > 0 and chosen.recipe.split == "independent"
-        stop_on = (f"{chosen.post}/stop", chosen.stop_windows) if stops else None
-        read = [part.store for part in plan.parts] + [name for name, _ in measured] + ([stop_on[0]] if stop_on else [])
+        own = {"pre": chosen.pre, "post": chosen.post, "ft": chosen.ft}[kind]
+        stop_on = (f"{own}/stop", chosen.stop_windows) if stage.eval_every else None
+        settings = self._settings(kind, plan, stage, stops)
+        read = [derived.source(part.store) for part in plan.parts] + [name for name, _ in measured]
+        read += [derived.source(name) for name in (stop_on[0] if stop_on else "", settings.ewc_on) if name]
+        for name in [*(part.store for part in plan.parts), settings.ewc_on]:
+            if derived.parsed(name) is not None:
+                derived.check(name, self._stores(derived.source(name)), chosen.length)
         return Node(
-            kind=kind, plan=plan, settings=self._settings(kind, plan, stage, stops), measured=measured, stop_on=stop_on,
+            kind=kind, plan=plan, settings=settings, measured=measured, stop_on=stop_on,
             data=tuple((name, self._stores(name).fingerprint) for name in dict.fromkeys(read)),
             model=models.PRESETS[chosen.scale] if parent is None else None, parent=parent,
         )  # fmt: skip
 
     def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
-        from lm_experiments.dropout import Dropout
         from lm_experiments.training import StageSettings
 
+        changes = self.realised.changes[kind]
+        if stage.dropout.active:
+            if "dropout" in changes:
+                raise WrongUse(
+                    f"dropout = {self.settings.recipe.dropout:g} at all sites and dropout of single sites in the stage's settings exclude "
+                    "each other. Choose one of the two."
+                )
+            changes = {"dropout": stage.dropout, **changes}
         return StageSettings(
-            lr=stage.lr, min_lr=stage.floor * stage.lr, warmup_steps=stage.warmup, max_steps=plan.steps, batch=plan.batch,
-            length=plan.length, weight_decay=stage.weight_decay, seed=self.settings.seed,
-            dropout=self.realised.dropout if kind == "post" else Dropout(),
-            eval_every=stage.eval_every if stops else 0, patience=stage.patience if stops else 0,
+            lr=stage.lr, min_lr=stage.floor * stage.lr if stage.min_lr is None else stage.min_lr,
+            warmup_steps=stage.warmup, max_steps=plan.steps, batch=plan.batch,
+            length=plan.length, weight_decay=stage.weight_decay, seed=self.settings.seed + stage.seed,
+            eval_every=stage.eval_every, keep_best=stops or not stage.eval_every, patience=stage.patience if stops else 0, **changes,
         )  # fmt: skip
 
     @property
@@ -156,7 +174,7 @@ class Pipeline:
             "method": "mixed" if recipe.exposure else "unmixed", **recipe.columns,
             "tokens_pre": nodes["pre"].plan.steps * chosen.stage1.batch * chosen.length,
             "tokens_post": self.corpora["post"].windows * chosen.length,
-            "tokens_ft": nodes["ft"].plan.steps * chosen.stage3.batch * chosen.length,
+            "tokens_ft": of["ft"]["tokens"],
             "lr_pre": chosen.stage1.lr, "lr_post": chosen.stage2.lr, "lr_ft": chosen.stage3.lr, "seed": chosen.seed,
             "loss_im": middle["losses"][post], "loss_ret": of["ft"]["losses"][post], "loss_ft": of["ft"]["losses"][ft],
             "loss_pre": of["ft"]["losses"][pre], "wall_seconds": sum(one["seconds"] for one in of.values()),
@@ -170,7 +188,8 @@ class Pipeline:
             "lm.best_step_post": stage2["best_step"] if stage2 else 0,
             "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
             "lm.seconds_pre": of["pre"]["seconds"], "lm.seconds_post": stage2["seconds"] if stage2 else 0.0,
-            "lm.seconds_ft": of["ft"]["seconds"], "lm.stage1": nodes["pre"].hash,
+            "lm.moved_pre": of["pre"].get("displacement"), "lm.moved_post": stage2.get("displacement") if stage2 else 0.0,
+            "lm.moved_ft": of["ft"].get("displacement"), "lm.seconds_ft": of["ft"]["seconds"], "lm.stage1": nodes["pre"].hash,
         }  # fmt: skip
 
 
@@ -179,5 +198,7 @@ EXTRA = {
     "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
     "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
     "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text",
+    "lm.moved_pre": "real", "lm.moved_post": "real", "lm.moved_ft": "real",
 }  # fmt: skip
-"""The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0)."""
+"""The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0);
+moved_* is the distance between the weights before and after a stage."""

@@ -160,7 +160,11 @@ class PlannedBatches:
 
     def batch(self, step: int) -> Int[np.ndarray, "batch positions"]:
         """The token ids of a step: a row a window, each of `length + 1` ids."""
-        rows = self.plan.rows(step)
+        return self.rows(step, 0, self.plan.batch)
+
+    def rows(self, step: int, first: int, count: int) -> Int[np.ndarray, "count positions"]:
+        """Some rows of them, which is all that is read."""
+        rows = self.plan.rows(step)[first : first + count]
         return np.stack([self._stores[part].window(window, self.plan.length) for part, window in rows]).astype(np.int64)
 
 
@@ -215,48 +219,67 @@ class Corpus(Settings):
 
 
 def pretraining_plan(
-    recipe: Recipe, pre: Corpus, post: Corpus, *, length: int, batch: int, post_batch: int, seed: int
+    recipe: Recipe,
+    pre: Corpus,
+    post: Corpus,
+    *,
+    length: int,
+    batch: int,
+    post_batch: int,
+    seed: int,
+    shown: Corpus | None = None,
 ) -> Plan:
     """Stage 1: `pre.count` windows of D_pre with the exposure added to them, or in the place of some of them.
 
-    The last batch is filled up with D_pre. `post.count` is not used: the exposure is a fraction of `post.windows`.
-    Raises `WrongUse` where the exposure does not fit.
+    The last batch is filled up with D_pre. The exposure is a fraction of `post.windows`, and `post.count` is not used; `shown` takes the
+    place of D_post in it, window for window. Raises `WrongUse` where the exposure does not fit.
     """
     inserted = exposed(recipe, post.windows, post_batch)
     replaces = recipe.mixing == "replace"
     steps = -(-(pre.count + (0 if replaces else inserted)) // batch)
     if inserted > steps * batch:
         raise WrongUse(
-            f"exposure = {recipe.exposure:g} of {post.windows:,} windows does not fit into a stage 1 of {steps * batch:,} windows. "
+            f"exposure = {recipe.exposure:g}, which is {inserted:,} windows, does not fit into a stage 1 of {steps * batch:,} windows. "
             'Lower the exposure, lengthen stage 1, or use mixing = "add".'
         )
     base = pre.part(steps * batch - inserted)
-    parts = (base, post.part(inserted)) if inserted else (base,)
+    parts = (base, (shown or post).part(inserted)) if inserted else (base,)
     return Plan(length=length, batch=batch, steps=steps, seed=seed, parts=parts, replaces=replaces,
                 placement=recipe.placement, window=recipe.window)  # fmt: skip
 
 
 def post_training_plan(recipe: Recipe, post: Corpus, pre: Corpus, *, length: int, batch: int, seed: int) -> Plan | None:
-    """Stage 2: at most `post.count` windows of D_post, or what is left of one pass; None where nothing is left.
+    """Stage 2: at most `post.count` windows of D_post, or what is left of one pass, and the recipe's extra passes; None if nothing is left.
 
-    Replay is a fraction of the whole stage, by exact counts; a compute-matched stage 2 is longer for it, to the next whole batch.
+    Extra passes are whole batches and go on in the order of the passes before, so that they see every window once more. Replay is a
+    fraction of the whole stage, by exact counts; a compute-matched stage 2 is longer for it, to the next whole batch.
     """
     if recipe.split == "compute-matched":
         start = exposed(recipe, post.windows, batch)
-        left = post.windows - start
+        left = post.windows - start + _extra(recipe, post, batch)
         if left == 0:
             return None
         steps = -(-round(left / (1 - recipe.replay)) // batch)
         base, replayed = post.part(left, start=start), steps * batch - left
     else:
-        steps = -(-post.count // batch)
+        steps = -(-(post.count + _extra(recipe, post, batch)) // batch)
         replayed = round(recipe.replay * steps * batch)
         base = post.part(steps * batch - replayed, stream=1)
     parts = (base, pre.part(replayed, stream=1)) if replayed else (base,)
     return Plan(length=length, batch=batch, steps=steps, seed=seed, parts=parts)
 
 
-def fine_tuning_plan(ft: Corpus, *, length: int, batch: int, seed: int) -> Plan:
-    """Stage 3: `ft.count` windows of D_ft, to the next whole batch."""
+def _extra(recipe: Recipe, post: Corpus, batch: int) -> int:
+    return batch * round(recipe.extra * post.windows / batch)
+
+
+def fine_tuning_plan(
+    ft: Corpus, *, length: int, batch: int, seed: int, inserted: tuple[float, Corpus] | None = None
+) -> Plan:
+    """Stage 3: `ft.count` windows, to the next whole batch; of D_ft, but for a share of them that is of another corpus, by exact counts."""
     steps = -(-ft.count // batch)
-    return Plan(length=length, batch=batch, steps=steps, seed=seed, parts=(ft.part(steps * batch),))
+    share, other = inserted or (0.0, ft)
+    count = round(share * steps * batch)
+    base = ft.part(steps * batch - count)
+    parts = (base, other.part(count, stream=2)) if count else (base,)
+    return Plan(length=length, batch=batch, steps=steps, seed=seed, parts=parts, replaces=bool(count))

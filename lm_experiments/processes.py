@@ -93,11 +93,9 @@ class DistributedModel:
         if self._tracked:
             self.accelerator.end_training()
 
-    def share(self, windows: Int[torch.Tensor, "batch positions"]) -> list[torch.Tensor]:
-        """This process's windows of a step, in micro-batches, on its device."""
-        rows = len(windows) // self.count
-        mine = windows[self.rank * rows : (self.rank + 1) * rows].to(self.device)
-        return list(torch.split(mine, self._micro or rows))
+    def cut(self, windows: Int[torch.Tensor, "rows positions"]) -> list[torch.Tensor]:
+        """This process's windows of a step in micro-batches."""
+        return list(torch.split(windows, self._micro or len(windows)))
 
     def accumulating(self, more: bool) -> AbstractContextManager[Any]:
         """A block whose gradients are not exchanged yet, if more micro-batches follow."""

@@ -54,7 +54,8 @@ def fisher(model: "LlamaForCausalLM", on: "EvalSet") -> list[torch.Tensor]:
     parameters = list(model.parameters())
     device, training = parameters[0].device, model.training
     found = [torch.zeros_like(parameter) for parameter in parameters]
-    loss = LossOf(model.eval())
+    loss: torch.nn.Module = LossOf(model)
+    loss.eval()
     loss.training = True  # the mean loss, of a model that drops nothing
     for index in range(on.windows):
         gradients = torch.autograd.grad(loss(on.rows(index, 1).to(device)), parameters)

@@ -146,3 +146,6 @@ class _Batches:
 
     def batch(self, step: int) -> Any:
         return self._served.reading(step, lambda: self._batches.batch(step))
+
+    def rows(self, step: int, first: int, count: int) -> Any:
+        return self._served.reading(step, lambda: self._batches.rows(step, first, count), first)

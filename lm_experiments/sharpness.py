@@ -26,7 +26,7 @@ def uphill(parameters: Sequence[torch.nn.Parameter], norm: torch.Tensor, rho: fl
     with torch.no_grad():
         for parameter in moved:
             assert parameter.grad is not None
-            parameter += parameter.grad * (rho / norm.clamp_min(1e-12))
+            parameter.add_(parameter.grad * (rho / norm.clamp_min(1e-12)))
     try:
         yield
     finally:

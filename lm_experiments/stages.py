@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from common import results
 from common.settings import Settings, WrongUse, canonical, config_hash
-from lm_experiments import checkpoints, paths, served
+from lm_experiments import checkpoints, derived, paths, served
 from lm_experiments.ledger import Ledger, book
 from lm_experiments.plan import Kind, Plan
 from lm_experiments.verified import Verified
@@ -71,6 +71,13 @@ class Node(Settings):
         )
 
     @property
+    def read(self) -> list[str]:
+        """Names of the stores that training reads, derived ones among them (`derived`)."""
+        return list(
+            dict.fromkeys([*(part.store for part in self.plan.parts), self.settings.ewc_on or self.plan.parts[0].store])
+        )
+
+    @property
     def lineage(self) -> list["Node"]:
         """The stages from the first to this one."""
         return [*(self.parent.lineage if self.parent else []), self]
@@ -112,7 +119,7 @@ def _train(
     from lm_experiments.evaluation import EvalSet
     from lm_experiments.training import train
 
-    opened = {name: stores(name) for name, _ in node.data}
+    opened: dict[str, Any] = {name: stores(name) for name, _ in node.data}
     for name, fingerprint in node.data:
         if opened[name].fingerprint != fingerprint:
             raise WrongUse(
@@ -128,9 +135,16 @@ def _train(
     assert shape is not None
     before = folder_of(node.parent, root) if node.parent else None
     model = checkpoints.load_model(before, shape) if before else models.build(shape, node.settings.seed)
+    opened |= derived.opened(node.read, opened, length, model if before else None)
+    prior = None
+    if node.settings.ewc:
+        on = opened[node.settings.ewc_on]
+        prior = EvalSet(store=on, windows=min(node.settings.ewc_windows, on.windows(length)), length=length)
     stop_on = node.stop_on[0] if node.stop_on else None
     with contextlib.closing(served.Served(folder, node.plan)) as record:
-        outcome = train(model, record.batches(opened), node.settings, sets, folder, stop_on=stop_on, report=report)
+        outcome = train(
+            model, record.batches(opened), node.settings, sets, folder, stop_on=stop_on, report=report, prior=prior
+        )
         store, window, lost = record.slots(outcome.steps)
         found = book(node.plan, outcome.steps, record.names, store, window, lost)
         checkpoints.write_json(folder / "ledger.json", asdict(found))

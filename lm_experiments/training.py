@@ -27,6 +27,7 @@ from lm_experiments import checkpoints, damage, processes, resuming
 from lm_experiments.adapters import Adapters
 from lm_experiments.dropout import Masks, installed
 from lm_experiments.evaluation import EvalSet, measure
+from lm_experiments.feeding import Feed
 from lm_experiments.kernels import fast
 from lm_experiments.pulls import Pull, fisher
 from lm_experiments.resuming import State
@@ -75,9 +76,9 @@ def train(
     refuse_misfits(model, batches, settings, evaluation, stop_on, prior)
     folder.mkdir(parents=True, exist_ok=True)
     start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in checkpoints.weights(model).items()}
-    with fast(model), torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):
         if (folder / "outcome.json").exists():
-            with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole:
+            with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole, fast(model):
                 if (outcome := resuming.finished(folder, whole, settings, evaluation)) is not None:
                     whole.alone(lambda: checkpoints.clear(folder))  # it may have been killed before it had tidied up
                     return outcome
@@ -86,6 +87,7 @@ def train(
             with (
                 installed(model, settings.dropout, settings.rank_dropout) as masks,
                 contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
+                fast(model),  # now that it is on its device
             ):
                 pull = _pull(distributed, settings, prior)
                 state = resuming.resume(folder, distributed, settings)
@@ -131,8 +133,9 @@ class _Stage:
         pull: Pull | None,
     ) -> None:
         self.masks, self.start, self.adapters, self.pull = masks, start, adapters, pull
-        self.distributed, self.state, self.batches, self.settings = distributed, state, batches, settings
+        self.distributed, self.state, self.settings = distributed, state, settings
         self.evaluation, self.folder, self.stop_on, self.report = evaluation, folder, stop_on, report
+        self.feed = Feed(batches, settings, distributed)
         self.pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # not yet looked at, so that a GPU need not wait
 
     def run(self) -> Outcome:
@@ -145,7 +148,7 @@ class _Stage:
             (self.folder / "metrics.jsonl").touch()
             damage.apply(self.distributed.model, settings.damage, settings.seed)
             return self._finish(stopped)
-        with (self.folder / "metrics.jsonl").open("ab") as self.metrics:
+        with (self.folder / "metrics.jsonl").open("ab") as self.metrics, self.feed:
             while state.step < settings.max_steps and not stopped:
                 rate = self._step(state.step)
                 state.step += 1
@@ -171,7 +174,7 @@ class _Stage:
         )
         for group in distributed.optimizer.param_groups:
             group["lr"] = rate
-        windows = self._windows(step)
+        windows = self.feed.windows(step)
         total = self._gradients(step, windows)
         if settings.sam:
             with uphill(list(distributed.module.parameters()), distributed.clip(math.inf), settings.sam):
@@ -188,7 +191,7 @@ class _Stage:
     def _gradients(self, step: int, windows: torch.Tensor) -> torch.Tensor:
         """Add the gradients of a step's mean loss; returns that loss, of this process's windows."""
         settings, distributed = self.settings, self.distributed
-        pieces = distributed.share(windows)
+        pieces = distributed.cut(windows)
         rows = sum(map(len, pieces))
         row = distributed.rank * rows
         total = torch.zeros((), device=distributed.device)
@@ -201,15 +204,6 @@ class _Stage:
                 loss.backward()
             total += loss.detach()
         return total
-
-    def _windows(self, step: int) -> torch.Tensor:
-        found = torch.from_numpy(self.batches.batch(step))
-        if found.shape != (self.settings.batch, self.settings.length + 1):
-            raise WrongUse(
-                f"batch = {self.settings.batch} and length = {self.settings.length} do not describe the data, whose step {step} "
-                f"has {found.shape[0]} windows of {found.shape[1] - 1} tokens. Take them from the data plan."
-            )
-        return found
 
     def _settle(self) -> None:
         """Bring the losses of the last steps to the host and judge them. Raises `Diverged`."""

@@ -34,7 +34,7 @@ def realise(
     Raises:
         WrongUse: stage 1 cannot hold the exposure, or such a network cannot have an intervention.
     """
-    values = in_flow_time(replace(recipe, rank=None), budget, varied=varied)
+    values = in_flow_time(replace(recipe, rank=None), budget, varied=varied, engine="sims")
     values.pop("placement", None)
     changes: dict[str, Any] = {name: value for name in COMPILED if (value := getattr(recipe, name)) != OFF[name]}
     if "dropout" in values and setup.dropout_masks == "off":

@@ -12,9 +12,9 @@ from common import recipe as vocabulary
 from common import results, rows
 from common.losses import Losses
 from common.placement import PLACEMENTS
-from common.recipe import Recipe
+from common.recipe import EXPOSED, Recipe
 from common.settings import WrongUse
-from lm_experiments.ledger import ledger
+from lm_experiments.ledger import CompletedStage, check_ledger, ledger
 from lm_experiments.pipeline import EXTRA, Pipeline
 from lm_experiments.plan import Corpus
 from lm_experiments.realise import Problem
@@ -41,6 +41,7 @@ PROBLEM = Problem(
     batches={"pre": 8, "post": BATCH, "ft": 8},
     length=16,
     seed=0,
+    other=Corpus(store="d", windows=WINDOWS, count=WINDOWS),
 )
 
 
@@ -48,6 +49,8 @@ def _or_off(low: float, high: float) -> Any:
     return st.one_of(st.just(0.0), st.floats(low, high))
 
 
+KNOWN = ("split", "exposure", "mixing", "placement", "window", "replay", "dropout", "rank", "l2_to_start")
+"""What theory and simulations have as well."""
 FIELDS = st.fixed_dictionaries(
     {
         "split": st.sampled_from(["independent", "compute-matched"]),
@@ -61,6 +64,27 @@ FIELDS = st.fixed_dictionaries(
         "l2_to_start": _or_off(0, 2),
     }
 )
+MORE = st.fixed_dictionaries(
+    {
+        "exposed": st.sampled_from(EXPOSED),
+        "extra": _or_off(0, 2),
+        "replay_from": st.sampled_from(["pre", "generated"]),
+        "ewc": _or_off(0, 2),
+        "sam": _or_off(0, 1),
+        "sam_pre": _or_off(0, 1),
+        "overlap": _or_off(0, 0.5),
+        "replay_ft": _or_off(0, 0.5),
+        "replay_ft_from": st.sampled_from(["post", "pre", "generated"]),
+        "rank_ft": st.one_of(st.none(), st.integers(1, 2)),
+        "l2_to_start_ft": _or_off(0, 2),
+        "ewc_ft": _or_off(0, 2),
+        "ewc_ft_on": st.sampled_from(["post", "pre"]),
+        "noise_ft": _or_off(0, 0.1),
+        "noise_scale": st.sampled_from(["relative", "absolute"]),
+        "bits_ft": st.sampled_from([None, 4, 8]),
+    }
+)
+"""What only language models have: the others refuse it by name."""
 
 
 def recipe_of(values: Any) -> Recipe:
@@ -82,7 +106,10 @@ def agrees(recipe: Recipe, got: tuple[float, float, float], room: float) -> None
     assert got[0] == pytest.approx(dose.stage1, abs=room)
     if recipe.split == "compute-matched":
         assert got[1] == pytest.approx(dose.stage2, abs=room)
-        assert got[0] + got[1] == pytest.approx(1, abs=1e-12), "one pass in all"
+        if recipe.exposed == "post":
+            assert got[0] + got[1] == pytest.approx(
+                1 + recipe.extra, abs=BATCH / 2 / WINDOWS * (recipe.extra > 0) + 1e-12
+            ), "one pass in all"
     if got[1]:
         assert got[2] == pytest.approx(dose.stage2_share, abs=room / max(got[1], room))
 
@@ -122,10 +149,22 @@ def test_simulations_give_the_dose_and_fill_the_columns(values, activation, dept
     holds_all(recipe, results.table(rows_of(Case("plain", setup, values, recipe.columns), "s", simulation, 1.0)))
 
 
+@pytest.mark.parametrize("name", [name for name in vocabulary.COLUMNS if name not in KNOWN])
+def test_theory_and_simulations_refuse_by_name_what_only_language_models_have(name):
+    value = {"exposed": "shuffled", "replay_from": "generated", "replay_ft_from": "pre", "ewc_ft_on": "pre",
+             "noise_scale": "absolute", "rank_ft": 2, "bits_ft": 4}.get(name, 0.5)  # fmt: skip
+    for refused in (
+        lambda: in_flow_time(Recipe(**{name: value}), BUDGET),
+        lambda: in_runs(Recipe(**{name: value}), BUDGET, Setup()),
+    ):
+        with pytest.raises(WrongUse, match=rf"^(sims|theory, model plain) cannot realise {name} = "):
+            refused()
+
+
 @settings(max_examples=200)
-@given(values=FIELDS)
-def test_language_models_give_the_dose_by_their_ledger(values):
-    recipe = recipe_of(values | {"rank": None, "l2_to_start": 0.0})
+@given(values=FIELDS, more=MORE)
+def test_language_models_give_the_dose_by_their_ledger(values, more):
+    recipe = recipe_of(values | more)
     try:
         plans = in_plans(recipe, PROBLEM).plans
     except WrongUse as error:
@@ -136,11 +175,17 @@ def test_language_models_give_the_dose_by_their_ledger(values):
     share = windows["post"] / (post.steps * post.batch) if post else 1.0
     room = (BATCH / 2 + 0.5) / WINDOWS  # whole windows, and whole batches of stage 2
     agrees(recipe, (windows["pre"] / WINDOWS, windows.get("post", 0) / WINDOWS, share), room)
-    assert windows["ft"] == 0
+    again = recipe.replay_ft if recipe.replay_ft_from == "post" else 0.0
+    assert windows["ft"] == round(again * plans["ft"].steps * plans["ft"].batch)
+    steps = {kind: CompletedStage(plan, plan.steps) for kind, plan in plans.items()}
+    check_ledger(recipe, PROBLEM.corpora["pre"], PROBLEM.corpora["post"], BATCH, steps)
 
 
-@pytest.mark.parametrize("change", [{"rank": 2}, {"l2_to_start": 0.5}])
-def test_language_models_refuse_by_name_what_they_do_not_have(change):
+@pytest.mark.parametrize(
+    "change", [{"l2_to_start": 0.5, "rank": 2}, {"ewc_ft": 0.5, "rank_ft": 2}, {"overlap": 0.5, "replay_ft": 0.5},
+               {"replay_ft": 0.5, "noise_ft": 0.1}, {"rank_ft": 2, "bits_ft": 4}]
+)  # fmt: skip
+def test_language_models_refuse_by_name_what_does_not_go_together(change):
     with pytest.raises(WrongUse, match=f"lm_experiments cannot realise {next(iter(change))} = "):
         in_plans(Recipe(**change), PROBLEM)
 

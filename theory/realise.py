@@ -39,6 +39,7 @@ def realise(
     budget: Mapping[str, Number] | Budget,
     model: str = "plain",
     varied: Mapping[str, Number] | None = None,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The stage settings that a recipe means.
 
@@ -47,6 +48,7 @@ def realise(
         budget: `Budget`, or a mapping with its fields as arrays.
         model: a name in `theory.models.MODELS`, whose schedule says which interventions it has.
         varied: `exposure` or `replay` as arrays, in the place of the recipe's own, so that a curve along lambda is one call.
+        engine: what refuses; default the model by its name.
 
     Returns:
         `alpha`, `t_pre`, `replay`; `t_post` for a compute-matched split; every other intervention of the recipe that is not off.
@@ -76,7 +78,7 @@ def realise(
     if recipe.split == "compute-matched":
         left = (1 - exposure) * b["post_time"]
         stages["t_post"] = left if is_zero(replay) else left / (1 - replay)
-    return stages | _others(recipe, model)
+    return stages | _others(recipe, model, engine or f"theory, model {model}")
 
 
 def varied_of(recipe: Recipe, varied: Mapping[str, Number] | None) -> tuple[Any, Any]:
@@ -101,7 +103,7 @@ def as_mapping(budget: Mapping[str, Number] | Budget) -> Mapping[str, Any]:
     )
 
 
-def _others(recipe: Recipe, model: str) -> dict[str, Any]:
+def _others(recipe: Recipe, model: str, engine: str) -> dict[str, Any]:
     """The interventions that a schedule takes under their own name: those that are not off. Raises `WrongUse`."""
     own = {"exposure", "mixing", "split", "replay"}
     chosen = {name: value for name, value in recipe.columns.items() if name not in own and _on(value, OFF[name])}
@@ -109,7 +111,7 @@ def _others(recipe: Recipe, model: str) -> dict[str, Any]:
     for name, value in chosen.items():
         if name not in known:
             raise cannot_realise(
-                f"theory, model {model}",
+                engine,
                 name,
                 value,
                 "this model has no solution with it",

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from common import dotted
 from common.recipe import Recipe
 from common.settings import Settings, WrongUse, meant, setting
+from lm_experiments.dropout import Dropout
 from lm_experiments.plan import Kind
 
 CORPORA = ("general", "music", "chemistry")
@@ -40,9 +41,15 @@ class Stage(Settings):
     weight_decay: float = setting(0.1, low=0)
     """Of matrices, embeddings included."""
     eval_every: int = setting(0, low=0)
-    """Steps between two looks at the stopping set; 0 is none."""
+    """Steps between two looks at the stopping set of its own data; 0 is none."""
     patience: int = setting(0, low=0)
-    """Looks without a new best after which the stage stops; 0 trains all steps and keeps the last weights."""
+    """Looks without a new best after which an independent stage 2 stops with the best weights; 0 trains all steps and keeps the last."""
+    min_lr: float | None = setting(None, low=0)
+    """Lowest learning rate itself, in the place of `floor`."""
+    seed: int = setting(0, low=0)
+    """Added to the seed of the pipeline: of this stage's order, dropout and, in stage 1, initial weights."""
+    dropout: Dropout = field(default_factory=Dropout)
+    """Of single sites, in the place of the recipe's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,8 @@ class PipelineSettings(Settings):
     """Corpus of post-training, D_post."""
     ft: str = CORPORA[2]
     """Corpus of fine-tuning, D_ft."""
+    other: str = ""
+    """Another corpus of D_post's domain, for stage 1 where the recipe says exposed = other."""
     tokenizer_corpora: tuple[str, ...] = CORPORA
     """Corpora that the tokenizer is trained on."""
     vocabulary: int = setting(1024, low=1)

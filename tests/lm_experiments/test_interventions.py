@@ -15,6 +15,7 @@ from lm_experiments.cross_entropy import LossOf
 from lm_experiments.damage import Damage
 from lm_experiments.dropout import Dropout, everywhere, installed
 from lm_experiments.evaluation import EvalSet, evaluate
+from lm_experiments.feeding import Feed
 from lm_experiments.pulls import fisher
 from lm_experiments.resuming import read_outcome
 from lm_experiments.training import train
@@ -366,6 +367,52 @@ def test_micro_batches_of_a_stage_have_the_masks_of_the_whole(tmp_path):
     assert found[1] == pytest.approx(found[0], rel=1e-4)
     assert found[2] == pytest.approx(found[0], rel=1e-4)
     assert run(tmp_path / "seed", dropout=everywhere(0.2), seed=1).losses != found[0]
+
+
+def test_masks_change_from_step_to_step(tmp_path):
+    """The same windows at the same weights: only the masks can make the losses differ."""
+
+    class Constant(Plain):
+        def batch(self, step):
+            return super().batch(0)
+
+    changes = {"lr": 1e-12, "min_lr": 0.0, "weight_decay": 0.0, "max_steps": 4, "log_every": 1}
+    run(tmp_path / "dropped", Constant(), dropout=everywhere(0.2), **changes)
+    run(tmp_path / "plain", Constant(), **changes)
+    assert len({line["loss"] for line in lines(tmp_path / "dropped")}) == 4
+    assert len({round(line["loss"], 6) for line in lines(tmp_path / "plain")}) == 1
+
+
+# Feeding.
+
+
+class Alone:
+    """One of two processes."""
+
+    count, rank, device = 2, 1, CPU
+
+
+def test_a_process_reads_its_own_rows_ahead_of_their_step():
+    read = []
+
+    class Rows:
+        steps = 3
+
+        def batch(self, step):
+            raise AssertionError("it needs its own rows alone")
+
+        def rows(self, step, first, count):
+            read.append((step, first, count))
+            return Plain().batch(step)[first : first + count]
+
+    for ahead in (False, True):
+        read.clear()
+        with Feed(Rows(), settings(max_steps=3), Alone(), ahead=ahead) as feed:
+            found = [feed.windows(step) for step in range(3)]
+        assert all(np.array_equal(windows, Plain().batch(step)[2:]) for step, windows in enumerate(found))
+        assert read == [(0, 2, 2), (1, 2, 2), (2, 2, 2)]
+    with pytest.raises(WrongUse, match="batch = 6"), Feed(Plain(), settings(batch=6), Alone()) as feed:
+        feed.windows(0)
 
 
 # Settings.

@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 from common.settings import WrongUse
+from lm_experiments.dropout import everywhere
 from tests.lm_experiments.tiny import lines, run
 
-WATCHED = {"stop_on": "stop", "eval_every": 6, "patience": 3}
+WATCHED = {"stop_on": "stop", "eval_every": 6, "patience": 3, "dropout": everywhere(0.1)}
 
 REPLICATED = """
 import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from tests.lm_experiments.test_processes import WATCHED
 from tests.lm_experiments.tiny import run
-run(Path(sys.argv[1]), stop_on="stop", eval_every=6, patience=3)
+run(Path(sys.argv[1]), **WATCHED)
 """
 
 SHARDED = """
@@ -31,6 +33,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from lm_experiments.processes import optimizer_of
+from tests.lm_experiments.test_processes import WATCHED
 from tests.lm_experiments.tiny import Plain, run, settings
 torch.set_num_threads(1)
 
@@ -51,9 +54,9 @@ class Interrupted(Plain):
         return super().batch(step)
 
 try:
-    run(Path(sys.argv[1]), Interrupted(), stop_on="stop", eval_every=6, patience=3)
+    run(Path(sys.argv[1]), Interrupted(), **WATCHED)
 except KeyboardInterrupt:
-    run(Path(sys.argv[1]), stop_on="stop", eval_every=6, patience=3)
+    run(Path(sys.argv[1]), **WATCHED)
 """
 
 
@@ -70,8 +73,9 @@ def by_two_processes(script: str, folder: Path) -> None:
 def test_two_processes_give_the_losses_of_one(tmp_path, script):
     """gloo; replicated as in DDP, and with weights and moments sharded as FSDP does, interrupted on the way.
 
-    accelerate shards on accelerators only, so the test does that in its place; gathering, clipping, checkpoints and the restored
-    best weights are ours. Tolerance: sums over 2 + 2 windows instead of 4 round differently, and Adam amplifies it.
+    Dropout included: a mask belongs to a row of the whole batch. accelerate shards on accelerators only, so the test does that in its
+    place; gathering, clipping, checkpoints and the restored best weights are ours. Tolerance: sums over 2 + 2 windows instead of 4 round
+    differently, and Adam amplifies it.
     """
     by_two_processes(script, tmp_path / "two")
     one = run(tmp_path / "one", **WATCHED)

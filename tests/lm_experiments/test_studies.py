@@ -16,10 +16,12 @@ import tyro
 from common import results
 from common.console import Output, run
 from common.settings import WrongUse
-from lm_experiments import launch
+from lm_experiments import checkpoints, launch
 from lm_experiments.commands.run import Run
 from lm_experiments.conduct import conduct
+from lm_experiments.evaluation import EvalSet, evaluate
 from lm_experiments.ledger import Disagreement
+from lm_experiments.models import PRESETS
 from lm_experiments.pipeline import Pipeline, StoreFactory
 from lm_experiments.stages import folder_of
 from lm_experiments.studies import NAMES, named
@@ -74,6 +76,28 @@ def test_smoke_goes_down_the_whole_path(smoke):
     assert remarks["stage_2"]["with_early_stopping"] == 2
     ledgers = [json.loads(path.read_text()) for path in (smoke / "runs").glob("*/ledger.json")]
     assert remarks["tokens_trained"] == sum(one["tokens"] for one in ledgers)
+
+
+def test_a_row_is_what_its_saved_models_give(smoke):
+    """Every loss of a row, measured again on the models that lie in the folders: no column holds another's number."""
+    row = next(row for row in results.read(smoke / "smoke.parquet").to_pylist() if row["exposure"] == 1)
+    made = next(one for one in _smoke_pipelines() if one.settings.recipe.exposure == 1)
+    models_of = {
+        kind: checkpoints.load_model(folder_of(node, smoke / "runs"), PRESETS["nano"])
+        for kind, node in made.nodes.items()
+    }
+    for column, kind, corpus in (
+        ("loss_im", "post", "music"),
+        ("loss_ret", "ft", "music"),
+        ("loss_ft", "ft", "chemistry"),
+        ("loss_pre", "ft", "general"),
+        ("lm.loss_post_after_pre", "pre", "music"),
+        ("lm.loss_pre_after_post", "post", "general"),
+        ("lm.loss_ft_after_post", "post", "chemistry"),
+    ):
+        chosen = EvalSet(store=made._stores(f"{corpus}/report"), windows=16, length=128)
+        assert row[column] == pytest.approx(evaluate(models_of[kind], {"x": chosen}, 16)["x"], rel=1e-5), column
+    assert len({round(row[name], 4) for name in ("loss_im", "loss_ret", "loss_ft", "loss_pre")}) == 4
 
 
 def test_a_finished_study_is_only_read(smoke, monkeypatch, capsys):
@@ -159,9 +183,9 @@ def test_studies_refuse_what_makes_no_sense():
         named("fig9", "nano")
     with pytest.raises(WrongUse, match="music holds 768,000 tokens"):
         _ = pipelines(SMOKE.changed({"tokens_post": 1_000_000}))[0].nodes
-    low_rank = SMOKE.changed({"recipe.rank": 4})
-    with pytest.raises(WrongUse, match="rank = 4"):
-        _ = pipelines(low_rank)[0].nodes
+    pulled = SMOKE.changed({"recipe.rank": 4, "recipe.l2_to_start": 0.5})
+    with pytest.raises(WrongUse, match=r"cannot realise l2_to_start = 0\.5"):
+        _ = pipelines(pulled)[0].nodes
 
 
 def test_any_setting_is_an_axis_and_an_arm():

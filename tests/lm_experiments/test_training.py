@@ -164,6 +164,27 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path):
         ]
 
 
+@pytest.mark.parametrize("at", [13, 15, 17])
+def test_patience_goes_on_where_it_was(tmp_path, at):
+    """A stage that stops early, killed while it waits for a new best: a checkpoint holds how long it has waited."""
+
+    class Killed(Spoiled):
+        def batch(self, step):
+            if step == at:
+                raise KeyboardInterrupt
+            return super().batch(step)
+
+    changes = {"stop_on": "stop", "eval_every": 2, "patience": 4, "max_steps": 60, "lr": 2e-2, "min_lr": 2e-2}
+    changes["checkpoint_steps"] = 1
+    outcome = run(tmp_path / "whole", Spoiled(), **changes)
+    assert outcome.stopped_early
+    assert outcome.best_step < at < outcome.steps < 60
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", Killed(), **changes)
+    run(tmp_path / "cut", Spoiled(), **changes)
+    assert same(tmp_path / "whole", tmp_path / "cut")
+
+
 class Interrupted(Plain):
     """Stops the program at a step."""
 
