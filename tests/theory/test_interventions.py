@@ -416,16 +416,38 @@ def strengths(v, stage, pieces=None):
     return np.broadcast_to(solve(modes_from_blocks(values), values, pieces).strengths[stage], (3,))
 
 
-@settings(max_examples=200)
-@given(pipelines, st.floats(0.3, 1), st.integers(2, 4))
-def test_placement_moves_the_inconsistent_mode_and_not_the_specialised_one(v, window, depth):
-    v = v | {"window": window, "depth": depth, "n": 2, "k": 1, "leakage": 0.0, "alpha": v["alpha"] / 2}
-    after = {name: strengths({**v, "placement": name}, 2) for name in ("early", "uniform", "anneal", "late")}
-    special = [one[2] for one in after.values()]
-    assert np.allclose(special, special[0], rtol=1e-7, atol=1e-9)
-    shared = [after[name][1] for name in ("early", "uniform", "late")]
-    assert all(np.diff(shared) >= -1e-8)  # the later the exposure, the stronger
-    assert after["anneal"][1] >= after["uniform"][1] - 1e-8
+def many(seed, spans, size=200):
+    """Settings side by side, uniform in their spans: one call of the solver instead of hundreds."""
+    generator = np.random.default_rng(seed)
+    return {name: generator.uniform(*span, size) for name, span in spans.items()}
+
+
+def side_by_side(v, size):
+    """Strengths after every stage, (modes, settings), of settings given as arrays."""
+    values = {**DEFAULTS, **OFF, **v}
+    return [np.broadcast_to(one, (3, size)) for one in solve(modes_from_blocks(values, 1), values).strengths]
+
+
+SEEDS = st.integers(0, 2**32 - 1)
+PIPELINES = {
+    "sigma_inv": (0.5, 2.5), "sigma_pre": (0, 0.8), "sigma_post": (0.8, 1.6), "sigma_ft": (0, 0.8), "beta": (0.3, 1.5),
+    "alpha": (0, 0.125), "t_pre": (0, 5), "t_post": (0, 2.5), "t_ft": (0, 2.5), "window": (0.3, 1),
+}  # fmt: skip
+
+
+@settings(max_examples=2)
+@given(SEEDS, st.sampled_from([1e-3, 0.05, 0.3]))
+def test_placement_moves_the_inconsistent_mode_and_not_the_specialised_one(seed, start):
+    for depth in (2, 3, 4):
+        v = many(seed, PIPELINES, 100) | {"init_scale": start, "depth": depth, "n": 2, "k": 1}
+        after = {}
+        for name in ("early", "uniform", "anneal", "late"):
+            after[name] = side_by_side({**v, "placement": name}, 100)[2]
+        for one in after.values():
+            np.testing.assert_allclose(one[2], after["uniform"][2], rtol=1e-7, atol=1e-9)
+        shared = np.array([after[name][1] for name in ("early", "uniform", "late")])
+        assert np.all(np.diff(shared, axis=0) >= -1e-8)  # the later the exposure, the stronger
+        assert np.all(after["anneal"][1] >= shared[1] - 1e-8)
 
 
 @given(st.lists(st.tuples(st.floats(0.05, 1), st.floats(0, 1)), min_size=1, max_size=6), pipelines)
@@ -453,53 +475,54 @@ def test_exposure_above_one_pass_is_repetition():
     assert float(late.loss_im) <= float(uniform.loss_im)
 
 
-ordered = st.fixed_dictionaries(
-    {
-        "n": st.just(3),
-        "k": st.just(1),
-        "sigma_inv": st.floats(0.3, 3),
-        "sigma_post": st.floats(0.3, 2),
-        "beta": st.floats(0.2, 2),
-        "init_scale": st.sampled_from([1e-4, 1e-2, 0.1]),
-        "alpha": st.floats(0, 1),
-        "t_pre": st.floats(0, 40),
-        "t_post": st.floats(0, 8),
-        "t_ft": st.floats(0, 8),
-        "leakage": st.sampled_from([0.0, 0.3]),
-    }
-).flatmap(
-    lambda v: st.tuples(st.floats(0.02, 1), st.floats(0.02, 1)).map(
-        lambda share: v | {"sigma_pre": share[0] * v["sigma_post"], "sigma_ft": share[1] * v["sigma_post"]}
-    )
-)
+ORDERED = {
+    "sigma_inv": (0.3, 3), "sigma_post": (0.3, 2), "beta": (0.2, 2), "alpha": (0, 1), "t_pre": (0, 40), "t_post": (0, 8), "t_ft": (0, 8),
+    "sigma_pre": (0.02, 1), "sigma_ft": (0.02, 1), "share": (0, 1),
+}  # fmt: skip
 RISES = 1e-12
 
 
-@settings(max_examples=600)
-@given(ordered, st.sampled_from(["replay", "dropout", "decay_post"]), st.floats(0, 0.9))
-def test_replay_dropout_and_decay_never_lower_the_retained_loss(v, name, amount):
-    plain, changed = predict(v), predict({**v, name: amount})
-    assert changed.loss_ret >= plain.loss_ret - RISES
-    assert changed.loss_im >= plain.loss_im - RISES
+def ordered(seed):
+    """Settings whose shared features D_post has strongest, and a share for each."""
+    v, generator = many(seed, ORDERED, 300), np.random.default_rng([seed, 1])
+    share = v.pop("share")
+    for name in ("sigma_pre", "sigma_ft"):
+        v[name] *= v["sigma_post"]
+    v["init_scale"], v["leakage"] = generator.choice([1e-4, 1e-2, 0.1], 300), generator.choice([0.0, 0.3], 300)
+    return v | {"n": 3, "k": 1}, share
 
 
-@settings(max_examples=300)
-@given(ordered, st.floats(0, 1))
-def test_exposure_never_raises_a_loss_at_fixed_times(v, share):
+@settings(max_examples=2)
+@given(SEEDS)
+def test_replay_dropout_and_decay_never_lower_the_retained_loss(seed):
+    v, share = ordered(seed)
+    plain = predict(v)
+    for name in ("replay", "dropout", "decay_post"):
+        changed = predict({**v, name: 0.9 * share})
+        assert np.all(changed.loss_ret >= plain.loss_ret - RISES), name
+        assert np.all(changed.loss_im >= plain.loss_im - RISES), name
+
+
+@settings(max_examples=4)
+@given(SEEDS)
+def test_exposure_never_raises_a_loss_at_fixed_times(seed):
+    v, share = ordered(seed)
     less, more = predict({**v, "alpha": share * v["alpha"]}), predict(v)
-    assert more.loss_im <= less.loss_im + RISES
-    assert more.loss_ret <= less.loss_ret + RISES
+    assert np.all(more.loss_im <= less.loss_im + RISES)
+    assert np.all(more.loss_ret <= less.loss_ret + RISES)
 
 
-@settings(max_examples=300)
-@given(ordered, st.floats(0, 0.8))
-def test_replay_at_matched_exposure_keeps_the_specialised_and_lowers_the_inconsistent_mode(v, replay):
-    plain = strengths(v, 2)
-    if strengths(v, 1)[1] < v["sigma_pre"]:
-        return
-    changed = strengths({**v, "replay": replay, "t_post": v["t_post"] / (1 - replay)}, 2)
-    assert changed[2] == pytest.approx(plain[2], rel=1e-9)
-    assert changed[1] <= plain[1] + 1e-12
+@settings(max_examples=4)
+@given(SEEDS)
+def test_replay_at_matched_exposure_keeps_the_specialised_and_lowers_the_inconsistent_mode(seed):
+    v, share = ordered(seed)
+    replay = 0.8 * share
+    changed = v | {"replay": replay, "t_post": v["t_post"] / (1 - replay)}
+    (_, before, plain, _), (_, _, replayed, _) = side_by_side(v, 300), side_by_side(changed, 300)
+    above = before[1] >= v["sigma_pre"]
+    assert above.mean() > 0.3
+    np.testing.assert_allclose(replayed[2], plain[2], rtol=1e-9)
+    assert np.all(replayed[1, above] <= plain[1, above] + 1e-12)
 
 
 def test_derivatives_in_jax_match_finite_differences():

@@ -438,7 +438,7 @@ def test_immediate_loss_rises_with_exposure_at_matched_compute(variant: str) -> 
 numbers = st.fixed_dictionaries({name: st.floats(low, high) for name, (low, high) in SPANS.items()})
 
 
-@settings(max_examples=30)
+@settings(max_examples=8)
 @given(v=numbers, variant=st.sampled_from(sorted(SOLVERS)))
 def test_losses_are_finite_and_not_negative(v: dict[str, float], variant: str) -> None:
     losses = pathway_predict(v, variant)
@@ -469,23 +469,25 @@ def test_jax_values_and_derivatives(variant: str) -> None:
     import jax
     import jax.numpy as jnp
 
-    names = ("sigma_pre", "beta", "correlation", "alpha", "t_pre", "init_scale")
-    point = np.array([0.9, 1.2, 0.95, 0.1, 12.0, 0.05])
-    fixed = {"t_post": 0.7, "replay": 0.1}
+    names = ("sigma_pre", "beta", "correlation", "alpha", "t_pre", "init_scale", "decay_pre", "t_post")
+    point = np.array([0.9, 1.2, 0.95, 0.1, 12.0, 0.05, 0.02, 0.7])
+    underflowing = np.array([[*point[:-2], 9.3, 20.0], [*point[:-2], 10.0, 300.0]])
 
     def loss(values: Any) -> Any:
         entries = values.T if isinstance(values, np.ndarray) else values
-        return pathway_predict({**fixed, **dict(zip(names, entries, strict=True))}, variant).loss_ret
+        return pathway_predict({"replay": 0.1, **dict(zip(names, entries, strict=True))}, variant).loss_ret
 
     with jax.enable_x64(True):
-        points = jnp.asarray([point, 0.9 * point])
+        points = jnp.asarray([point, 0.9 * point, *underflowing])
         value, backward = jax.jit(jax.vmap(jax.value_and_grad(loss)))(points)
-        forward = jax.jit(jax.jacfwd(loss))(points[0])
-    np.testing.assert_allclose(value, loss(np.array([point, 0.9 * point])), rtol=1e-6)
-    np.testing.assert_allclose(forward, backward[0], rtol=1e-7)
+        forward = jax.jit(jax.vmap(jax.jacfwd(loss)))(points)
+    assert np.isfinite(np.asarray(forward)).all()
+    assert np.isfinite(np.asarray(backward)).all()
+    np.testing.assert_allclose(value, loss(np.asarray(points)), rtol=1e-6)
+    np.testing.assert_allclose(forward[:2], backward[:2], rtol=1e-7)
     steps = 1e-4 * np.diag(point)
     difference = (loss(point + steps) - loss(point - steps)) / (2e-4 * point)
-    np.testing.assert_allclose(forward, difference, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(forward[0], difference, rtol=1e-4, atol=1e-7)
 
 
 def test_nothing_imports_jax() -> None:
@@ -537,14 +539,3 @@ def test_every_result_is_finite(solution: Any) -> None:
     v["decay_ft"] = np.where(rng.random(1000) < 0.5, 0.0, v["decay_ft"])
     assert np.isfinite(np.array(solution(v).losses)).all()
     assert np.isfinite(np.array(solution({**v, "decay_ft": 0.0}).losses)).all()
-
-
-@pytest.mark.parametrize("solution", [solve_separate, solve_shared])
-def test_gradients_are_finite_where_strengths_underflow(solution: Any) -> None:
-    import jax
-    import jax.numpy as jnp
-
-    with jax.enable_x64(True):
-        for at in ((9.3, 20.0), (10.0, 300.0)):
-            slope = jax.jacfwd(lambda x: solution({"decay_pre": x[0], "t_post": x[1]}).losses.loss_ret)(jnp.asarray(at))
-            assert np.isfinite(np.asarray(slope)).all()

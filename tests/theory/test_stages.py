@@ -202,21 +202,24 @@ def test_no_latent_bound(v, other):
     assert abs(ret_u - ret_m) <= im_u + im_m + 1e-12
 
 
-@settings(max_examples=150)
-@given(blocks, st.integers(2, 5), st.floats(0, 1))
-def test_order_theorem(v, depth, share):
+@settings(max_examples=2)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 0.03, 0.4]))
+def test_order_theorem(seed, start):
     # moving D_post later in a fixed amount of D_pre and D_post never lowers the inconsistent strength, at any depth
-    post, pre = 0.5 + v["t_post"], v["t_pre"]
-    s_pre = min(v["sigma_pre"], v["sigma_post"])
+    generator = np.random.default_rng(seed)
+    spans = {"sigma_pre": (0, 1.5), "sigma_post": (0.2, 2), "beta": (0.2, 2), "t_pre": (0, 6), "post": (0.5, 3.5), "share": (0, 1)}
+    v = {name: generator.uniform(*span, 50) for name, span in spans.items()}
+    post, share = v.pop("post"), v.pop("share")
+    v |= {"n": 2, "k": 1, "init_scale": start, "sigma_pre": np.minimum(v["sigma_pre"], v["sigma_post"])}
+    for depth in (2, 3, 4, 5):
 
-    def inconsistent(early):
-        t1 = pre + early * post
-        values = {**DEFAULTS, **v, "n": 2, "k": 1, "depth": depth, "replay": 0.0, "sigma_pre": s_pre,
-                  "alpha": early * post / t1 if t1 > 0 else 0.0, "t_pre": t1, "t_post": (1 - early) * post}  # fmt: skip
-        return np.broadcast_to(solve(modes_from_blocks(values), values).strengths[2], (3,))[1]
+        def inconsistent(early, depth=depth):
+            t1 = v["t_pre"] + early * post
+            values = {**DEFAULTS, **v, "depth": depth, "alpha": early * post / t1, "t_pre": t1, "t_post": (1 - early) * post}
+            return np.broadcast_to(solve(modes_from_blocks(values, 1), values).strengths[2], (3, 50))[1]
 
-    assert inconsistent(0.0) >= inconsistent(share) - 1e-9
-    assert inconsistent(share / 2) >= inconsistent(share) - 1e-9
+        assert np.all(inconsistent(0.0) >= inconsistent(share) - 1e-9)
+        assert np.all(inconsistent(share / 2) >= inconsistent(share) - 1e-9)
 
 
 def test_matched_immediate_loss_crossover():
