@@ -161,7 +161,7 @@ def test_theory_and_simulations_refuse_by_name_what_only_language_models_have(na
             refused()
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(values=FIELDS, more=MORE)
 def test_language_models_give_the_dose_by_their_ledger(values, more):
     recipe = recipe_of(values | more)

@@ -22,12 +22,19 @@ SMALLER = {
 COMMANDS = [next((c.replace(a, b) for a, b in SMALLER.items() if a in c), c) for c in LISTED]
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """One folder for all commands, as a reader has it: a later one finds what an earlier one left."""
+    folder = tmp_path_factory.mktemp("reader")
+    for name in ("docs", "paper"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_run(command, tmp_path):
-    for folder in ("docs", "paper"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
+def test_the_commands_run(command, place):
     words = [sys.executable, *shlex.split(command)[1:]]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

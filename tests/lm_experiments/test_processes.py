@@ -5,13 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from common.settings import WrongUse
+from lm_experiments import models
 from lm_experiments.dropout import everywhere
-from tests.lm_experiments.tiny import lines, run
+from tests.lm_experiments.tiny import SHAPE, lines, run
 
 WATCHED = {"stop_on": "stop", "eval_every": 6, "patience": 3, "dropout": everywhere(0.1)}
 
@@ -90,8 +92,9 @@ def test_two_processes_give_the_losses_of_one(tmp_path, script):
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # torch about itself
 def test_a_compiled_model_trains_to_the_same_losses(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    run(tmp_path / "compiled", compile=True)
-    run(tmp_path / "plain")
+    shape = replace(SHAPE, layers=1)  # compiling takes most of the time
+    run(tmp_path / "compiled", model=models.build(shape, 0), compile=True)
+    run(tmp_path / "plain", model=models.build(shape, 0))
     assert any((tmp_path / "cache").rglob("*.cpp"))
     for compiled, plain in zip(lines(tmp_path / "compiled"), lines(tmp_path / "plain"), strict=True):
         assert compiled == pytest.approx(plain, rel=1e-4)

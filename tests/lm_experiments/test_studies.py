@@ -119,7 +119,7 @@ def test_a_killed_study_ends_with_the_same_bits(smoke, tmp_path):
     """Only the launcher is killed: its workers must go with it, or they would hold their folders against the second run."""
     command = [
         sys.executable,
-        *f"-m lm_experiments run smoke --workers 2 --out {tmp_path} --runs {tmp_path}/runs".split(),
+        *f"-m lm_experiments run smoke --exposures 1 --workers 2 --out {tmp_path} --runs {tmp_path}/runs".split(),
     ]
     launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while launcher.poll() is None and not any((tmp_path / "runs").glob("*/done")):  # others are at work then
@@ -130,8 +130,9 @@ def test_a_killed_study_ends_with_the_same_bits(smoke, tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert again.returncode == 0, again.stderr
     for name in ("model.safetensors", "metrics.jsonl", "ledger.json"):
-        kept = {path.parent.name: path.read_bytes() for path in (smoke / "runs").glob(f"*/{name}")}
-        assert {path.parent.name: path.read_bytes() for path in (tmp_path / "runs").glob(f"*/{name}")} == kept
+        found = {path.parent.name: path.read_bytes() for path in (tmp_path / "runs").glob(f"*/{name}")}
+        assert len(found) == 3
+        assert found == {folder: (smoke / "runs" / folder / name).read_bytes() for folder in found}
 
 
 def test_models_share_what_they_can():

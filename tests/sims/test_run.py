@@ -330,7 +330,7 @@ def test_many_blocks_on_several_threads_come_to_an_end() -> None:
     program = """
 import numpy as np
 from sims import Setup, simulate
-for _ in range(300):
+for _ in range(150):
     simulate(Setup(steps=(2, 2, 2), placement="anneal"), {"seed": np.arange(160)}, workers=4)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=150)

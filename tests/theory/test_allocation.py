@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.minima import minimise
@@ -108,6 +108,7 @@ def test_minimise_finds_narrow_and_boundary_minima():
     assert minimise(lambda x: -x, ()).exposure == 1.0
 
 
+@settings(max_examples=15)
 @given(st.floats(0.2, 5), st.floats(0.1, 3), st.floats(0.05, 0.95), st.floats(0.3, 1.8), st.floats(0.05, 2))
 def test_derivative_formulas_match_autodiff(rho, budget_time, lam, beta, t3):
     # closed form of d loss / d lambda for inconsistent + specialised blocks, adding convention
