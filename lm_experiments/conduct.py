@@ -34,8 +34,26 @@ class StudyResult:
     """Pipelines that are not complete, each with the reason and the folder."""
 
 
-def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> dict[str, StudyResult]:
+def conduct(
+    studies: Sequence[Study],
+    runs: Path,
+    workers: int,
+    out: Output,
+    *,
+    verify: bool = False,
+    executor: launch.Executor | None = None,
+    arguments: Sequence[str] = (),
+) -> dict[str, StudyResult]:
     """Carry out studies together, so that what they share is trained once; by name of the study, in order.
+
+    Args:
+        studies: what to run.
+        runs: folder for the trained stages.
+        workers: processes of the local executor.
+        out: where progress goes.
+        verify: read the files of finished stages though they are as they were when they were last verified.
+        executor: what trains the stages; by default worker processes on this machine.
+        arguments: of the command, for `history` and `rerun`.
 
     Raises:
         WrongUse: settings that cannot be carried out; nothing was trained then.
@@ -66,7 +84,10 @@ def conduct(studies: Sequence[Study], runs: Path, workers: int, out: Output) -> 
             pipeline.check(outcomes)
 
     runs.mkdir(parents=True, exist_ok=True)
-    launched = launch.run([pipeline.last for pipeline in sharing(pipelines)], runs, opener, workers, out, titles, check)
+    launched = launch.run(
+        [pipeline.last for pipeline in sharing(pipelines)], runs, opener, workers, out, titles, check, verify=verify,
+        executor=executor, name="+".join(study.name for study in studies), arguments=arguments,
+    )  # fmt: skip
     found: dict[str, StudyResult] = {}
     for study in studies:
         mine = [pipeline for pipeline in pipelines if pipeline.cell.study is study]
@@ -98,12 +119,23 @@ def _conducted(study: Study, pipelines: Sequence[Pipeline], launched: launch.Gra
         "stages": dict(Counter(nodes[key].kind for key in nodes if key in launched.outcomes)),
         "tokens_trained": sum(int(one["tokens"]) for one in trained),
         "stage_seconds": math.fsum(float(one["seconds"]) for one in trained),
-        "wall_seconds": launched.seconds,
+        "wall_seconds": _busy(trained),
+        "run_seconds": launched.seconds,
         "workers": workers,
         "stage_2": _endings(pipelines, launched),
         "settings": canonical(study),
     }
     return StudyResult(table=results.table(columns, EXTRA) if rows else None, remarks=remarks, failed=failed)
+
+
+def _busy(outcomes: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds during which at least one of the stages was being trained, in whichever run that was."""
+    spans = sorted((one["ended"] - one["seconds"], one["ended"]) for one in outcomes)
+    total, until = 0.0, -math.inf
+    for begin, end in spans:
+        total += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return total
 
 
 def _endings(pipelines: Sequence[Pipeline], launched: launch.GraphResult) -> dict[str, Any]:

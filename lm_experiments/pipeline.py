@@ -125,7 +125,7 @@ class Pipeline:
         )  # fmt: skip
 
     def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
-        from lm_experiments.training import StageSettings
+        from lm_experiments.stage_settings import StageSettings
 
         changes = self.realised.changes[kind]
         if stage.dropout.active:

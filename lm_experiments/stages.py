@@ -18,13 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
 from common import results
 from common.settings import Settings, WrongUse, canonical, config_hash
-from lm_experiments import checkpoints, derived, paths, served
+from lm_experiments import checkpoints, derived, journal, paths, served
+from lm_experiments.interruption import Stopped
 from lm_experiments.ledger import Ledger, book
 from lm_experiments.plan import Kind, Plan
 from lm_experiments.verified import Verified
@@ -38,6 +39,7 @@ FORMAT = 1
 """Raised whenever the same settings would train another model, so that old folders are not taken for new ones."""
 KEPT = ("spec.json", "model.safetensors", "config.json", "outcome.json", "ledger.json", "metrics.jsonl")
 """What a finished stage consists of, and `done` vouches for."""
+MODEL, PRUNED = "model.safetensors", "pruned.json"
 LONGEST_FOLDER = 10_000
 
 
@@ -83,7 +85,14 @@ class Node(Settings):
         return [*(self.parent.lineage if self.parent else []), self]
 
 
-def ensure(node: Node, root: Path, stores: Callable[[str], "Store"], report: Callable[["Progress"], None]) -> "Outcome":
+def ensure(
+    node: Node,
+    root: Path,
+    stores: Callable[[str], "Store"],
+    report: Callable[["Progress"], None],
+    *,
+    whole: bool = False,
+) -> "Outcome":
     """The outcome of a stage: read back where its folder is done, else trained, its parents first.
 
     Args:
@@ -91,25 +100,92 @@ def ensure(node: Node, root: Path, stores: Callable[[str], "Store"], report: Cal
         root: folder of all runs.
         stores: opens a token store by name.
         report: hears of progress.
+        whole: whether its model is needed too, so that a pruned stage is trained again.
 
     Raises:
         Occupied: another process is training this stage.
         WrongUse: the folder is not one of ours, or was altered.
     """
     folder = folder_of(node, root)
-    if (found := finished(node, root)) is not None:
+    if (found := finished(node, root, whole=whole)) is not None:
         return found
     if node.parent is not None:
-        ensure(node.parent, root, stores, report)
+        ensure(node.parent, root, stores, report, whole=True)
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder):
-        if (found := finished(node, root)) is not None:  # somebody else was quicker
-            return found
-        inspect(folder, root)
-        _specify(node, folder)
-        outcome = _train(node, folder, root, stores, report)
-        _seal(node, folder)
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> "Outcome | None":
+            stack.enter_context(held(folder))
+            if (found := finished(node, root, whole=whole)) is not None:  # somebody else was quicker
+                return found
+            inspect(folder, root)
+            if (folder / PRUNED).exists():
+                for name in ("done", *KEPT, PRUNED):
+                    (folder / name).unlink(missing_ok=True)
+            (folder / "failed.json").unlink(missing_ok=True)
+            _specify(node, folder)
+            return None
+
+        before: Outcome | None = _first(begin)
+        if before is not None:
+            return before
+        outcome = _train(node, folder, root, stores, journal.Reporter(folder, report))
+
+        def seal() -> None:
+            journal.tidy(folder)
+            _seal(node, folder)
+
+        _first(seal)
     return outcome
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _first(work: Callable[[], Any]) -> Any:
+    """Let the first process of a stage do it; all get what it returns, or what it raises."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return work()
+    import torch.distributed
+    from accelerate import PartialState
+
+    PartialState()  # meets the others
+    told: list[Any] = [None, None]
+    if _rank() == 0:
+        try:
+            told[0] = work()
+        except Exception as error:
+            told[1] = error
+    torch.distributed.broadcast_object_list(told)
+    if told[1] is not None:
+        raise told[1]
+    return told[0]
+
+
+def attempt(
+    node: Node, root: Path, stores: Callable[[str], "Store"], report: Callable[["Progress"], None]
+) -> tuple[Literal["done", "occupied", "failed"], Any]:
+    """`ensure`, in a word and what belongs to it: the fields of the outcome (`told`), or a message, which is kept as failed.json.
+
+    Raises:
+        Stopped: training was asked to end; the stage goes on from its checkpoint.
+        OSError, KeyboardInterrupt: as they come from `report`.
+    """
+    try:
+        return "done", told(node, root, ensure(node, root, stores, report))
+    except Occupied as error:
+        return "occupied", str(error)
+    except (BrokenPipeError, Stopped):
+        raise
+    except Exception as error:
+        if "EARLY_EXPOSURE_DEBUG" in os.environ:
+            import traceback
+
+            traceback.print_exc()
+        message = f"{type(error).__name__}: {error}"
+        journal.failed(folder_of(node, root), message)
+        return "failed", message
 
 
 def _train(
@@ -141,13 +217,17 @@ def _train(
         on = opened[node.settings.ewc_on]
         prior = EvalSet(store=on, windows=min(node.settings.ewc_windows, on.windows(length)), length=length)
     stop_on = node.stop_on[0] if node.stop_on else None
-    with contextlib.closing(served.Served(folder, node.plan)) as record:
+    with contextlib.closing(served.Served(folder, node.plan, _rank())) as record:
         outcome = train(
             model, record.batches(opened), node.settings, sets, folder, stop_on=stop_on, report=report, prior=prior
         )
-        store, window, lost = record.slots(outcome.steps)
-        found = book(node.plan, outcome.steps, record.names, store, window, lost)
-        checkpoints.write_json(folder / "ledger.json", asdict(found))
+
+        def count() -> None:
+            store, window, lost = record.slots(outcome.steps)
+            found = book(node.plan, outcome.steps, record.names, store, window, lost)
+            checkpoints.write_json(folder / "ledger.json", asdict(found))
+
+        _first(count)
     return outcome
 
 
@@ -156,13 +236,14 @@ def folder_of(node: Node, root: Path) -> Path:
     return root / node.hash
 
 
-def finished(node: Node, root: Path, verified: Verified | None = None) -> "Outcome | None":
+def finished(node: Node, root: Path, verified: Verified | None = None, *, whole: bool = False) -> "Outcome | None":
     """The outcome of a stage whose folder is complete and unaltered; None where it is not done.
 
     Args:
         node: the stage.
         root: folder of all runs.
         verified: what is known of files that were read before; None reads the index of `root`.
+        whole: whether a stage whose model was pruned is not done.
 
     Raises:
         WrongUse: `done` is there, and the folder is not what it vouches for.
@@ -180,7 +261,14 @@ def finished(node: Node, root: Path, verified: Verified | None = None) -> "Outco
         vouched = checkpoints.read_json(folder / "done")
         if vouched["hash"] != node.hash or set(vouched["files"]) != set(KEPT):
             raise ValueError("it belongs to another stage")
+        pruned = (folder / PRUNED).exists() and not (folder / MODEL).exists()
+        if pruned and checkpoints.read_json(folder / PRUNED) != {MODEL: vouched["files"][MODEL]}:
+            raise ValueError(f"{PRUNED} belongs to another stage")
+        if pruned and whole:
+            return None
         for name in KEPT:
+            if pruned and name == MODEL:
+                continue
             if not verified.matches(folder / name, vouched["files"][name]):
                 raise ValueError(f"{name} was altered")
         return read_outcome(folder)[0]
@@ -191,18 +279,47 @@ def finished(node: Node, root: Path, verified: Verified | None = None) -> "Outco
 
 
 def told(node: Node, root: Path, outcome: "Outcome") -> dict[str, Any]:
-    """The fields of a finished stage's outcome, and under `ledger` its ledger, None where that is of before it had checksums.
+    """The fields of a finished stage's outcome, under `ledger` its ledger (None where that is of before it had
+    checksums), and under `ended` when it was sealed, in seconds since 1970.
 
     Raises:
         WrongUse: the ledger is none.
     """
     folder = folder_of(node, root)
     try:
-        return {**asdict(outcome), "ledger": Ledger.read(checkpoints.read_json(folder / "ledger.json"))}
-    except (checkpoints.Damaged, KeyError, TypeError, ValueError) as error:
+        booked = Ledger.read(checkpoints.read_json(folder / "ledger.json"))
+        return {**asdict(outcome), "ledger": booked, "ended": (folder / "done").stat().st_mtime}
+    except (checkpoints.Damaged, OSError, KeyError, TypeError, ValueError) as error:
         raise WrongUse(
             f"The ledger of {folder} is damaged ({error}). Remove that folder and run the same command again."
         ) from error
+
+
+def prune(folder: Path, *, only_look: bool = False) -> int:
+    """Remove the model of a finished stage, which still counts as done; returns its bytes, 0 where nothing is there to remove.
+
+    Args:
+        folder: of the stage.
+        only_look: remove nothing.
+
+    Raises:
+        WrongUse: `done` is no such mark, or a link.
+    """
+    model = folder / MODEL
+    if not (folder / "done").exists() or not model.is_file() or model.is_symlink():
+        return 0
+    size = model.stat().st_size
+    if not only_look:
+        try:
+            checksum = checkpoints.read_json(folder / "done")["files"][MODEL]
+        except (checkpoints.Damaged, KeyError, TypeError) as error:
+            raise WrongUse(
+                f"The finished stage {folder} is damaged ({error}). Remove that folder and run it again."
+            ) from error
+        checkpoints.write_json(folder / PRUNED, {MODEL: checksum})
+        model.unlink()
+        served.remove(folder)
+    return size
 
 
 def inspect(folder: Path, root: Path) -> None:

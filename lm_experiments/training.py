@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from common.settings import WrongUse
-from lm_experiments import checkpoints, damage, processes, resuming
+from lm_experiments import checkpoints, damage, interruption, processes, resuming
 from lm_experiments.adapters import Adapters
 from lm_experiments.dropout import Masks, installed
 from lm_experiments.evaluation import EvalSet, measure
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 __all__ = ["Batches", "Diverged", "Outcome", "Progress", "StageSettings", "train"]
+
+
+LARGEST_SHARE = 0.02
+"""Of the time, that checkpoints may take: the one after a checkpoint of 18 s is written after 15 minutes at the earliest."""
 
 
 class Diverged(WrongUse):
@@ -70,6 +74,7 @@ def train(
 
     Raises:
         Diverged: not finite, or exploded.
+        interruption.Stopped: training was asked to end, and left a checkpoint.
         WrongUse: settings and data do not fit, or the folder holds what training cannot have written.
         OSError: the disk is full; the last checkpoint is intact.
     """
@@ -142,6 +147,7 @@ class _Stage:
         """The loop."""
         settings, state = self.settings, self.state
         self.began = self.saved = self.told = time.perf_counter()
+        self.cost, self.asked = 0.0, False  # seconds of the last checkpoint; whether training is asked to end
         stopped = False
         if settings.damage.active:
             self.distributed.refuse_sharded("damage", settings.damage.noise or settings.damage.bits)
@@ -285,11 +291,16 @@ class _Stage:
 
     def _checkpoint_due(self) -> bool:
         settings, step = self.settings, self.state.step
+        if self.distributed.count == 1 or step % settings.log_every == 0:  # asking the others costs time
+            self.asked = self.distributed.agreed(interruption.requested())
+        if self.asked:
+            return True
         if settings.checkpoint_steps:
             return step % settings.checkpoint_steps == 0
         if self.distributed.count > 1 and step % settings.log_every:
             return False
-        return self.distributed.agreed(time.perf_counter() - self.saved >= settings.checkpoint_seconds)
+        wanted = max(settings.checkpoint_seconds, self.cost / LARGEST_SHARE)
+        return self.distributed.agreed(time.perf_counter() - self.saved >= wanted)
 
     def _checkpoint(self) -> None:
         self._settle()
@@ -301,6 +312,9 @@ class _Stage:
         held = {"model": self.distributed.weights(), "optimizer": self.distributed.moments()}
         self.distributed.alone(lambda: checkpoints.save(self.folder, self.state.step, held, asdict(self.state)))
         self.saved = time.perf_counter()
+        self.cost = self.saved - now
+        if self.asked:
+            raise interruption.Stopped(f"stopped as asked, after step {self.state.step} of {self.settings.max_steps}")
 
     def _finish(self, stopped: bool) -> Outcome:
         """Restore the best weights, measure them, and leave the finished model."""

@@ -1,10 +1,11 @@
 """`python -m lm_experiments run`: studies, from the corpora to the results table."""
 
+import dataclasses
 import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tyro.conf import Positional, UseAppendAction
 
@@ -12,6 +13,7 @@ from common import dotted
 from common.console import Command, Json, Output, plain
 from common.dotted import given, options
 from common.settings import WrongUse
+from lm_experiments.slurm import Slurm, SlurmSettings
 from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named
 
 SHORT = {"seeds": "seed", "exposures": "recipe.exposure", "tokens_post": "tokens_post", "lr_ft": "stage3.lr"}
@@ -58,6 +60,12 @@ class Run(Command):
     """Folder for tables and remarks [default: out/lm/SCALE]."""
     runs: Path = Path("out/lm/runs")
     """Folder for the trained stages; it may be shared by all studies."""
+    verify: bool = False
+    """Read the files of finished stages though they are as they were when they were last verified."""
+    executor: Literal["local", "slurm"] = "local"
+    """local: processes on this machine, bound to cores or GPUs. slurm: a job for every stage."""
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    """What a job asks for."""
     json: Json = False
 
     def run(self, out: Output) -> Any:
@@ -78,7 +86,10 @@ class Run(Command):
         for study in studies:
             results.target(folder / f"{study.name}.parquet")
         make_folder(self.runs)
-        found = conduct(studies, self.runs, self.workers, out)
+        executor = Slurm(self.slurm) if self.executor == "slurm" else None
+        found = conduct(
+            studies, self.runs, self.workers, out, verify=self.verify, executor=executor, arguments=self.arguments()
+        )
         documents: dict[str, Any] = {}
         failed: list[str] = []
         for name, conducted in found.items():
@@ -134,9 +145,31 @@ class Run(Command):
             raise WrongUse(f"{twice} is given two axes. Put all values into one.")
         return found
 
+    def arguments(self) -> list[str]:
+        """What `rerun` gives to `run` again: the studies, what is changed, and where it all lies and is trained."""
+        parts = [
+            *dict.fromkeys(self.names),
+            *self._changes(),
+            "--workers",
+            str(self.workers),
+            "--runs",
+            str(self.runs.absolute()),
+        ]
+        if self.out is not None:
+            parts += ["--out", str(self.out.absolute())]
+        if self.executor != "local":
+            parts += ["--executor", self.executor]
+            for one in dataclasses.fields(self.slurm):
+                if (value := getattr(self.slurm, one.name)) != one.default:
+                    parts += [f"--{one.name}", str(value)]
+        return parts
+
     def spelled_out(self, name: str) -> str:
         """The command line that repeats one study; --workers, --runs, --out and --json, which decide nothing, left out."""
-        parts = ["python", "-m", "lm_experiments", "run", name, "--scale", self.scale]
+        return shlex.join(["python", "-m", "lm_experiments", "run", name, *self._changes()])
+
+    def _changes(self) -> list[str]:
+        parts = ["--scale", self.scale]
         for option in ("arms", *SHORT):
             if (values := getattr(self, option)) is not None:
                 parts += [f"--{option}", *map(str, values)]
@@ -144,7 +177,7 @@ class Run(Command):
             parts += ["--axis", text]
         for setting, value in given(self.change).items():
             parts += [f"--{setting}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
-        return shlex.join(parts)
+        return parts
 
 
 def _losses(table: Any, out: Output) -> None:

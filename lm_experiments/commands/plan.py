@@ -1,0 +1,101 @@
+"""`python -m lm_experiments plan`: what a run would cost, before anything is fetched or trained."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from common.console import Output
+from common.settings import setting
+from lm_experiments.commands.run import Run
+
+if TYPE_CHECKING:
+    from lm_experiments.models import ModelSettings
+    from lm_experiments.stages import Node
+
+PEAKS = {"a100": 312e12, "h100": 989e12, "h200": 989e12, "l40s": 362e12, "rtx4090": 165e12}
+"""Dense bfloat16 operations per second, as their maker states them."""
+FLOAT = 4
+"""Bytes of a number: weights and moments are kept in float32."""
+
+
+class _Unread:
+    """A store that nobody has built: as large as is asked for."""
+
+    fingerprint = "planned"
+
+    def windows(self, length: int) -> int:
+        """More than any stage reads."""
+        return 1 << 27
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Run):
+    """Say what `run` with the same options would do: stages, what they share, tokens, operations, hours, disk.
+
+    Nothing is fetched, built or trained. Corpora are taken to be as large as is asked for, and early stopping not to stop, so that
+    the cost is an upper bound. Hours count training alone, at the stated share of the accelerator's peak.
+    Example: python -m lm_experiments plan fig3a --scale micro --accelerator a100
+    """
+
+    accelerator: Literal["a100", "h100", "h200", "l40s", "rtx4090"] = "h100"
+    """What the hours are for: one of them."""
+    mfu: float = setting(0.4, low=0, high=1, open_low=True)
+    """Share of its peak that training achieves."""
+
+    def run(self, out: Output) -> Any:
+        """Plan, print, return the numbers."""
+        from lm_experiments.pipeline import Pipeline
+
+        cells = [cell for study in self.studies() for cell in study.cells()]
+        nodes: dict[str, Node] = {}
+        alone: dict[str, int] = {}
+        rows: dict[str, dict[str, Any]] = {}
+        totals = {"stages": 0, "unshared_stages": 0, "tokens": 0, "unshared_tokens": 0, "flops": 0.0, "bytes": 0}
+        largest = 0
+        for cell in cells:
+            for node in Pipeline(cell, cast(Any, lambda _: _Unread())).nodes.values():
+                nodes[node.hash] = node
+                alone[node.hash] = alone.get(node.hash, 0) + 1
+        for name, node in nodes.items():
+            model = node.lineage[0].model
+            assert model is not None
+            tokens = node.plan.steps * node.plan.batch * node.plan.length
+            weights = parameters(model)
+            largest = max(largest, weights)
+            added = {
+                "stages": 1, "unshared_stages": alone[name], "tokens": tokens, "unshared_tokens": tokens * alone[name],
+                "flops": flops_per_token(model, node.plan.length) * tokens, "bytes": weights * FLOAT,
+            }  # fmt: skip
+            row = rows.setdefault(f"stage {('pre', 'post', 'ft').index(node.kind) + 1}", dict.fromkeys(totals, 0))
+            for key, value in added.items():
+                row[key] += value
+                totals[key] += value
+        for row in [*rows.values(), totals]:
+            row["hours"] = row["flops"] / (PEAKS[self.accelerator] * self.mfu) / 3600
+        peak = totals["bytes"] + self.workers * largest * FLOAT * (
+            2 * 3 + 1
+        )  # two checkpoints and the best weights of each
+        saved = 1 - totals["tokens"] / totals["unshared_tokens"]
+        shown = [
+            [name, row["stages"], row["unshared_stages"], f"{row['tokens']:.4g}", f"{row['flops']:.3g}", f"{row['hours']:.3g}",
+             f"{row['bytes'] / 1e9:.3g}"]
+            for name, row in [*sorted(rows.items()), ("together", totals)]
+        ]  # fmt: skip
+        heads = ["", "stages", "without sharing", "tokens", "FLOPs", f"hours on one {self.accelerator}", "GB of models"]
+        out.table(f"{' '.join(self.names)} at {self.scale}: {len(cells)} pipelines", heads, shown)
+        out.show(
+            f"Sharing saves {saved:.0%} of the tokens. Disk: up to {peak / 1e9:.3g} GB while it runs; `prune` frees most of it."
+        )
+        return {"pipelines": len(cells), "parameters": largest, "by_stage": rows, "together": totals, "saved": saved,
+                "peak_bytes": peak, "accelerator": self.accelerator, "mfu": self.mfu}  # fmt: skip
+
+
+def parameters(model: "ModelSettings") -> int:
+    """Parameters of a decoder by arithmetic, a tied matrix counted once: `models.parameter_count` without loading torch."""
+    width, head = model.hidden, model.hidden // model.heads
+    layer = 2 * width * width + 2 * width * head * model.kv_heads + 3 * width * model.mlp + 2 * width
+    return model.layers * layer + width + model.vocabulary * width * (1 if model.tied else 2)
+
+
+def flops_per_token(model: "ModelSettings", length: int) -> float:
+    """Forward and backward: 6 N + 12 L d T (Chowdhery et al. 2022, App. B), with L layers of width d and T tokens of context."""
+    return 6.0 * parameters(model) + 12.0 * model.layers * model.hidden * length

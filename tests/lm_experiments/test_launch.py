@@ -1,0 +1,143 @@
+"""Carrying out a graph: places of workers, two drivers on one folder, the journal, and a stop that is asked for."""
+
+import dataclasses
+import os
+import threading
+import time
+
+import pytest
+
+from common.console import Output
+from common.settings import WrongUse
+from lm_experiments import interruption, journal, launch
+from lm_experiments.local import Local, places
+from lm_experiments.stages import attempt, finished, folder_of, held
+from lm_experiments.training import LARGEST_SHARE, _Stage
+from tests.lm_experiments.test_stages import STORES, first, run, second, settings
+from tests.lm_experiments.test_studies import broken_stores
+
+
+def stores():
+    return STORES.__getitem__
+
+
+def carried(nodes, root, opener=stores, **options):
+    return launch.run(nodes, root, opener, 1, Output(True), {}, lambda *_: None, name="tests", **options)
+
+
+def test_workers_have_places_of_their_own():
+    assert [place.cores for place in places(2, range(8), [])] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    assert {place.threads for place in places(2, range(8), [])} == {1}
+    assert [place.cores for place in places(3, range(2), [])] == [(), (), ()]  # more workers than cores: not bound
+    on_gpus = places(4, range(8), ["0", "1"])
+    assert [place.gpu for place in on_gpus] == ["0", "1", "0", "1"]
+    assert {place.threads for place in on_gpus} == {2}
+
+
+def told_place():
+    """Stores that say where the worker is instead of opening anything."""
+
+    def open_named(_):
+        raise OSError(f"gpu {os.environ.get('CUDA_VISIBLE_DEVICES')} cores {sorted(os.sched_getaffinity(0))}")
+
+    return open_named
+
+
+def test_a_worker_is_where_its_place_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    (cores, *_) = os.sched_getaffinity(0)
+    executor = Local(1)
+    executor._places = [dataclasses.replace(executor._places[0], cores=(cores,))]
+    node = first()
+    found = carried([node], tmp_path, told_place, executor=executor)
+    assert f"gpu 5 cores [{cores}]" in found.failures[node.hash].message
+
+
+def test_a_second_driver_waits_for_what_the_first_trains(tmp_path):
+    """Both end with everything, and every stage was trained once."""
+    leaves = [second(first()), second(first(), lr=2e-2)]
+    found = {}
+    ends = [threading.Thread(target=lambda i=i: found.__setitem__(i, carried(leaves, tmp_path))) for i in range(2)]
+    for end in ends:
+        end.start()
+    for end in ends:
+        end.join(180)
+    assert len(found[0].outcomes) == 3
+    assert found[0].outcomes == found[1].outcomes  # the seconds too
+    assert not found[0].failures
+    assert not found[1].failures
+
+
+def test_a_stage_that_is_let_go_of_is_taken_over(tmp_path):
+    node, held_for = first(), 1.5
+    folder = folder_of(node, tmp_path)
+    folder.mkdir()
+
+    def hold():
+        with held(folder):
+            time.sleep(held_for)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert attempt(node, tmp_path, STORES.__getitem__, lambda _: None)[0] == "occupied"
+    assert set(carried([node], tmp_path).outcomes) == {node.hash}
+    other.join()
+
+
+def test_the_journal_knows_what_became_of_every_stage(tmp_path):
+    good = first(measured=(), data=(("a/train", "f"), ("b/train", "f")))
+    bad = first(measured=(), data=(*good.data, ("b/report", "f")))
+    carried([second(bad), good], tmp_path, broken_stores, arguments=("smoke",))
+    graph = journal.chosen(tmp_path, "tests")
+    assert graph.arguments == ("smoke",)
+    states = journal.states(tmp_path, graph)
+    assert [states[node.hash].state for node in (bad, second(bad), good)] == ["failed", "blocked", "done"]
+    assert "unreadable" in states[bad.hash].about
+    assert bad.hash in states[second(bad).hash].about
+    assert [line["event"] for line in journal.history(tmp_path)] == ["started", "ended"]
+    with pytest.raises(WrongUse, match="launched were: tests"):
+        journal.chosen(tmp_path, "fig9")
+    run(bad, tmp_path)
+    assert journal.states(tmp_path, graph)[bad.hash].state == "done"
+    assert not (folder_of(bad, tmp_path) / "failed.json").exists()
+
+
+def test_a_running_stage_says_how_far_it_is(tmp_path):
+    node, seen = first(settings=settings(first().plan, log_every=1)), []
+    run(node, tmp_path, type("Look", (list,), {"append": lambda *_: seen.append(journal.look(tmp_path, node.hash))})())
+    assert {one.state for one in seen} == {"running"}
+    assert "of 8, loss" in seen[-1].about
+    assert journal.look(tmp_path, node.hash).state == "done"
+
+
+def test_a_stop_that_is_asked_for_leaves_a_checkpoint_and_the_same_bits(tmp_path):
+    node = first()
+    (tmp_path / "whole").mkdir()
+    run(node, tmp_path / "whole")
+    interruption.request()
+    try:
+        with pytest.raises(interruption.Stopped, match="after step 1 of"):
+            attempt(node, tmp_path, STORES.__getitem__, lambda _: None)
+    finally:
+        interruption.forget()
+    assert finished(node, tmp_path) is None
+    assert (folder_of(node, tmp_path) / "checkpoint-1").is_dir()
+    run(node, tmp_path)
+    for name in ("model.safetensors", "metrics.jsonl", "ledger.json"):
+        assert (folder_of(node, tmp_path) / name).read_bytes() == (
+            folder_of(node, tmp_path / "whole") / name
+        ).read_bytes()
+
+
+def test_a_checkpoint_takes_at_most_its_share(monkeypatch):
+    """One that took 18 s is followed by the next after 15 minutes, not after one."""
+    stage = object.__new__(_Stage)
+    stage.settings, stage.cost, stage.asked, stage.saved = settings(first().plan), 18.0, False, 0.0
+    stage.state = type("State", (), {"step": 7})
+    stage.distributed = type("Alone", (), {"count": 1, "agreed": staticmethod(lambda mine: mine)})
+    for now, due in ((70.0, False), (18 / LARGEST_SHARE - 1, False), (18 / LARGEST_SHARE, True)):
+        monkeypatch.setattr(time, "perf_counter", lambda now=now: now)
+        assert stage._checkpoint_due() is due
+    stage.cost = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: 61.0)
+    assert stage._checkpoint_due()
