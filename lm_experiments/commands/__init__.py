@@ -7,10 +7,12 @@ from lm_experiments.commands.gates import Gates
 from lm_experiments.commands.graphs import Cancel, History, Prune, Rerun, Results, Status
 from lm_experiments.commands.plan import Plan
 from lm_experiments.commands.run import Run
+from lm_experiments.commands.studies import Studies
 from lm_experiments.commands.verdicts import Verdicts
 
 COMMANDS: dict[str, type[Command]] = {
     "corpora": Corpora,
+    "studies": Studies,
     "plan": Plan,
     "run": Run,
     "status": Status,

@@ -12,9 +12,10 @@ from tyro.conf import Positional, UseAppendAction
 from common import dotted
 from common.console import Command, Json, Output, plain
 from common.dotted import given, options
-from common.settings import WrongUse
+from common.settings import WrongUse, meant
 from lm_experiments.slurm import Slurm, SlurmSettings
 from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named
+from lm_experiments.studies.scaled import corpora_of, on_corpora
 
 SHORT = {"seeds": "seed", "exposures": "recipe.exposure", "tokens_post": "tokens_post", "lr_ft": "stage3.lr"}
 """Options that are axes -> the setting that they vary."""
@@ -26,10 +27,9 @@ Changes = options(PipelineSettings, leave=("scale", "seed", "tokens_post"))
 class Run(Command):
     """Run studies: train what is not there yet, write a results table a study, and remarks beside it.
 
-    smoke takes seconds; fig3a and fig3b are the lambda studies of the paper's Figure 3, fig3a-replay and fig3b-replay the same with
-    general text in stage 2; search-nano is what was tried to find their nano regime. Stop it whenever you like: the same command
-    goes on where it was. Several studies together train once what they share. Exit code 1 if a pipeline failed; the others are
-    finished then.
+    smoke takes seconds; `python -m lm_experiments studies` lists the others, their sizes and what the paper leaves unstated. Stop
+    it whenever you like: the same command goes on where it was. Several studies together train once what they share. Exit code 1 if
+    a pipeline failed; the others are finished then.
 
     Every setting of a pipeline is an option (--post file:tunes.abc, --stage2.lr 1e-3), and can be an axis of the study
     (--axis stage2.lr=1e-3,3e-3).
@@ -37,9 +37,9 @@ class Run(Command):
     """
 
     names: Positional[tuple[str, ...]]
-    """Studies: smoke, fig3a, fig3b, fig3a-replay, fig3b-replay, search-nano."""
+    """Studies: smoke, fig2 to fig12, placement, repeat, overlap, mitigation, decoys and others; see the command studies."""
     scale: str = "nano"
-    """Size of the model: nano, micro, mini, 135m or 1b."""
+    """Size of the model: smoke, nano, micro, mini, 135m or 1b."""
     arms: tuple[str, ...] | None = None
     """Only these arms of the studies."""
     seeds: tuple[int, ...] | None = None
@@ -50,6 +50,8 @@ class Run(Command):
     """Sizes of D_post in tokens, in the place of the study's own."""
     lr_ft: tuple[float, ...] | None = None
     """Stage-3 learning rates, in the place of the study's own."""
+    corpora: tuple[str, ...] = ()
+    """Corpora in the place of the study's, as musicpile=musicpile@REVISION or flan=file:questions.jsonl: wherever it names them."""
     axis: UseAppendAction[tuple[str, ...]] = ()
     """A setting with the values that it takes, as recipe.dropout=0,0.1; may be given several times."""
     change: Changes = field(default_factory=Changes)  # type: ignore[valid-type]
@@ -120,11 +122,25 @@ class Run(Command):
         found = [named(name, self.scale) for name in dict.fromkeys(self.names)]
         if self.arms is not None:
             found = [study.chosen(self.arms) for study in found]
+        if self.corpora:
+            found = [on_corpora(study, self._renamed(study)) for study in found]
         changes = given(self.change)
         axes = self.axes()
         if both := next((axis.field for axis in axes if axis.field in changes), None):
             raise WrongUse(f"{both} is given a value and an axis. Give one of them.")
         return [study.changed(changes).over(*axes) for study in found]
+
+    def _renamed(self, study: Study) -> dict[str, str]:
+        """What --corpora says. Raises `WrongUse` where it is not understood, or names a corpus that the study does not have."""
+        known, found = corpora_of(study), {}
+        for text in self.corpora:
+            name, equals, other = text.partition("=")
+            if not equals or not other:
+                raise WrongUse(f"--corpora {text} is not understood. Write it as musicpile=file:tunes.abc.")
+            if name not in known:
+                raise WrongUse(f"{study.name} has no corpus {name!r}. {meant(name, known)}")
+            found[name] = other
+        return found
 
     def axes(self) -> list[Axis]:
         """The axes that the command line gives. Raises `WrongUse` where one is not understood, or given twice."""
@@ -170,8 +186,8 @@ class Run(Command):
 
     def _changes(self) -> list[str]:
         parts = ["--scale", self.scale]
-        for option in ("arms", *SHORT):
-            if (values := getattr(self, option)) is not None:
+        for option in ("arms", "corpora", *SHORT):
+            if values := getattr(self, option):
                 parts += [f"--{option}", *map(str, values)]
         for text in self.axis:
             parts += ["--axis", text]

@@ -4,15 +4,32 @@ To add one, write a module with a `Study` and enter it here.
 """
 
 from common.settings import WrongUse, meant
+from lm_experiments.studies.decoys import DECOYS
+from lm_experiments.studies.doses import OVERLAP, REPEAT
 from lm_experiments.studies.fig3 import FIG3
+from lm_experiments.studies.interventions import FIG4, FIG5, FIG6, FIG10, FIG11, FIG12, SITES
+from lm_experiments.studies.lora import FIG7
+from lm_experiments.studies.mitigation import MITIGATION
+from lm_experiments.studies.mixing import FIG2, FIG8, FIG9
+from lm_experiments.studies.placement import PLACEMENT
+from lm_experiments.studies.scaled import nano
+from lm_experiments.studies.scaled import smoke as smoke_of
 from lm_experiments.studies.search import SEARCH
 from lm_experiments.studies.settings import Arm, Axis, Cell, PipelineSettings, Stage, Study
 from lm_experiments.studies.smoke import SMOKE
 
 __all__ = ["NAMES", "STUDIES", "Arm", "Axis", "Cell", "PipelineSettings", "Stage", "Study", "named"]
 
+_PAPER = (
+    FIG2, FIG4, FIG5, FIG6, FIG7, FIG8, FIG9, FIG10, FIG11, FIG12,
+    SITES, PLACEMENT, REPEAT, OVERLAP, MITIGATION, DECOYS,
+)  # fmt: skip
+"""At paper scale; nano and smoke follow by rule."""
+_SMALL = [nano(study) for study in _PAPER]
+_MADE = [nano(FIG3[name, "135m"]) for name in ("fig3a", "fig3b")]  # at nano scale fig3 has a regime of its own
 STUDIES: dict[tuple[str, str], Study] = {
-    (study.name, study.base.scale): study for study in (SMOKE, *FIG3.values(), SEARCH)
+    (study.name, study.base.scale): study
+    for study in (SMOKE, *FIG3.values(), SEARCH, *_PAPER, *_SMALL, *(smoke_of(study) for study in (*_MADE, *_SMALL)))
 }
 """The studies by name and scale."""
 NAMES = tuple(dict.fromkeys(name for name, _ in STUDIES))

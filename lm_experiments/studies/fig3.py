@@ -15,12 +15,16 @@ As in the paper, stage 2 is D_post alone, and at nano scale that nearly erases t
 a quarter of their stage 2 is D_pre. The micro studies, one size and the ends of lambda, have the nano regime unsearched. The mini ones have
 it by rule: ten times the tokens in every stage and in D_post (the most that `music` holds), four times the windows per step (about the
 square root of ten), and peak rates that fall as one over the width, a fifth of the nano's.
+
+At 135m stands what the paper did, with its three sizes of D_post and one stage-3 rate; `unstated.py` says what it does not say.
 """
 
 from dataclasses import replace
 
 from common import dotted
+from lm_experiments.studies.paper import PAPER_135M, SEED
 from lm_experiments.studies.settings import Axis, PipelineSettings, Stage, Study
+from lm_experiments.studies.unstated import chosen
 
 REPLAY = 0.25
 SEEDS = (0, 1, 2, 3, 4)
@@ -90,9 +94,27 @@ def enlarged(study: Study) -> Study:
     return changed.over(*(Axis(name, tuple(times(name, value) for value in values)) for name, values in axes))
 
 
+ONE_PASS = {**chosen("fig3b-stage-2"), "stage2.eval_every": 0, "stage2.patience": 0}
+"""Stage 2 of a compute-matched pipeline at 135m."""
+_SIZES = Axis("tokens_post", chosen("nesting")["tokens_post"])
+_PAPER_3A = Study(
+    name="fig3a",
+    about=_3A.about,
+    base=dotted.changed(PAPER_135M, chosen("fig3-stage-2")),
+    axes=(_SIZES, SEED, Axis("recipe.exposure", EXPOSURES)),
+)
+_PAPER_3B = replace(_PAPER_3A, name="fig3b", about=matched(_3A).about, base=dotted.changed(
+    _PAPER_3A.base, {"recipe.split": "compute-matched", **ONE_PASS}
+))  # fmt: skip
+
 _MADE = [made for study in (_3A, _MICRO) for half in (study, matched(study)) for made in (half, replayed(half))]
 FIG3 = {
     (made.name, made.base.scale): made
-    for made in (*_MADE, *(enlarged(study) for study in _MADE if study.base.scale == "nano"))
+    for made in (
+        *_MADE,
+        *(enlarged(study) for study in _MADE if study.base.scale == "nano"),
+        _PAPER_3A,
+        _PAPER_3B,
+    )
 }
 """The studies by name and scale."""

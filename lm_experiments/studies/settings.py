@@ -9,6 +9,7 @@ arms                    named variants of the base: mixed, mixed + replay, a dec
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple
 
 from common import dotted
@@ -177,12 +178,21 @@ class Study(Settings):
     def cells(self) -> Iterator["Cell"]:
         """Every pipeline of the study, arm by arm. Raises `WrongUse` where settings do not go together."""
         for arm in self.arms:
-            own = {axis.field: axis for axis in arm.axes}
-            axes = [own.pop(axis.field, axis) for axis in self.axes if axis.field not in arm.changes]
-            axes += own.values()
+            axes = self._axes(arm)
             for values in product(*(axis.values for axis in axes)):
                 point = dict(zip((axis.field for axis in axes), values, strict=True))
                 yield Cell(self, arm.name, dotted.changed(self.base, {**arm.changes, **point}), point)
+
+    @property
+    def size(self) -> int:
+        """Pipelines of the study; nothing is resolved."""
+        return sum(prod(len(axis.values) for axis in self._axes(arm)) for arm in self.arms)
+
+    def _axes(self, arm: Arm) -> list[Axis]:
+        """The axes of an arm: the study's, or its own over the same setting, then what it has besides."""
+        own = {axis.field: axis for axis in arm.axes}
+        axes = [own.pop(axis.field, axis) for axis in self.axes if axis.field not in arm.changes]
+        return [*axes, *own.values()]
 
     def over(self, *axes: Axis) -> "Study":
         """The same with other values on some axes, those of its arms included; an axis that it lacks is added, varying fastest.

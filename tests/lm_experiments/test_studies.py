@@ -169,7 +169,9 @@ def test_reporting_and_stopping_never_share_text():
 def test_results_use_seeds_that_no_search_has_seen():
     for name in NAMES:
         searching = name.startswith("search") or name == "smoke"
-        seeds = {cell.settings.seed for cell in named(name, "nano").cells()}
+        study = named(name, "nano")
+        axes = [axis for arm in study.arms for axis in (*study.axes, *arm.axes) if axis.field == "seed"]
+        seeds = {seed for axis in axes for seed in axis.values} or {study.base.seed}
         assert all((seed >= SEARCH_SEEDS) == searching for seed in seeds)
 
 
@@ -180,8 +182,8 @@ def test_studies_refuse_what_makes_no_sense():
         SMOKE.changed({"tokens_post": 100})
     with pytest.raises(WrongUse, match="has no scale 'micro'"):
         named("smoke", "micro")
-    with pytest.raises(WrongUse, match="'fig9' is not known"):
-        named("fig9", "nano")
+    with pytest.raises(WrongUse, match="'fig13' is not known"):
+        named("fig13", "nano")
     with pytest.raises(WrongUse, match="music holds 768,000 tokens"):
         _ = pipelines(SMOKE.changed({"tokens_post": 1_000_000}))[0].nodes
     pulled = SMOKE.changed({"recipe.rank": 4, "recipe.l2_to_start": 0.5})
