@@ -33,7 +33,7 @@ COLUMNS = 10
 LANES = 16384
 """Settings that numpy integrates together: enough to amortise Python, few enough for the cache (4096: a fifth slower)."""
 
-ATTEMPTS = 1000
+ATTEMPTS = 20_000
 """Steps after which a setting is given up, a second or two; ordinary ones need about fifty."""
 
 
