@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,11 @@ from common import results
 from common.console import Output
 from common.settings import WrongUse, canonical
 from lm_experiments import launch
+from lm_experiments.corpora import corpus, hub
+from lm_experiments.corpora.progress import reporting
 from lm_experiments.pipeline import EXTRA, Pipeline, StoreFactory
 from lm_experiments.stages import Node
-from lm_experiments.studies.settings import Study
+from lm_experiments.studies.settings import Cell, Study
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,15 +62,11 @@ def conduct(
         ledger.Disagreement: the stages of a pipeline did not see what its recipe says.
     """
     cells = [cell for study in studies for cell in study.cells()]
-    openers = dict.fromkeys(
-        StoreFactory(corpora=cell.settings.tokenizer_corpora, vocabulary=cell.settings.vocabulary) for cell in cells
-    )
-    if len(openers) > 1:
-        raise WrongUse(
-            "Studies, or arms of one, with different tokenizers cannot be run together. Run one after the other."
-        )
-    opener = next(iter(openers))
-    stores = opener()
+    opener = _opener(cells)
+    with reporting(out) as report:
+        stores = opener(report)
+        for name in (f"{corpus(text).key}/{split}" for text in opener.texts for split in ("train", "stop", "report")):
+            stores(name)
     pipelines = [Pipeline(cell, stores) for cell in cells]
     titles: dict[str, str] = {}
     users: dict[str, list[Pipeline]] = {}
@@ -93,6 +91,29 @@ def conduct(
         mine = [pipeline for pipeline in pipelines if pipeline.cell.study is study]
         found[study.name] = _conducted(study, mine, launched, workers)
     return found
+
+
+def _opener(cells: Sequence[Cell]) -> StoreFactory:
+    """What opens the stores of all pipelines. Whatever does not fit together is refused here, before anything is fetched or trained."""
+    different: dict[StoreFactory, Cell] = {}
+    for cell in cells:
+        for name in (*cell.settings.texts, *cell.settings.tokenizer_corpora):
+            corpus(name)
+            if name.partition("@")[0] in hub.HUB and not cell.settings.max_tokens:
+                raise WrongUse(
+                    f"{name} is on the hub, and max_tokens = 0 would pack all of it. Give --max-tokens, the tokens of each corpus."
+                )
+        different.setdefault(StoreFactory.of(cell.settings), cell)
+    made = {replace(one, texts=(), max_tokens=0, held_out=0) for one in different}
+    limits = {(one.max_tokens, one.held_out) for one in different}
+    if len(made) > 1 or len(limits) > 1:
+        raise WrongUse(
+            "Studies, or arms of one, with different tokenizers or limits of tokens cannot be run together. Run one after the other."
+        )
+    opener, cell = next(iter(different.items()))
+    if cell.settings.tokenizer and (size := opener.opened().vocabulary) != cell.settings.model.vocabulary:
+        cell.settings.refuse_vocabulary(size)
+    return replace(opener, texts=tuple(dict.fromkeys(text for one in different for text in one.texts)))
 
 
 def sharing(pipelines: Sequence[Pipeline]) -> list[Pipeline]:
@@ -122,6 +143,7 @@ def _conducted(study: Study, pipelines: Sequence[Pipeline], launched: launch.Gra
         "wall_seconds": _busy(trained),
         "run_seconds": launched.seconds,
         "workers": workers,
+        "smaller_sets": list(dict.fromkeys(line for pipeline in pipelines for line in pipeline.smaller())),
         "stage_2": _endings(pipelines, launched),
         "settings": canonical(study),
     }

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt32
@@ -28,6 +28,14 @@ CHUNK_BYTES = 2_000_000
 """About how much text a worker gets at a time, and a shard holds."""
 PROCESS_BYTES = 8_000_000
 """Less text than this is not worth the start of a process."""
+
+
+class Source(NamedTuple):
+    """A tokenizer as the processes are told of it."""
+
+    file: Path
+    sha256: str
+    """Of the file, when it was opened."""
 
 
 def pack(
@@ -46,7 +54,7 @@ def pack(
         WrongUse: worker processes cannot start.
     """
     shards.mkdir(parents=True, exist_ok=True)
-    source, ending = tokenizer.folder / "tokenizer.json", tokenizer.end_of_text
+    source, ending = Source(tokenizer.folder / "tokenizer.json", tokenizer.sha256), tokenizer.end_of_text
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin) if workers > 1 else None
     pending: deque[Future[Path] | Path] = deque()
     try:
@@ -88,7 +96,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _started(
-    pool: Executor | None, chunk: list[str], source: Path, ending: int, shards: Path, number: int
+    pool: Executor | None, chunk: list[str], source: Source, ending: int, shards: Path, number: int
 ) -> Future[Path] | Path:
     digest = hashlib.sha256()
     for text in chunk:
@@ -105,7 +113,7 @@ def _finished(task: Future[Path] | Path) -> UInt32[np.ndarray, "size"]:
     return np.fromfile(task.result() if isinstance(task, Future) else task, dtype="<u4")
 
 
-def encode(chunk: list[str], source: Path, ending: int, shard: Path) -> Path:
+def encode(chunk: list[str], source: Source, ending: int, shard: Path) -> Path:
     """Write the ids of one chunk to its shard, which appears only when complete. Runs in a worker process."""
     found = _backend(source).encode_batch_fast(chunk, add_special_tokens=False)
     ids = np.concatenate([np.array([*each.ids, ending], dtype="<u4") for each in found])
@@ -121,8 +129,13 @@ def encode(chunk: list[str], source: Path, ending: int, shard: Path) -> Path:
 
 
 @cache
-def _backend(source: Path) -> Any:
-    return backend(source.read_text())
+def _backend(source: Source) -> Any:
+    text = source.file.read_text()
+    if hashlib.sha256(text.encode()).hexdigest() != source.sha256:
+        raise paths.Damaged(
+            f"{source.file} was replaced by another tokenizer while it was in use. Run the same command again"
+        )
+    return backend(text)
 
 
 def _begin() -> None:

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 from common import results
 from common.settings import WrongUse
 from lm_experiments import derived
+from lm_experiments.corpora import Report, key
 from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.plan import Corpus, Kind, Plan
 from lm_experiments.realise import Problem, Realised, realise
 from lm_experiments.stages import Node
-from lm_experiments.studies.settings import COLUMNS, Cell, Stage
+from lm_experiments.studies.settings import COLUMNS, Cell, PipelineSettings, Stage
 
 if TYPE_CHECKING:
-    from lm_experiments.store import Store
+    from lm_experiments.store import Drawn, Store
+    from lm_experiments.tokenizers import Tokenizer
 
 Outcomes = Mapping[str, Mapping[str, Any]]
 """Fields of `training.Outcome` by the hash of the stage."""
@@ -33,21 +35,57 @@ Outcomes = Mapping[str, Mapping[str, Any]]
 class StoreFactory:
     """Makes the function that opens the stores of a study; picklable, so that workers can make it too."""
 
+    tokenizer: str = ""
+    """A Hugging Face tokenizer; empty for a BPE."""
     corpora: tuple[str, ...]
+    """What the BPE is trained on."""
     vocabulary: int
+    """Of the BPE."""
+    texts: tuple[str, ...] = ()
+    """The corpora as they were asked for."""
+    max_tokens: int = 0
+    """Tokens packed of a corpus for training; 0 is all."""
+    held_out: int = 0
+    """Tokens packed of a split that is only measured, where those for training are limited."""
 
-    def __call__(self) -> Callable[[str], "Store"]:
-        """`open(name)` with names such as music/train; every store is opened once."""
-        from lm_experiments.store import open_store
-        from lm_experiments.tokenizers import trained
+    @classmethod
+    def of(cls, chosen: PipelineSettings) -> "StoreFactory":
+        """For the pipelines that agree with this one in tokenizer, corpora and limits."""
+        several = 0 in (chosen.stop_windows, chosen.report_windows)
+        held_out = chosen.max_tokens if several else chosen.length * max(chosen.stop_windows, chosen.report_windows) + 1
+        return cls(
+            tokenizer=chosen.tokenizer, corpora=() if chosen.tokenizer else chosen.trained_on,
+            vocabulary=0 if chosen.tokenizer else chosen.model.vocabulary, texts=chosen.texts,
+            max_tokens=chosen.max_tokens, held_out=held_out if chosen.max_tokens else 0,
+        )  # fmt: skip
 
-        tokenizer = trained(self.corpora, self.vocabulary)
-        opened: dict[str, Store] = {}
+    def opened(self, progress: Report | None = None) -> "Tokenizer":
+        """The tokenizer; a BPE is trained where the cache has none."""
+        from lm_experiments.tokenizers import load, trained
 
-        def open_named(name: str) -> "Store":
+        return load(self.tokenizer) if self.tokenizer else trained(self.corpora, self.vocabulary, progress=progress)
+
+    def __call__(self, progress: Report | None = None) -> Callable[[str], "Store | Drawn"]:
+        """`open(name)` with names such as music/train, or music/train~3 for the draw of seed 3; every store is opened once."""
+        from lm_experiments.store import Drawn, open_store
+
+        tokenizer = self.opened(progress)
+        asked = {key(name): name for name in self.texts}
+        opened: dict[str, Store | Drawn] = {}
+
+        def open_named(name: str) -> "Store | Drawn":
             if name not in opened:
-                corpus, _, split = name.rpartition("/")
-                opened[name] = open_store(corpus, tokenizer, split)
+                stem, _, seed = name.partition("~")
+                if seed:
+                    whole = open_named(stem)
+                    assert not isinstance(whole, Drawn)
+                    opened[name] = Drawn(whole, int(seed))
+                else:
+                    text, _, split = name.rpartition("/")
+                    most = (self.max_tokens if split == "train" else self.held_out) or None
+                    opened[name] = open_store(
+                        asked.get(text, text), tokenizer, split, max_tokens=most, progress=progress
+                    )
             return opened[name]
 
         return open_named
@@ -56,31 +94,35 @@ class StoreFactory:
 class Pipeline:
     """One cell of a study as stages."""
 
-    def __init__(self, cell: Cell, stores: Callable[[str], "Store"]) -> None:
+    def __init__(self, cell: Cell, stores: Callable[[str], Any]) -> None:
         """Args: cell: what to run; stores: opens a store by name. Raises `WrongUse` where a corpus is too small."""
         self.cell, self.settings, self._stores = cell, cell.settings, stores
+        self.keys = tuple(key(name) for name in (self.settings.pre, self.settings.post, self.settings.ft))
 
     def _corpus(self, name: str, tokens: int, size: int | None = None) -> Corpus:
         """A corpus of `size` tokens (as far as needed, if absent), of which a stage trains on `tokens`."""
         length = self.settings.length
-        held = self._stores(f"{name}/train").windows(length)
+        store = f"{name}/train" + (f"~{self.settings.seed}" if self.settings.draw == "seeded" else "")
+        held = self._stores(store).windows(length)
         count = -(-tokens // length)
         windows = min(count, held) if size is None else size // length
         if windows > held:
             raise WrongUse(
-                f"{name} holds {held * length:,} tokens for training; a D_post of {size:,} was asked for. Choose a smaller one."
+                f"{name} holds {held * length:,} tokens for training; a D_post of {size:,} was asked for. Choose a smaller one, give more "
+                "text, or raise --max-tokens where it is set."
             )
-        return Corpus(store=f"{name}/train", windows=windows, count=count)
+        return Corpus(store=store, windows=windows, count=count)
 
     @cached_property
     def corpora(self) -> dict[Kind, Corpus]:
         """D_pre, D_post and D_ft."""
         chosen = self.settings
+        pre, post, ft = self.keys
         size = chosen.tokens_post - chosen.tokens_post % chosen.post_unit
         return {
-            "pre": self._corpus(chosen.pre, chosen.stage1.tokens),
-            "post": self._corpus(chosen.post, chosen.stage2.tokens, size),
-            "ft": self._corpus(chosen.ft, chosen.stage3.tokens),
+            "pre": self._corpus(pre, chosen.stage1.tokens),
+            "post": self._corpus(post, chosen.stage2.tokens, size),
+            "ft": self._corpus(ft, chosen.stage3.tokens),
         }
 
     @cached_property
@@ -88,7 +130,8 @@ class Pipeline:
         """The recipe as data plans and stage settings."""
         chosen = self.settings
         batches: dict[Kind, int] = {kind: stage.batch for kind, stage in chosen.stages.items()}
-        other = self._corpus(chosen.other, 1, self.corpora["post"].windows * chosen.length) if chosen.other else None
+        size = self.corpora["post"].windows * chosen.length
+        other = self._corpus(key(chosen.other), 1, size) if chosen.other else None
         seeds: dict[Kind, int] = {kind: chosen.seed + stage.seed for kind, stage in chosen.stages.items()}
         problem = Problem(
             corpora=self.corpora, batches=batches, length=chosen.length, seed=chosen.seed, seeds=seeds, other=other
@@ -105,12 +148,10 @@ class Pipeline:
         return made
 
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
-        from lm_experiments import models
-
         chosen = self.settings
-        measured = tuple((f"{name}/report", chosen.report_windows) for name in (chosen.pre, chosen.post, chosen.ft))
+        measured = tuple((f"{name}/report", chosen.report_windows) for name in self.keys)
         stops = kind == "post" and stage.patience > 0 and chosen.recipe.split == "independent"
-        own = {"pre": chosen.pre, "post": chosen.post, "ft": chosen.ft}[kind]
+        own = dict(zip(("pre", "post", "ft"), self.keys, strict=True))[kind]
         stop_on = (f"{own}/stop", chosen.stop_windows) if stage.eval_every else None
         settings = self._settings(kind, plan, stage, stops)
         read = [derived.source(part.store) for part in plan.parts] + [name for name, _ in measured]
@@ -121,7 +162,7 @@ class Pipeline:
         return Node(
             kind=kind, plan=plan, settings=settings, measured=measured, stop_on=stop_on,
             data=tuple((name, self._stores(name).fingerprint) for name in dict.fromkeys(read)),
-            model=models.PRESETS[chosen.scale] if parent is None else None, parent=parent,
+            model=chosen.model if parent is None else None, parent=parent,
         )  # fmt: skip
 
     def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
@@ -147,6 +188,19 @@ class Pipeline:
         """Stage 3."""
         return self.nodes["ft"]
 
+    def smaller(self) -> list[str]:
+        """What reporting or stopping sets hold less than was asked for, in words."""
+        length, found = self.settings.length, []
+        asked = {
+            name: windows
+            for node in self.nodes.values()
+            for name, windows in (*node.measured, *([node.stop_on] if node.stop_on else []))
+        }
+        for name, windows in asked.items():
+            if (held := self._stores(name).windows(length)) < windows:
+                found.append(f"{name} holds {held} windows of {length} tokens; {windows} were asked for")
+        return found
+
     def done(self, outcomes: Outcomes) -> bool:
         """Whether all its stages are done."""
         return all(node.hash in outcomes for node in self.nodes.values())
@@ -167,7 +221,7 @@ class Pipeline:
         chosen, recipe, nodes = self.settings, self.settings.recipe, self.nodes
         of = {kind: outcomes[node.hash] for kind, node in nodes.items()}
         middle = of.get("post", of["pre"])
-        pre, post, ft = (f"{name}/report" for name in (chosen.pre, chosen.post, chosen.ft))
+        pre, post, ft = (f"{name}/report" for name in self.keys)
         stage2 = of.get("post")
         return {
             "engine": "lm", "study": self.cell.study.name, "model": "llama", "scale": chosen.scale, "pipeline": chosen.pipeline,

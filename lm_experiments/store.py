@@ -61,6 +61,31 @@ class Store:
         return self.tokens[index * length : (index + 1) * length + 1].astype(np.int64)
 
 
+class Drawn:
+    """A store with its windows in an order that a seed decides: the first so many are a sample, and a smaller one is part of a larger.
+
+    A file or a hub corpus comes in the order of its source, so that its first windows would be of one kind.
+    """
+
+    def __init__(self, store: Store, seed: int) -> None:
+        """Args: store: whose windows; seed: of the draw."""
+        self._store, self._seed, self._orders = store, seed, {}  # type: Store, int, dict[int, Any]
+        self.name, self.fingerprint = f"{store.name}~{seed}", store.fingerprint
+
+    def windows(self, length: int) -> int:
+        """How many whole windows of `length` predicted tokens there are."""
+        return self._store.windows(length)
+
+    def window(self, index: int, length: int) -> Int64[np.ndarray, "positions"]:
+        """The window that was drawn as number `index`, as `Store.window`. Raises `IndexError` beyond the last."""
+        if length not in self._orders:
+            key = hashlib.sha256(f"draw/{self._seed}/{self._store.name}".encode()).digest()[:16]
+            bits = np.random.Philox(key=np.frombuffer(key, dtype=np.uint64)).random_raw(self.windows(length))
+            self._orders[length] = np.argsort(bits, kind="stable")
+        order = self._orders[length]
+        return self._store.window(int(order[index]) if 0 <= index < len(order) else len(order), length)
+
+
 def write(
     folder: Path, name: str, pieces: Iterable[Shaped[np.ndarray, "..."]], *, vocabulary: int, about: Mapping[str, Any]
 ) -> Store:
@@ -92,7 +117,10 @@ def write(
                 count += piece.size
                 file.write(data)
         if count == 0:
-            raise WrongUse(f"{name} would be empty: its corpus has no document in this split. Give more documents.")
+            raise WrongUse(
+                f"{name} would be empty: its corpus has no document in this split. Give more documents: a hundred are few, "
+                "and ?split= cuts a text into more."
+            )
         manifest = {
             "format": FORMAT, "name": name, "tokens": count, "dtype": kind, "vocabulary": vocabulary,
             "sha256": digest.hexdigest(), **about,
@@ -174,7 +202,7 @@ def open_store(
         raise WrongUse(f"{corpus} is too large to be packed whole without being asked for. Give max_tokens.")
     chosen = corpus_named(corpus)
     key = config_hash(
-        "store", FORMAT, corpus, chosen.identity(), split, splits.FRACTIONS, tokenizer.fingerprint, max_tokens
+        "store", FORMAT, chosen.key, chosen.identity(), split, splits.FRACTIONS, tokenizer.fingerprint, max_tokens
     )
     folder = paths.cache() / "stores" / key
     if not folder.exists():
@@ -183,7 +211,7 @@ def open_store(
                 _build(folder, chosen, tokenizer, split, max_tokens, workers, progress)
     opened = read(folder)
     asked = _about(folder, chosen, tokenizer, split) | {
-        "name": f"{chosen.name}/{split}",
+        "name": f"{chosen.key}/{split}",
         "vocabulary": tokenizer.vocabulary,
     }
     for name, value in asked.items():
@@ -197,7 +225,7 @@ def open_store(
 
 def _about(folder: Path, chosen: Corpus, tokenizer: Tokenizer, split: str) -> dict[str, Any]:
     """What the manifest says of a store's origin; `key` is the name of its folder, the hash of all that decides it."""
-    return {"corpus": chosen.name, "split": split, "tokenizer": tokenizer.fingerprint, "key": folder.name}
+    return {"corpus": chosen.key, "split": split, "tokenizer": tokenizer.fingerprint, "key": folder.name}
 
 
 def _build(
@@ -210,7 +238,7 @@ def _build(
     progress: Report | None,
 ) -> None:
     found = Documents(name=chosen.name, texts=chosen.read())
-    name, size, shards = f"{chosen.name}/{split}", chosen.size(), folder.with_name(f".{folder.name}.shards")
+    name, size, shards = f"{chosen.key}/{split}", chosen.size(), folder.with_name(f".{folder.name}.shards")
     about = _about(folder, chosen, tokenizer, split)
     lengths: list[int] = []
 
@@ -231,7 +259,7 @@ def _build(
             yield piece
             if progress:
                 parts = [found.size / size if size else 0.0, kept / max_tokens if max_tokens else 0.0]
-                progress(f"pack {name}", min(1.0, max(parts)) or None)
+                progress(f"pack {chosen.label}/{split}", min(1.0, max(parts)) or None)
             if kept == max_tokens:
                 break
         complete = kept != max_tokens  # otherwise the reader has run ahead of what is kept, and its counts mean nothing

@@ -6,8 +6,9 @@ a special token: where a document spells one out, its letters are encoded.
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -38,11 +39,18 @@ class Tokenizer:
     """One more than the largest id."""
     end_of_text: int
     """The id that stands after every document."""
+    text: str = field(repr=False)
+    """Its tokenizer.json as it was when it was opened."""
 
     @cached_property
     def backend(self) -> Any:
         """The tokenizer of the `tokenizers` library: nothing truncated or padded, special tokens never read out of text."""
-        return backend((self.folder / "tokenizer.json").read_text())
+        return backend(self.text)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of its tokenizer.json, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without an end-of-text token."""
@@ -65,7 +73,7 @@ def backend(text: str) -> Any:
 
 
 def load(name: str) -> Tokenizer:
-    """A Hugging Face tokenizer: a folder, its tokenizer.json, or a name on the hub, `ORGANISATION/NAME` or with `@REVISION`.
+    """A Hugging Face tokenizer: a folder, its tokenizer.json, or a name on the hub with its revision, `ORGANISATION/NAME@REVISION`.
 
     Raises:
         WrongUse: there is none, it is not a fast one, or it has no end-of-text token.
@@ -99,33 +107,45 @@ def load(name: str) -> Tokenizer:
             f"The tokenizer {folder} names no end-of-text token that it knows (eos_token in tokenizer_config.json or "
             "special_tokens_map.json). Set one of its tokens there."
         )
+    ids = made.get_vocab(with_added_tokens=True).values()
     content = {key: value for key, value in json.loads(text).items() if key not in ("truncation", "padding", "version")}
     return Tokenizer(
         folder=folder.absolute(),
         fingerprint=config_hash(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), index),
-        vocabulary=max(made.get_vocab(with_added_tokens=True).values()) + 1,
+        vocabulary=max(ids) + 1,
         end_of_text=index,
+        text=text,
     )
 
 
 def _end_of_text(folder: Path) -> str | None:
     for file in ("tokenizer_config.json", "special_tokens_map.json"):
         if (folder / file).is_file():
-            entry: Any = json.loads((folder / file).read_text()).get("eos_token")
-            if entry:
-                return str(entry["content"] if isinstance(entry, dict) else entry)
+            try:
+                entry: Any = json.loads((folder / file).read_text()).get("eos_token")
+                if entry:
+                    return str(entry["content"] if isinstance(entry, dict) else entry)
+            except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
+                raise WrongUse(
+                    f"{folder / file} cannot be read ({type(error).__name__}: {error}). Fetch or save the tokenizer again."
+                ) from error
     return None
 
 
 def _from_hub(name: str) -> Path:
     repository, _, revision = name.partition("@")
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        raise WrongUse(
+            f"The tokenizer {name} needs its revision, the 40 hex digits of a commit: write {repository}@REVISION. It is shown at "
+            f"https://huggingface.co/{repository}/commits/main. For a local copy give its folder, as ./FOLDER."
+        )
     kept = paths.cache() / "tokenizers" / f"hub-{config_hash(repository, revision)}"
     if not kept.exists():
-        hub.reach(repository, revision or None, model=True)
+        hub.reach(repository, revision, model=True)
         from transformers import AutoTokenizer
 
         with paths.exclusive(kept), paths.publishing(kept) as temporary:
-            AutoTokenizer.from_pretrained(repository, revision=revision or "main").save_pretrained(temporary)
+            AutoTokenizer.from_pretrained(repository, revision=revision).save_pretrained(temporary)
     return kept
 
 
@@ -178,7 +198,12 @@ def trained(
 
 def _training(corpora: Sequence[str], vocabulary: int, folder: Path) -> dict[str, Any]:
     """What training.json says of a tokenizer's origin; `key` is the name of its folder, the hash of all that decides it."""
-    return {"corpora": list(corpora), "vocabulary": vocabulary, "sample_bytes": SAMPLE_BYTES, "key": folder.name}
+    return {
+        "corpora": [corpus(name).key for name in corpora],
+        "vocabulary": vocabulary,
+        "sample_bytes": SAMPLE_BYTES,
+        "key": folder.name,
+    }
 
 
 def _train(corpora: Sequence[str], vocabulary: int, folder: Path) -> None:

@@ -1,9 +1,6 @@
 """`python -m lm_experiments corpora`: what text there is, and what it becomes."""
 
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -13,6 +10,7 @@ from tyro.conf import Positional
 from common.console import Command, Json, Output, seconds_since
 from common.settings import WrongUse
 from lm_experiments.corpora import Report, corpus, documents, embedded, hub, wheels
+from lm_experiments.corpora.progress import reporting
 from lm_experiments.store import SPLITS, Store, open_store
 from lm_experiments.tokenizers import NANO_CORPORA, NANO_VOCABULARY, Tokenizer, load, trained
 
@@ -87,7 +85,10 @@ class Corpora(Command):
         )
         for warning in dict.fromkeys(entry["warning"] for entry in entries if entry["warning"]):
             out.show(f"{', '.join(entry['name'] for entry in entries if entry['warning'] == warning)}: {warning}")
-        out.show("Your own: file:PATH or file:PATH#FIELD, a .txt, .jsonl or .parquet file, a folder or a glob.")
+        out.show(
+            "Your own: file:PATH or file:PATH#FIELD, a .txt, .md, .abc, .jsonl or .parquet file, a folder or a glob; "
+            "file:PATH?split=blank says how a text is cut."
+        )
         return {"corpora": entries}
 
     def _fetch(self, out: Output) -> Any:
@@ -127,7 +128,10 @@ class Corpora(Command):
             for name in self.names or NANO_CORPORA:
                 for split in SPLITS:
                     start = time.perf_counter()
-                    rows.append(_about(self._open(name, tokenizer, split, report)) | {"seconds": seconds_since(start)})
+                    rows.append(
+                        _about(self._open(name, tokenizer, split, report))
+                        | {"store": f"{corpus(name).label}/{split}", "seconds": seconds_since(start)}
+                    )
         out.table(
             f"Stores for the tokenizer {tokenizer.fingerprint} (vocabulary {tokenizer.vocabulary})",
             ("store", "documents", "tokens", "bytes a token", "fingerprint", "seconds"),
@@ -165,7 +169,11 @@ class Corpora(Command):
                 "bytes": each.bytes,
                 "whole": each.whole,
             }
-            | {store.manifest["split"]: _about(store) for store in stores if store.manifest["corpus"] == each.name}
+            | {
+                store.manifest["split"]: _about(store)
+                for store in stores
+                if store.manifest["corpus"] == corpus(each.name).key
+            }
             for each in samples
         ]
         out.table(
@@ -201,31 +209,3 @@ def _about(store: Store) -> dict[str, Any]:
 
 def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"fingerprint": tokenizer.fingerprint, "vocabulary": tokenizer.vocabulary, "folder": tokenizer.folder}
-
-
-@contextmanager
-def reporting(out: Output) -> Iterator[Report]:
-    """A function that shows on standard error what is being done: a bar with ETA on a terminal, else a line when it begins."""
-    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    live = sys.stderr.isatty()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=out.errors, transient=True, disable=not live) as bars:
-
-        def report(what: str, fraction: float | None) -> None:
-            if what not in tasks:
-                for finished in tasks.values():
-                    bars.update(finished, visible=False)
-                tasks[what] = bars.add_task(what, total=None)
-                if not live:
-                    print(what, file=sys.stderr)
-            bars.update(tasks[what], total=None if fraction is None else 1.0, completed=fraction)
-
-        yield report

@@ -109,6 +109,10 @@ class Run(Command):
             documents[name] = document(conducted, self.spelled_out(name))
             write_json(file.with_suffix(".json"), plain(documents[name]))
             show(judged, out)
+            if conducted.table is not None:
+                _gates(conducted.table, out)
+            for line in conducted.remarks["smaller_sets"]:
+                out.show(f"SMALLER THAN ASKED: {line}.")
             _endings(conducted.remarks["stage_2"], out)
             failed += conducted.failed
         if failed:
@@ -213,6 +217,27 @@ def _losses(table: Any, out: Output) -> None:
         for key, rows in grouped.items()
     ]
     out.table("Means over seeds", (*keys, *losses, "stopped early", "seeds"), shown)
+
+
+def _gates(table: Any, out: Output) -> None:
+    """What the gates say of the unexposed models, a line each scale; nothing where there are none."""
+    from common.gates import gates
+    from lm_experiments import models
+
+    for scale in table["scale"].unique().to_pylist():
+        shape = models.PRESETS[scale]
+        try:
+            made = gates(table, shape.vocabulary, models.parameter_count(shape))
+        except WrongUse as error:
+            out.show(f"Gates: {error}")
+            continue
+        words = [f"{gate.name} {gate.passed}" for gate in made if gate.passed != "not in the table"]
+        failed = [gate.name for gate in made if gate.passed == "failed"]
+        out.show(
+            f"Gates of {scale}: {', '.join(words)}. "
+            + ("It may claim nothing about exposure." if failed else "None failed that the table can say.")
+            + " `python -m lm_experiments gates TABLE` says what they are."
+        )
 
 
 def _endings(endings: dict[str, Any], out: Output) -> None:

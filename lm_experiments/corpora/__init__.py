@@ -12,7 +12,7 @@ from lm_experiments.corpora import embedded, files, hub, splits
 from lm_experiments.corpora.corpus import Corpus, Report
 from lm_experiments.corpora.splits import Documents
 
-__all__ = ["Corpus", "Documents", "Report", "corpus", "documents"]
+__all__ = ["Corpus", "Documents", "Report", "corpus", "documents", "key", "label"]
 
 
 def corpus(name: str) -> Corpus:
@@ -35,6 +35,16 @@ def corpus(name: str) -> Corpus:
         f"Corpus {name!r} is not known. Choose from {', '.join(embedded.EMBEDDED)} (embedded), {', '.join(hub.HUB)} (on the hub), "
         "or give your own files as file:PATH."
     )
+
+
+def key(name: str) -> str:
+    """What plans and stores call a corpus. One on the hub whose revision is still to be given can be planned with, under its own name."""
+    return name if name in hub.HUB and hub.HUB[name].revision is None else corpus(name).key
+
+
+def label(name: str) -> str:
+    """What tables call a corpus; for one on the hub as `key`."""
+    return name if name in hub.HUB and hub.HUB[name].revision is None else corpus(name).label
 
 
 def documents(name: str) -> Documents:

@@ -13,6 +13,10 @@ class Corpus:
 
     name: str
     """The name by which it was asked for."""
+    key: str
+    """By what stores, plans and orders of data call it: the same for the same content, wherever that lies."""
+    label: str
+    """What tables call it."""
     about: str
     licence: str
     source: str

@@ -133,6 +133,8 @@ def corpus(name: str) -> Corpus:
 
     return Corpus(
         name=name,
+        key=name,
+        label=name,
         about=entry.about,
         licence=entry.licence,
         source=entry.source,

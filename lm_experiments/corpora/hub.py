@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common.settings import WrongUse, config_hash
+from lm_experiments.corpora import files
 from lm_experiments.corpora.corpus import Corpus
 
 C4_REVISION = "1588ec454efa1a09f29cd18ddd04fe05fc8653a2"
@@ -90,19 +91,21 @@ def corpus(name: str) -> Corpus:
             f"https://huggingface.co/datasets/{entry.repository}/commits/main, and printed by `git ls-remote "
             f"https://huggingface.co/datasets/{entry.repository} HEAD`. For a local copy write {key}@FOLDER."
         )
+    content = files.identity(_copied(copy), entry.repository) if copy else ""
     return Corpus(
         name=name,
+        key=f"{key}-{content}" if copy else f"{key}@{revision}",
+        label=f"{key}~{content[:4]}" if copy else f"{key}@{revision[:7]}",
         about=entry.about,
         licence=entry.licence,
         source=str(copy) if copy else f"huggingface.co/datasets/{entry.repository} at {revision}",
-        identity=lambda: config_hash(entry.repository, entry.configurations, _stamp(copy) if copy else revision),
+        identity=lambda: config_hash(entry.repository, entry.configurations, content or revision),
         read=lambda: _rows(entry, _local(copy) if copy else _streams(entry, revision), name),
     )
 
 
-def _stamp(folder: Path) -> list[tuple[str, int, int]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+def _copied(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts)
 
 
 def _rows(entry: Hub, parts: Iterator[Any], name: str) -> Iterator[str]:
@@ -125,7 +128,7 @@ def _local(folder: Path) -> Iterator[Any]:
             yield loaded["train"] if isinstance(loaded, datasets.DatasetDict) else loaded
         else:
             yield datasets.load_dataset(str(folder), split="train", streaming=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: it has a script of its own, which is never run
         raise WrongUse(
             f"{folder} is no local copy of a dataset ({error}). Give the folder that holds its files."
         ) from error

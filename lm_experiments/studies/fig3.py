@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from common import dotted
 from lm_experiments.studies.paper import PAPER_135M, SEED
-from lm_experiments.studies.settings import Axis, PipelineSettings, Stage, Study
+from lm_experiments.studies.settings import CORPORA, Axis, PipelineSettings, Stage, Study
 from lm_experiments.studies.unstated import chosen
 
 REPLAY = 0.25
@@ -32,12 +32,14 @@ EXPOSURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 NANO = PipelineSettings(
     scale="nano",
+    tokenizer_corpora=CORPORA,
+    draw="prefix",
     stage1=Stage(tokens=1_200_000, batch=8, lr=3e-3, warmup=50),
     stage2=Stage(tokens=1_600_000, batch=16, lr=1e-3, warmup=20, eval_every=24, patience=3),
     stage3=Stage(tokens=80_000, batch=8, lr=1e-4, warmup=10),
     tokens_post=32_768,
 )
-"""A nano pipeline of 3a."""
+"""A nano pipeline of 3a. Its tokenizer has seen D_post and D_ft too, and D_post is the same for every seed: so it was measured."""
 
 _3A = Study(
     name="fig3a",
@@ -90,7 +92,9 @@ def enlarged(study: Study) -> Study:
 
     axes = [axis for axis in study.axes if axis.field in MINI]
     fixed = {name: times(name, dotted.value_of(study.base, name)) for name in MINI}
-    changed = replace(study, base=dotted.changed(study.base, {"scale": "mini", **fixed}))
+    changed = replace(
+        study, base=dotted.changed(study.base, {"scale": "mini", "tokenizer_corpora": (), "draw": "seeded", **fixed})
+    )
     return changed.over(*(Axis(name, tuple(times(name, value) for value in values)) for name, values in axes))
 
 

@@ -6,16 +6,19 @@ arms                    named variants of the base: mixed, mixed + replay, a dec
   = cells               resolved settings, one for every pipeline and row of the table
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from common import dotted
 from common.recipe import Recipe
 from common.settings import Settings, WrongUse, meant, setting
+from lm_experiments.corpora import label
 from lm_experiments.dropout import Dropout
+from lm_experiments.models import PRESETS, ModelSettings
 from lm_experiments.plan import Kind
 
 CORPORA = ("general", "music", "chemistry")
@@ -67,10 +70,16 @@ class PipelineSettings(Settings):
     """Corpus of fine-tuning, D_ft."""
     other: str = ""
     """Another corpus of D_post's domain, for stage 1 where the recipe says exposed = other."""
-    tokenizer_corpora: tuple[str, ...] = CORPORA
-    """Corpora that the tokenizer is trained on."""
-    vocabulary: int = setting(1024, low=1)
-    """Ids of the tokenizer."""
+    tokenizer: str = ""
+    """A Hugging Face tokenizer: a folder, or a name on the hub with @REVISION; empty for a BPE trained for the study."""
+    tokenizer_corpora: tuple[str, ...] = ()
+    """Corpora that the BPE is trained on; none for D_pre alone, as a pretrained model's tokenizer knows nothing of later data."""
+    vocabulary: int = setting(0, low=0)
+    """Ids of the BPE; 0 for those of the model."""
+    max_tokens: int = setting(0, low=0)
+    """Tokens packed of each corpus for training, at most; 0 for all. A corpus on the hub needs a limit."""
+    draw: Literal["seeded", "prefix"] = "seeded"
+    """Which windows of a corpus make up D_pre, D_post and D_ft: drawn at random by the seed, or its first ones."""
     length: int = setting(128, low=1)
     """Tokens of a window."""
     stage1: Stage
@@ -106,13 +115,57 @@ class PipelineSettings(Settings):
 
     @property
     def pipeline(self) -> str:
-        """As the results table names it."""
-        return f"{self.pre}>{self.post}>{self.ft}"
+        """As the results table names it: no paths."""
+        return ">".join(label(name) for name in (self.pre, self.post, self.ft))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The corpora that a pipeline reads."""
+        return (self.pre, self.post, self.ft, *([self.other] if self.other else []))
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Corpora that the BPE is trained on."""
+        return self.tokenizer_corpora or (self.pre,)
+
+    @property
+    def model(self) -> ModelSettings:
+        """The shape of the model. Raises `WrongUse` where there is none of that scale, or it cannot take the windows or the BPE's ids."""
+        if self.scale not in PRESETS:
+            raise WrongUse(f"scale = {self.scale!r} is not known. {meant(self.scale, PRESETS)}")
+        found = PRESETS[self.scale]
+        if self.length > found.context:
+            raise WrongUse(
+                f"length = {self.length} exceeds the context of {self.scale}, {found.context} tokens. Choose a shorter one"
+                f"{_scales(lambda other: other.context >= self.length)}."
+            )
+        if not self.tokenizer and self.vocabulary not in (0, found.vocabulary):
+            self.refuse_vocabulary(self.vocabulary)
+        return found
+
+    def refuse_vocabulary(self, size: int) -> None:
+        """Raise `WrongUse` for a tokenizer of another size than the model's, naming the scales that fit."""
+        wanted = PRESETS[self.scale].vocabulary
+        raise WrongUse(
+            f"The tokenizer has {size:,} ids and the model {self.scale} has {wanted:,}. Choose a tokenizer of {wanted:,}"
+            f"{_scales(lambda other: other.vocabulary == size)}."
+        )
 
     @property
     def columns(self) -> dict[str, Any]:
         """What a row says of the settings that are no columns of the schema."""
-        return {name: _cell(dotted.value_of(self, name.removeprefix("lm."))) for name in COLUMNS}
+        said = {name: _cell(dotted.value_of(self, name.removeprefix("lm."))) for name in COLUMNS}
+        trained = "" if self.tokenizer else "+".join(label(name) for name in self.trained_on)
+        return said | {
+            "lm.tokenizer": Path(self.tokenizer).name,
+            "lm.tokenizer_corpora": trained,
+            "lm.vocabulary": PRESETS[self.scale].vocabulary,
+        }
+
+
+def _scales(fits: Callable[[ModelSettings], bool]) -> str:
+    names = [name for name, shape in PRESETS.items() if fits(shape)]
+    return f", or --scale {' or '.join(names)}" if names else ""
 
 
 def _cell(value: Any) -> Any:

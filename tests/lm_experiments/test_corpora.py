@@ -167,7 +167,7 @@ def test_own_files_of_every_kind(tmp_path):
     (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfthree")
     (tmp_path / "c.jsonl").write_text('{"text": "four"}\n\n{"text": "five", "abc": "x"}\n')
     pq.write_table(pa.table({"text": ["six"], "abc": ["seven"]}), tmp_path / "deeper.parquet")
-    (tmp_path / "ignored.md").write_text("nothing")
+    (tmp_path / "ignored.csv").write_text("nothing")
 
     def read(name):
         return {text for _, text in documents(f"file:{name}")}
@@ -180,9 +180,51 @@ def test_own_files_of_every_kind(tmp_path):
     assert corpus(f"file:{tmp_path}").identity() != before
 
 
+def test_own_text_is_cut_as_people_have_it(tmp_path):
+    """Paragraphs of a single text, tunes of a book of tunes, a file each where there are several; or as it is said."""
+
+    def read(name):
+        return [text for _, text in documents(f"file:{tmp_path}/{name}")]
+
+    (tmp_path / "book.txt").write_text("one\nstill one\n \n\ntwo\r\n\r\nthree")
+    (tmp_path / "tunes.abc").write_text("X:1\nT:A\nK:G\nabc\n\nX:2\nT:B\nK:D\ndef\n")
+    (tmp_path / "notes.md").write_text("# A\nx\n\ny\n## B\nz")
+    assert read("book.txt") == ["one\nstill one", "two", "three"]
+    assert read("tunes.abc") == ["T:A\nK:G\nabc", "T:B\nK:D\ndef"]
+    assert read("notes.md?split=heading") == ["# A\nx\n\ny", "## B\nz"]
+    assert len(read("book.txt?split=file")) == 1
+    assert len(read("*.[tm]*")) == 2  # several files: a document each
+    with pytest.raises(WrongUse, match=r"split of file:.* = 'lines' is not known"):
+        read("book.txt?split=lines")
+
+
+def test_own_files_are_known_by_their_content(tmp_path):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text("one\n\ntwo")
+    (tmp_path / "other.txt").write_text("one\n\nthree")
+    here, there, other = (corpus(f"file:{tmp_path}/{name}") for name in ("here/a.txt", "there/a.txt", "other.txt"))
+    assert (here.key, here.label) == (there.key, there.label)
+    assert here.key != other.key
+    assert here.label.startswith("a.txt~")
+    assert str(tmp_path) not in here.key + here.label
+    assert corpus(f"file:{tmp_path}/here/a.txt?split=file").key != here.key
+
+
+def test_a_loop_of_links_and_a_data_set_with_a_script_are_refused(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(WrongUse, match=r"cannot be looked up|nothing to read"):
+        corpus(f"file:{tmp_path}/loop/x.txt")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "data.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(WrongUse, match="no local copy of a dataset"):
+        list(documents(f"c4@{tmp_path}/data"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
+        ("a.jsonl", b"[" * 200_000, "line 1, is not JSON .it is nested too deeply"),
         ("a.txt", b"", "holds no text"),
         ("a.txt", b" \n ", "holds no text"),
         ("a.txt", b"caf\xe9", r"not UTF-8 text: byte 3 is 0xe9.*iconv"),

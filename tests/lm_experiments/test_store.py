@@ -18,6 +18,7 @@ from common.console import run
 from common.settings import WrongUse
 from lm_experiments import packing, paths, store
 from lm_experiments.commands.corpora import Corpora
+from lm_experiments.corpora import corpus
 from lm_experiments.corpora.splits import Documents
 from lm_experiments.tokenizers import END_OF_TEXT, trained
 
@@ -59,7 +60,7 @@ def test_a_store_is_its_documents_joined(own):
         expected = [index for ids in tokenizer.encode(kept) for index in (*ids, tokenizer.end_of_text)]
         assert opened.tokens.tolist() == expected
         assert opened.tokens.dtype == np.uint16
-        assert opened.name == f"{name}/{split}"
+        assert opened.name == f"{corpus(name).key}/{split}"
         assert opened.manifest["documents"] == len(kept)
         assert opened.manifest["text_bytes"] == sum(len(text.encode()) for text in kept)
 
@@ -253,8 +254,8 @@ def test_the_command_lists_builds_shows_and_measures(own, capsys):
     options = ("--vocabulary", "400", "--trained-on", name)
     code, found, said = call(capsys, "build", name, *options)
     assert code == 0
-    assert [entry["store"] for entry in found["stores"]] == [f"{name}/{split}" for split in store.SPLITS]
-    assert f"pack {name}/train" in said
+    assert [entry["store"] for entry in found["stores"]] == [f"{corpus(name).label}/{split}" for split in store.SPLITS]
+    assert f"pack {corpus(name).label}/train" in said
     code, found, _ = call(capsys, "show", name, "--documents", "2")
     assert [entry["text"][:4] for entry in found["documents"][name]] == ["Tune", "Tune"]
     code, found, _ = call(capsys, "stats", name, *options, "--ngram", "3")
@@ -309,3 +310,19 @@ def test_a_killed_build_leaves_no_process(own, tmp_path):
         process.kill()
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
+
+
+def test_a_draw_is_a_sample_that_the_seed_decides_and_a_smaller_one_is_part_of_it(own):
+    _, name, tokenizer = own
+    whole = store.open_store(name, tokenizer, "train")
+
+    def drawn(seed, count):
+        one = store.Drawn(whole, seed)
+        return [one.window(i, 16).tobytes() for i in range(count)]
+
+    held = whole.windows(16)
+    assert sorted(drawn(0, held)) == sorted(whole.window(i, 16).tobytes() for i in range(held))
+    assert drawn(0, 9) == drawn(0, 20)[:9]
+    assert set(drawn(0, 20)) != set(drawn(1, 20))
+    with pytest.raises(IndexError):
+        store.Drawn(whole, 0).window(held, 16)

@@ -16,7 +16,7 @@ import tyro
 from common import results
 from common.console import Output, run
 from common.settings import WrongUse
-from lm_experiments import checkpoints, launch
+from lm_experiments import checkpoints, launch, paths
 from lm_experiments.commands.run import Run
 from lm_experiments.conduct import conduct
 from lm_experiments.evaluation import EvalSet, evaluate
@@ -252,6 +252,31 @@ def test_a_row_says_every_setting(smoke):
     assert row["lm.stage2.batch"] == 8
 
 
+def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv(paths.VARIABLE, str(tmp_path / "cache"))
+    for changes, says in (
+        ({"post": "file:nowhere.txt"}, "is nothing to read"),
+        ({"ft": "c4"}, "Give --max-tokens"),
+        ({"scale": "nana"}, "Did you mean nano"),
+        ({"vocabulary": 49_152}, "or --scale 135m or 1b"),
+        ({"length": 1_024}, "or --scale 135m or 1b"),
+    ):
+        with pytest.raises(WrongUse, match=says):
+            conduct([SMOKE.changed(changes)], tmp_path / "runs", 1, Output(True))
+    assert not (tmp_path / "cache" / "tokenizers").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_draw_of_d_post_is_the_seeds_and_stored_studies_keep_theirs():
+    drawn = SMOKE.changed({"recipe.exposure": 0.0}).over(Axis("seed", (1, 2)))
+    assert [pipeline.nodes["post"].plan.parts[0].store for pipeline in pipelines(drawn)] == [
+        "music/train~1",
+        "music/train~2",
+    ]
+    stored = pipelines(named("fig3a", "nano").changed({"seed": 1}))[0]
+    assert stored.nodes["post"].plan.parts[0].store == "music/train"
+
+
 def broken_stores():
     """Stores of which one kills the process that opens it, and one raises."""
 
@@ -307,14 +332,14 @@ def test_a_failed_pipeline_is_named_and_the_exit_code_is_1(smoke, tmp_path, caps
 
 
 def _smoke_pipelines():
-    stores = StoreFactory(corpora=SMOKE.base.tokenizer_corpora, vocabulary=SMOKE.base.vocabulary)()
+    stores = StoreFactory.of(SMOKE.base)()
     return [Pipeline(cell, stores) for cell in SMOKE.cells()]
 
 
 def test_wrong_use_trains_nothing(tmp_path, capsys):
     arguments = ["run", "smoke", "--out", str(tmp_path), "--runs", str(tmp_path / "runs"), "--workers", "0"]
     assert run("lm_experiments", COMMANDS, "test", arguments) == 2
-    other = dataclasses.replace(SMOKE.changed({"vocabulary": 2048}), name="other")
+    other = dataclasses.replace(SMOKE.changed({"tokenizer_corpora": ("music",)}), name="other")
     with pytest.raises(WrongUse, match="different tokenizers"):
         conduct([SMOKE, other], tmp_path / "runs", 1, Output(True))
     assert not Path(tmp_path / "runs").exists()

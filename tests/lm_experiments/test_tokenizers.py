@@ -104,7 +104,7 @@ def test_wrong_use_says_what_to_do(own, tmp_path, monkeypatch):
         load(str(tmp_path / "empty"))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ConnectionError, match="embedded corpora"):
-        load("some-organisation/some-tokenizer")
+        load(f"some-organisation/some-tokenizer@{'0' * 40}")
 
 
 def test_an_ending_is_required(own):
@@ -126,7 +126,7 @@ def test_a_tokenizer_of_other_text_in_its_place_is_noticed(own, tmp_path):
     one = trained([own], 400).folder
     (tmp_path / "own.txt").write_text((tmp_path / "own.txt").read_text() + " and more")
     swap(one, trained([own], 400).folder)
-    with pytest.raises(paths.Damaged, match="its key is"):
+    with pytest.raises(paths.Damaged, match="its corpora is"):
         trained([own], 400)
 
 
@@ -152,3 +152,22 @@ def test_an_altered_tokenizer_is_noticed(own):
     (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text().replace("Tune", "Tunf"))
     with pytest.raises(paths.Damaged, match="altered"):
         trained([own], 400)
+
+
+def test_a_tokenizer_that_is_replaced_while_it_is_in_use_is_noticed(own, tmp_path):
+    from lm_experiments.packing import pack
+
+    first = trained([own], 400)
+    (first.folder / "tokenizer.json").write_text((first.folder / "tokenizer.json").read_text().replace("Tune", "Tunf"))
+    with pytest.raises(paths.Damaged, match="was replaced by another tokenizer"):
+        list(pack(["Tune"], first, tmp_path / "shards", workers=1))
+
+
+def test_malformed_and_unpinned_tokenizers_are_refused(nano, tmp_path):
+    (tmp_path / "tokenizer.json").write_text((nano.folder / "tokenizer.json").read_text())
+    for wrong in ("[]", "{", '{"eos_token": {"token": 1}}'):
+        (tmp_path / "tokenizer_config.json").write_text(wrong)
+        with pytest.raises(WrongUse, match=r"tokenizer_config\.json cannot be read"):
+            load(str(tmp_path))
+    with pytest.raises(WrongUse, match="needs its revision"):
+        load("HuggingFaceTB/SmolLM2-135M")
