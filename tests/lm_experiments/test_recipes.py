@@ -119,7 +119,7 @@ class Sized:
 
 
 def pipeline(changes=None, store=lambda name: Sized(), **recipe):
-    given = {"other": "wikitext", "recipe": Recipe(**{"exposure": 0.5, **recipe})} | (changes or {})
+    given = {"other": "engineering", "draw": "prefix", "recipe": Recipe(**{"exposure": 0.5, **recipe})} | (changes or {})
     made = dataclasses.replace(SMOKE.base, **given)
     return Pipeline(Cell(SMOKE, "", made, {}), store)
 
@@ -167,7 +167,7 @@ STORES_SEEN = [
     ({"exposed": "shuffled"}, "pre", "shuffled:1000:0:64:music/train", 32),
     ({"exposed": "bigram"}, "pre", "bigram:1000:0:64:music/train", 32),
     ({"exposed": "sibling"}, "pre", "beyond:0:64:64:music/train", 32),
-    ({"exposed": "other"}, "pre", "wikitext/train", 32),
+    ({"exposed": "other"}, "pre", "engineering/train", 32),
     ({"exposed": "pre"}, "pre", "beyond:0:160:64:general/train", 32),
     ({"exposed": "ft"}, "pre", "chemistry/train", 32),
     ({"replay": 0.25, "replay_from": "generated"}, "post", "generated:1000:0:160:general/train", 32),
