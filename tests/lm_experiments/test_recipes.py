@@ -119,7 +119,9 @@ class Sized:
 
 
 def pipeline(changes=None, store=lambda name: Sized(), **recipe):
-    given = {"other": "engineering", "draw": "prefix", "recipe": Recipe(**{"exposure": 0.5, **recipe})} | (changes or {})
+    given = {"other": "engineering", "draw": "prefix", "recipe": Recipe(**{"exposure": 0.5, **recipe})} | (
+        changes or {}
+    )
     made = dataclasses.replace(SMOKE.base, **given)
     return Pipeline(Cell(SMOKE, "", made, {}), store)
 
