@@ -69,17 +69,21 @@ def test_a_second_driver_waits_for_what_the_first_trains(tmp_path):
 
 
 def test_a_stage_that_is_let_go_of_is_taken_over(tmp_path):
-    node, held_for = first(), 1.5
+    node, taken, seen = first(), threading.Event(), threading.Event()
     folder = folder_of(node, tmp_path)
     folder.mkdir()
 
     def hold():
         with held(folder):
-            time.sleep(held_for)
+            taken.set()
+            seen.wait(60)
+            time.sleep(1.5)  # the second driver has begun by then, and waits
 
     other = threading.Thread(target=hold)
     other.start()
+    assert taken.wait(60)
     assert attempt(node, tmp_path, STORES.__getitem__, lambda _: None)[0] == "occupied"
+    seen.set()
     assert set(carried([node], tmp_path).outcomes) == {node.hash}
     other.join()
 
