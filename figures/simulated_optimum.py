@@ -180,15 +180,21 @@ def placement(table: Any) -> Figure:
     models = repeated.distinct("model")
     figure, hidden = style.panels(1, 1, height=5.4)
     hidden[0, 0].remove()
-    grid = figure.add_gridspec(2, 12)
-    tops = [figure.add_subplot(grid[0, 4 * i : 4 * i + 4]) for i in range(len(EFFECTS))]
-    bottoms = [figure.add_subplot(grid[1, 3 * i : 3 * i + 3]) for i in range(len(models))]
+    upper, lower = figure.add_gridspec(2, 1)
+    above, below = upper.subgridspec(1, len(EFFECTS)), lower.subgridspec(1, len(models))
+    tops: list[Any] = []
+    for i in range(len(EFFECTS)):
+        tops.append(figure.add_subplot(above[i], sharey=tops[0] if tops else None))
+    bottoms = [figure.add_subplot(below[i]) for i in range(len(models))]
     for ax, (loss, late, title) in zip(tops, EFFECTS, strict=True):
         _effects(ax, placed, loss, late=late)
         ax.set_title(title)
         ax.set_xlabel("loss minus that of uniform")
-        names = placed.distinct("model")
-        ax.set_yticks([-2 * i - 0.5 for i in range(len(names))], names if ax is tops[0] else [])
+        ax.locator_params(axis="x", nbins=4)
+        ax.tick_params(labelleft=ax is tops[0])
+    names = placed.distinct("model")
+    tops[0].set_yticks([-2 * i - 0.5 for i in range(len(names))], names)
+    tops[0].set_ylabel("network")
     size = max(repeated.distinct("problem.pool"))
     for ax, model in zip(bottoms, models, strict=True):
         for pool, colour, marker in ((size, RET, "s"), (0.0, "#009E73", "^")):
@@ -203,8 +209,6 @@ def placement(table: Any) -> Figure:
         ax.set_xlabel("passes $\\lambda$ in stage 1")
     for ax in bottoms:
         ax.set_ylabel("retained loss")
-    for ax in tops:
-        ax.set_ylabel("network")
     handles: list[Any] = [
         Line2D([], [], color=c, marker=m, ls="none", label=name) for name, (c, m) in PLACEMENTS.items()
     ]

@@ -215,7 +215,7 @@ def test_an_interrupted_sweep_does_not_go_on_with_other_vectors(capsys, outside,
 
     wanted = ("sweep", "alpha=0:0.4:48", *FIXED, *SHORT, "--vectors-file", file, "--out", "s.parquet")
     monkeypatch.setattr(sweep, "simulate", interrupted)
-    assert command(*wanted) == 1
+    assert command(*wanted) == 130
     monkeypatch.setattr(sweep, "simulate", lambda *arguments, **more: done.append(1) or original(*arguments, **more))
     write(file, u, v)
     done.clear()

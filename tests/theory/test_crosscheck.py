@@ -158,7 +158,7 @@ def test_the_command_says_what_is_missing_and_writes(capsys, outside):
     assert code == 0
     for word in ("Missing", "tokens_post", "seed, at least 5", "null", "C1"):
         assert word in text
-    assert verdict_table.read(outside / "made" / "verdicts.parquet").num_rows >= 3
+    assert verdict_table.read(outside / "made" / "crosscheck_verdicts.parquet").num_rows >= 3
     table = results.read(outside / "made" / "crosscheck.parquet")
     assert set(table["study"].to_pylist()) == {"crosscheck"}
     assert call(capsys, "published", "own.csv")[0] == 2

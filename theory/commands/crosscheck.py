@@ -36,7 +36,7 @@ class Crosscheck(Command):
     parameters: int | None = None
     """Of the model, for gate V6."""
     out: Path | None = None
-    """Folder for verdicts.parquet and crosscheck.parquet; none writes nothing."""
+    """Folder for crosscheck_verdicts.parquet and crosscheck.parquet; none writes nothing."""
     json: Json = False
 
     def run(self, out: Output) -> Any:
@@ -133,7 +133,11 @@ class Crosscheck(Command):
                  "config_hash": config_hash(self.table), "code_version": results.code_version()}  # fmt: skip
         origin = {"study": "crosscheck", "code_version": results.code_version(),
                   "command": f"python -m theory crosscheck {' '.join(self.table)}"}  # fmt: skip
-        written = [verdict_table.write([replace(verdict, **origin) for verdict in judged], folder / "verdicts.parquet")]
+        written = [
+            verdict_table.write(
+                [replace(verdict, **origin) for verdict in judged], folder / "crosscheck_verdicts.parquet"
+            )
+        ]
         off = {name: value for name, value in recipe.OFF.items() if name not in columns}
         written.append(results.write(results.table(off | fixed | columns, extra), folder / "crosscheck.parquet"))
         return written
