@@ -180,8 +180,8 @@ def placement(table: Any) -> Figure:
     models = repeated.distinct("model")
     figure, hidden = style.panels(1, 1, height=5.4)
     hidden[0, 0].remove()
-    upper, lower = figure.add_gridspec(2, 1)
-    above, below = upper.subgridspec(1, len(EFFECTS)), lower.subgridspec(1, len(models))
+    grid = figure.add_gridspec(2, 1)
+    above, below = grid[0].subgridspec(1, len(EFFECTS)), grid[1].subgridspec(1, len(models))
     tops: list[Any] = []
     for i in range(len(EFFECTS)):
         tops.append(figure.add_subplot(above[i], sharey=tops[0] if tops else None))

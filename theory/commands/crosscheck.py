@@ -159,13 +159,18 @@ def _show_predictions(predictions: Sequence[Any], out: Output) -> None:
     for how in dict.fromkeys(key[1] for key in rows):
         here = {key[0]: row for key, row in rows.items() if key[1] == how}
         models = list(dict.fromkeys(model for row in here.values() for model in row))
-        rate = next((name for name in RATES if name in models), None)
+        shares = {
+            name: key
+            for name, key in RATES.items()
+            if any(name in row and key in row[name].values for row in here.values())
+        }
+        rate = next(iter(shares), None)
         out.table(
             f"2. Predicted out of sample, {how}: rms in nats",
             ("runs", *models, *(["share lost, S"] if rate else [])),
             [
                 [what or "all", *("-" if model not in row or row[model].error is None else f"{row[model].error:.4f}" for model in models),
-                 *([f"{row[rate].values[RATES[rate]]:.3f}" if rate in row else "-"] if rate else [])]
+                 *([f"{row[rate].values[shares[rate]]:.3f}" if rate in row else "-"] if rate else [])]
                 for what, row in here.items()
             ],
         )  # fmt: skip
