@@ -33,8 +33,8 @@ COLUMNS = 10
 LANES = 16384
 """Settings that numpy integrates together: enough to amortise Python, few enough for the cache (4096: a fifth slower)."""
 
-ATTEMPTS = 20_000
-"""Steps after which a setting is given up, a second or two; ordinary ones need about fifty."""
+ATTEMPTS = 5000
+"""Steps after which a setting is given up, about five seconds; ordinary ones need about fifty, a fit of Figure 3 more than a thousand."""
 
 
 class Pull(NamedTuple):

@@ -4,7 +4,8 @@
     downstream    replay and self-generated replay in stage 3, EWC, L2 to start, LoRA
     damage        Gaussian noise on the weights, rounding to 8 and 4 bits: nothing is trained, so there is no stage-3 rate
 
-EWC's weights (1e3 to 1e5) and the noise (.009 to .1) are those of arXiv 2605.26097 and 2605.02105, so that the numbers stand side by side.
+EWC's weights (1e3 to 1e5) and the noise (.009 to .1) span ranges of related work
+(arXiv 2605.02105, 2605.26097; not checked against their tables).
 """
 
 from typing import Any

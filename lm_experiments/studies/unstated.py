@@ -43,7 +43,7 @@ UNSTATED: dict[str, Choice] = {
             "stage1.lr": 5e-4, "stage1.min_lr": 5e-5, "stage1.warmup": 1_000, "stage1.batch": 512, "stage1.weight_decay": 0.1,
             "stage1.eval_every": 1_000, "stage1.seed": 42,
         },
-        "Table 6, printed for 1B, is the only stage 1 that the paper prints; SmolLM2's own peak is 3e-3",
+        "Table 6, printed for 1B, is the only stage 1 that the paper prints",
     ),
     "stopping-135m": Choice(
         "evaluations and patience of early stopping at 135M",
@@ -109,7 +109,7 @@ UNSTATED: dict[str, Choice] = {
     "measured": Choice(
         "windows of the stopping and reporting sets",
         {"stop_windows": 512, "report_windows": 2_048},
-        "2M tokens a loss: a standard error of about 0.002 nats",
+        "2M tokens per loss, as many as can be measured often",
     ),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from lm_experiments.feeding import Feed
 from lm_experiments.pulls import fisher
 from lm_experiments.resuming import read_outcome
 from lm_experiments.training import train
-from tests.lm_experiments.test_training import interrupted, same
+from tests.lm_experiments.test_training import Spoiled, interrupted, same
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, Text, heldout, lines, run, settings
 
 CPU = torch.device("cpu")
@@ -169,6 +169,16 @@ def test_an_interrupted_stage_ends_with_the_same_bits(tmp_path, name, monkeypatc
 
 
 # Pulls.
+
+
+def test_a_stage_that_keeps_its_last_weights_does_so_where_an_earlier_step_was_better(tmp_path):
+    watched = {"stop_on": "stop", "eval_every": 6}
+    best = carry_out(tmp_path / "best", Spoiled(), **watched)
+    last = carry_out(tmp_path / "last", Spoiled(), keep_best=False, **watched)
+    unwatched = carry_out(tmp_path / "unwatched", Spoiled())
+    assert best.best_step < best.steps == last.steps == last.best_step
+    assert last.losses == unwatched.losses
+    assert best.losses["stop"] < last.losses["stop"]
 
 
 def test_fisher_is_the_mean_squared_gradient_of_a_window():

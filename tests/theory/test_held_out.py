@@ -126,6 +126,11 @@ def draw(seed: int, *names: str) -> dict[str, Any]:
     return targets | more
 
 
+INTERVENTIONS = (
+    "init_scale", "leakage", "replay", "l2_to_start", "decay_pre", "decay_post", "decay_ft", "dropout", "dropout_ft",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_unbalanced_modes(seed: int) -> None:
     agree(draw(seed, "imbalance", "init_scale", "leakage", "replay", "l2_to_start"))
@@ -133,35 +138,12 @@ def test_unbalanced_modes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_decay_dropout_replay_leakage_and_the_pull_to_the_start(seed: int) -> None:
-    names = (
-        "init_scale",
-        "leakage",
-        "replay",
-        "l2_to_start",
-        "decay_pre",
-        "decay_post",
-        "decay_ft",
-        "dropout",
-        "dropout_ft",
-    )
-    agree(draw(seed, *names))
+    agree(draw(seed, *INTERVENTIONS))
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_dropout_in_an_equal_basis(seed: int) -> None:
-    names = (
-        "init_scale",
-        "leakage",
-        "replay",
-        "l2_to_start",
-        "decay_pre",
-        "decay_post",
-        "decay_ft",
-        "dropout",
-        "dropout_ft",
-        "width",
-    )
-    agree(draw(seed, *names), basis="equal")
+    agree(draw(seed, *INTERVENTIONS, "width"), basis="equal")
 
 
 @pytest.mark.parametrize(("seed", "decay"), [(0, ()), (1, ("decay_ft",)), (2, ("decay_pre", "decay_ft"))])
