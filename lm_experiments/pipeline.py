@@ -149,7 +149,8 @@ class Pipeline:
 
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
         chosen = self.settings
-        measured = tuple((f"{name}/report", chosen.report_windows) for name in self.keys)
+        on = dict.fromkeys((*self.keys[:2], *map(key, chosen.measured_too), self.keys[2]))
+        measured = tuple((f"{name}/report", chosen.report_windows) for name in on)
         stops = kind == "post" and stage.patience > 0 and chosen.recipe.split == "independent"
         own = dict(zip(("pre", "post", "ft"), self.keys, strict=True))[kind]
         stop_on = (f"{own}/stop", chosen.stop_windows) if stage.eval_every else None

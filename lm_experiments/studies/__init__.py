@@ -4,6 +4,7 @@ To add one, write a module with a `Study` and enter it here.
 """
 
 from common.settings import WrongUse, meant
+from lm_experiments.studies.controlled import CONTROLLED
 from lm_experiments.studies.decoys import DECOYS
 from lm_experiments.studies.doses import OVERLAP, REPEAT
 from lm_experiments.studies.fig3 import FIG3
@@ -29,7 +30,15 @@ _SMALL = [nano(study) for study in _PAPER]
 _MADE = [nano(FIG3[name, "135m"]) for name in ("fig3a", "fig3b")]  # at nano scale fig3 has a regime of its own
 STUDIES: dict[tuple[str, str], Study] = {
     (study.name, study.base.scale): study
-    for study in (SMOKE, *FIG3.values(), SEARCH, *_PAPER, *_SMALL, *(smoke_of(study) for study in (*_MADE, *_SMALL)))
+    for study in (
+        SMOKE,
+        *FIG3.values(),
+        SEARCH,
+        CONTROLLED,
+        *_PAPER,
+        *_SMALL,
+        *(smoke_of(study) for study in (*_MADE, *_SMALL)),
+    )
 }
 """The studies by name and scale."""
 NAMES = tuple(dict.fromkeys(name for name, _ in STUDIES))

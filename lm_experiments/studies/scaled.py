@@ -23,7 +23,7 @@ from lm_experiments.studies.settings import SEARCH_SEEDS, Axis, PipelineSettings
 
 CORPORA = {"c4": "general", "musicpile": "music", "chempile": "chemistry", "flan": "instruction"}
 """Corpus of the paper -> the embedded one of its kind."""
-ROLES = ("pre", "post", "ft", "other", "tokenizer_corpora")
+ROLES = ("pre", "post", "ft", "other", "measured_too", "tokenizer_corpora")
 """Settings that name corpora."""
 NANO_TOKENS, NANO_BATCH, NANO_LENGTH = 4_000_000, 8, 128
 SEEDS = (0, 1, 2, 3, 4)

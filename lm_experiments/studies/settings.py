@@ -70,6 +70,8 @@ class PipelineSettings(Settings):
     """Corpus of fine-tuning, D_ft."""
     other: str = ""
     """Another corpus of D_post's domain, for stage 1 where the recipe says exposed = other."""
+    measured_too: tuple[str, ...] = ()
+    """Further corpora on which every stage is measured: with all D_ft of a study here, its pipelines share stages 1 and 2."""
     tokenizer: str = ""
     """A Hugging Face tokenizer: a folder, or a name on the hub with @REVISION; empty for a BPE trained for the study."""
     tokenizer_corpora: tuple[str, ...] = ()
@@ -121,7 +123,7 @@ class PipelineSettings(Settings):
     @property
     def texts(self) -> tuple[str, ...]:
         """The corpora that a pipeline reads."""
-        return (self.pre, self.post, self.ft, *([self.other] if self.other else []))
+        return (self.pre, self.post, self.ft, *([self.other] if self.other else []), *self.measured_too)
 
     @property
     def trained_on(self) -> tuple[str, ...]:
