@@ -8,6 +8,7 @@ from theory.commands.fit import FitCommand
 from theory.commands.headline import Headline
 from theory.commands.optimum import Optimum
 from theory.commands.proofs import Errata, Prove
+from theory.commands.recommend import Next, Recommend
 from theory.commands.setting import for_model
 from theory.commands.solve import Solve
 from theory.commands.study import Study
@@ -24,6 +25,8 @@ def commands(arguments: Sequence[str]) -> dict[str, type[Command]]:
         "study": Study,
         "fit": FitCommand,
         "crosscheck": Crosscheck,
+        "recommend": Recommend,
+        "next": Next,
         "prove": Prove,
         "errata": Errata,
         "headline": Headline,

@@ -10,9 +10,6 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from common.console import Command, Json, Output, seconds_since
-from common.settings import WrongUse
-
-PUBLISHED = "published"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +43,9 @@ class Crosscheck(Command):
         from theory.crosscheck.judge import ELSEWHERE, excluded, verdicts
         from theory.crosscheck.oddities import oddities, published_oddities
         from theory.crosscheck.outside import held_out, transferred
+        from theory.crosscheck.reading import PUBLISHED, read_studies
 
-        study = self.study()
+        study = read_studies(self.table, tokens_post=self.tokens_post, split=self.split)
         found, gates = effects(study), gates_of(study, self.vocabulary, self.parameters)
         predictions = held_out(study)
         if self.table != (PUBLISHED,):
@@ -85,7 +83,7 @@ class Crosscheck(Command):
         out.show("5. Odd: " + ("; ".join(odd) if odd else "nothing") + ".")
         if study.missing:
             out.show("Missing, and what it would add: " + "; ".join(study.missing) + ".")
-        document = {
+        document: dict[str, Any] = {
             "source": study.source,
             "effects": [{"curve": one.curve.name, "im": one.im, "ret": one.ret, "forgetting": one.forgetting,
                          "forgetting_change": one.forgetting_change, "best": one.best, "depth": one.depth} for one in found],
@@ -97,30 +95,6 @@ class Crosscheck(Command):
             out.show(f"Wrote {' and '.join(str(path) for path in document['written'])}; draw with "
                      f"`python -m figures make crosscheck --tables {self.out}`.")  # fmt: skip
         return document
-
-    def study(self) -> Any:
-        """What is checked. Raises `WrongUse`."""
-        from theory.crosscheck.reading import read_study
-
-        if PUBLISHED in self.table:
-            if len(self.table) > 1:
-                raise WrongUse("published stands for a study of its own. Check the others separately.")
-            from common.published import load
-
-            study = read_study(data=load(3))
-            return replace(study, source="the published Figure 3 (arXiv 2605.12705v1)")
-        parts = [read_study(Path(name), tokens_post=self.tokens_post, split=self.split) for name in self.table]
-        if len(parts) == 1:
-            return parts[0]
-        for part, name in zip(parts, self.table, strict=True):
-            if part.table is None:
-                raise WrongUse(
-                    f"{name} is a CSV. Put several tables of one's own into one CSV, with a column split or method."
-                )
-        import pyarrow as pa
-
-        whole = pa.concat_tables([part.table for part in parts], promote_options="default").unify_dictionaries()
-        return replace(read_study(data=whole), source=" + ".join(self.table))
 
     def _write(self, study: Any, judged: Any) -> list[Path]:
         from common import recipe, results, verdict_table

@@ -2,8 +2,8 @@
 
 import csv
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ NEEDED = ("exposure", "loss_im", "loss_ret")
 NUMBERS = (*NEEDED, "tokens_post", "loss_ft", "loss_pre", "seed", "lr_ft", "replay", "loss_post_after_pre")
 WORDS = ("split", "method", "scale", "pipeline")
 SPLITS = ("independent", "compute-matched")
+PUBLISHED = "published"
+"""Names the published Figure 3 where a table is asked for."""
 MEASURED = "lm.loss_post_after_pre"
 """The loss on D_post after stage 1 in tables of language models: L(x) of the laws, measured."""
 LIKE = ("scale", "pipeline", "method", "split", "tokens_post", "lr_ft", "replay", "dropout", "rank", "placement", "mixing", "l2_to_start",
@@ -40,6 +42,8 @@ class Curve:
     """Loss on D_post after stage 1, where it was measured."""
     seeded: bool
     """Whether rows are seeds, rather than one run of unknown randomness."""
+    pre: Float[np.ndarray, "points"] | None = None
+    """Mean loss on D_pre at the end, where it was measured."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,32 @@ def read_study(
     if "loss_post_after_pre" in columns:
         columns[MEASURED] = columns["loss_post_after_pre"]
     return Study(source, tuple(_curves(source, columns)), table, _missing(columns, split))
+
+
+def read_studies(names: Sequence[str], *, tokens_post: float | None = None, split: str | None = None) -> Study:
+    """The study in one or more tables, or the published Figure 3 for the word published.
+
+    Raises:
+        WrongUse: as `read_study`; published beside a table, or a CSV beside others.
+    """
+    if PUBLISHED in names:
+        if len(names) > 1:
+            raise WrongUse("published stands for a study of its own. Give the others separately.")
+        from common.published import load
+
+        return replace(read_study(data=load(3)), source="the published Figure 3 (arXiv 2605.12705v1)")
+    parts = [read_study(Path(name), tokens_post=tokens_post, split=split) for name in names]
+    if len(parts) == 1:
+        return parts[0]
+    for part, name in zip(parts, names, strict=True):
+        if part.table is None:
+            raise WrongUse(
+                f"{name} is a CSV. Put several tables of one's own into one CSV, with a column split or method."
+            )
+    import pyarrow as pa
+
+    whole = pa.concat_tables([part.table for part in parts], promote_options="default").unify_dictionaries()
+    return replace(read_study(data=whole), source=" + ".join(names))
 
 
 def _read_csv(source: str) -> dict[str, list[str]]:
@@ -189,6 +219,7 @@ def _curves(source: str, columns: Mapping[str, Any]) -> list[Curve]:
             found[down, across] = values
             return found[whole]
 
+        pre = columns["loss_pre"][here] if "loss_pre" in columns else np.full(int(here.sum()), np.nan)
         start = columns[MEASURED][here] if MEASURED in columns else np.full(int(here.sum()), np.nan)
         parts = [_said(name, columns[name][first]) for name in several if name in ("split", "tokens_post", "lr_ft")]
         parts += [
@@ -207,6 +238,7 @@ def _curves(source: str, columns: Mapping[str, Any]) -> list[Curve]:
                 ret=grid(columns["loss_ret"][here]),
                 start=grid(start) if np.isfinite(start).all() else None,
                 seeded=bool((seed >= 0).all()),
+                pre=grid(pre).mean(0) if np.isfinite(pre).all() else None,
             )
         )
     if not made:

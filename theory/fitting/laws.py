@@ -14,7 +14,7 @@ import numpy as np
 from common.arrays import Array, Float
 from theory.fitting.points import Points
 from theory.fitting.solver import Effort, Fit, Problem, best_fit
-from theory.laws.forms import Form, Seen, form_named
+from theory.laws.forms import Form, Seen, Term, form_named
 
 MILLION = 1e6
 STEP = 1e-5
@@ -53,8 +53,12 @@ def law_losses(form: Form, v: Mapping[str, Any], points: Points) -> Float[Array,
 
 def design(form: Form, v: Mapping[str, Any], points: Points) -> tuple[Float[Array, "*starts rows 2 terms"], list[str]]:
     """The columns that a law's coefficients multiply, and their names."""
-    terms = form.terms(v, seen_by(form, v, points))
-    shape = np.broadcast_shapes(points.tokens.shape, *(np.shape(part) for term in terms for part in term[1:3]))
+    return stacked(form.terms(v, seen_by(form, v, points)), points.tokens.shape)
+
+
+def stacked(terms: list[Term], rows: tuple[int, ...]) -> tuple[Float[Array, "*starts rows 2 terms"], list[str]]:
+    """Terms as columns, of at least this shape, and their names."""
+    shape = np.broadcast_shapes(rows, *(np.shape(part) for term in terms for part in term[1:3]))
     columns = [[np.broadcast_to(part, shape) for part in term[1:3]] for term in terms]
     return np.moveaxis(np.array(columns), (0, 1), (-1, -2)), [term.name for term in terms]
 
