@@ -36,7 +36,11 @@ THEOREMS: dict[str, str] = {
     "T3": "Delta_unmixed >= Delta_mixed: fine-tuning erases what sits in shared features (Theorem 5.3)",
 }
 """The paper's theorems."""
+CONTROLS: dict[str, str] = {
+    "D1": "exposure to D_post lowers loss_ret by more than exposure to any decoy of it: shuffled, its bigrams, other text of its domain",
+}
+"""What a claim about exposure has to withstand: controls that the paper does not have."""
 UNPREDICTED = "-"
 """In place of a claim: a finding that none of them is about."""
-STATEMENTS = PREDICTIONS | CLAIMS | THEOREMS | {UNPREDICTED: "a finding that no prediction is about"}
+STATEMENTS = PREDICTIONS | CLAIMS | THEOREMS | CONTROLS | {UNPREDICTED: "a finding that no prediction is about"}
 """Name -> what it says."""

@@ -101,11 +101,23 @@ def token_losses(
     )
 
 
+@torch.no_grad()
+def token_hits(
+    hidden: Float[torch.Tensor, "tokens width"],
+    weight: Float[torch.Tensor, "vocabulary width"],
+    labels: Int[torch.Tensor, " tokens"],
+) -> Float[torch.Tensor, " tokens"]:
+    """1 where the label is the most probable token, else 0."""
+    head, rows = weight.to(hidden.dtype), rows_at_a_time(hidden.device)
+    first = range(0, len(labels), rows)
+    return torch.cat([((hidden[i : i + rows] @ head.t()).argmax(1) == labels[i : i + rows]).float() for i in first])
+
+
 class LossOf(torch.nn.Module):
     """A language model that returns its loss: what is trained, measured, compiled and distributed.
 
     Called with windows of `length + 1` token ids: in training mode the mean loss, a scalar to differentiate; else the
-    summed loss of every window in float64.
+    summed loss of every window in float64, of all labels or of those that are counted.
     """
 
     def __init__(self, model: "LlamaForCausalLM") -> None:
@@ -113,8 +125,19 @@ class LossOf(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, windows: Int[torch.Tensor, "rows positions"]) -> torch.Tensor:
-        """The mean (scalar, float32) in training mode, the sums (rows, float64) otherwise."""
+    def forward(
+        self,
+        windows: Int[torch.Tensor, "rows positions"],
+        counted: Int[torch.Tensor, " ids"] | None = None,
+        hits: bool = False,
+    ) -> torch.Tensor:
+        """The mean (scalar, float32) in training mode, the sums (rows, float64) otherwise.
+
+        Args:
+            windows: token ids.
+            counted: labels that count; None for all. Only when measuring.
+            hits: count right first choices in the place of nats.
+        """
         hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
         if torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
@@ -122,4 +145,7 @@ class LossOf(torch.nn.Module):
         hidden, weight = head(self.model, hidden)
         if self.training:
             return mean_loss(hidden, weight, labels)
-        return token_losses(hidden, weight, labels).double().view(len(windows), -1).sum(1)
+        found = (token_hits if hits else token_losses)(hidden, weight, labels).double()
+        if counted is not None:
+            found = found * torch.isin(labels, counted)
+        return found.view(len(windows), -1).sum(1)

@@ -1,9 +1,10 @@
-"""Held-out loss in nats per token: over a fixed set of windows, every token counting the same.
+"""Held-out loss in nats per token: over a fixed set of windows, every token counting the same, or every answer (`store.Answers`).
 
 The sum is taken in float64 over windows in their order, so it depends neither on how many windows are put in a batch nor on how
 many processes share the work, except for the last bits of the float32 products (other batch shapes, other kernels).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -82,13 +83,18 @@ def measure(
 def _mean(module: Any, chosen: EvalSet, batch: int, accelerator: "Accelerator | None") -> float:
     processes, rank = (accelerator.num_processes, accelerator.process_index) if accelerator else (1, 0)
     device = next(module.parameters()).device
+    ids = getattr(chosen.store, "counted", None)
+    counted = [] if ids is None else [torch.from_numpy(ids).to(device), chosen.store.kind == "recall"]  # type: ignore[attr-defined]
     share = -(-chosen.windows // processes)  # equal for all, as collectives inside the model have to be met by all
     sums = torch.cat(
         [
-            module(chosen.rows(rank * share + first, min(batch, share - first)).to(device))
+            module(chosen.rows(rank * share + first, min(batch, share - first)).to(device), *counted)
             for first in range(0, share, batch)
         ]
     )
     if accelerator and processes > 1:
         sums = accelerator.gather(sums)
-    return float(sums[: chosen.windows].sum()) / (chosen.windows * chosen.length)
+    count = chosen.windows * chosen.length
+    if ids is not None:
+        count = int(np.isin(chosen.rows(0, chosen.windows)[:, 1:].numpy(), ids).sum())
+    return float(sums[: chosen.windows].sum()) / count if count else math.nan

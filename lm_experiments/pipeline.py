@@ -8,6 +8,7 @@ Reported losses come from the split `report`; early stopping looks at the split 
 flatter the number. Seeds are paired: a seed decides the initial weights and the order of every corpus, whatever lambda is.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ from lm_experiments.stages import Node
 from lm_experiments.studies.settings import COLUMNS, Cell, PipelineSettings, Stage
 
 if TYPE_CHECKING:
-    from lm_experiments.store import Drawn, Store
+    from lm_experiments.store import Answers, Drawn, Store
     from lm_experiments.tokenizers import Tokenizer
 
 Outcomes = Mapping[str, Mapping[str, Any]]
@@ -65,20 +66,26 @@ class StoreFactory:
 
         return load(self.tokenizer) if self.tokenizer else trained(self.corpora, self.vocabulary, progress=progress)
 
-    def __call__(self, progress: Report | None = None) -> Callable[[str], "Store | Drawn"]:
+    def __call__(self, progress: Report | None = None) -> Callable[[str], "Store | Drawn | Answers"]:
         """`open(name)` with names such as music/train, or music/train~3 for the draw of seed 3; every store is opened once."""
-        from lm_experiments.store import Drawn, open_store
+        from lm_experiments.store import Drawn, Store, answers, open_store
 
         tokenizer = self.opened(progress)
         asked = {key(name): name for name in self.texts}
-        opened: dict[str, Store | Drawn] = {}
+        opened: dict[str, Store | Drawn | Answers] = {}
 
-        def open_named(name: str) -> "Store | Drawn":
+        def open_named(name: str) -> "Store | Drawn | Answers":
             if name not in opened:
                 stem, _, seed = name.partition("~")
-                if seed:
+                whole_name, _, kind = name.partition("#")
+                if kind:
+                    text = whole_name.rpartition("/")[0]
+                    store = open_named(whole_name)
+                    assert isinstance(store, Store)
+                    opened[name] = answers(store, kind, asked.get(text, text), tokenizer)
+                elif seed:
                     whole = open_named(stem)
-                    assert not isinstance(whole, Drawn)
+                    assert isinstance(whole, Store)
                     opened[name] = Drawn(whole, int(seed))
                 else:
                     text, _, split = name.rpartition("/")
@@ -150,10 +157,10 @@ class Pipeline:
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
         chosen = self.settings
         on = dict.fromkeys((*self.keys[:2], *map(key, chosen.measured_too), self.keys[2]))
-        measured = tuple((f"{name}/report", chosen.report_windows) for name in on)
+        measured = tuple((report, chosen.report_windows) for name in on for report in self._reports(name))
         stops = kind == "post" and stage.patience > 0 and chosen.recipe.split == "independent"
         own = dict(zip(("pre", "post", "ft"), self.keys, strict=True))[kind]
-        stop_on = (f"{own}/stop", chosen.stop_windows) if stage.eval_every else None
+        stop_on = (f"{own}/stop{self._answers}", chosen.stop_windows) if stage.eval_every else None
         settings = self._settings(kind, plan, stage, stops)
         read = [derived.source(part.store) for part in plan.parts] + [name for name, _ in measured]
         read += [derived.source(name) for name in (stop_on[0] if stop_on else "", settings.ewc_on) if name]
@@ -165,6 +172,15 @@ class Pipeline:
             data=tuple((name, self._stores(name).fingerprint) for name in dict.fromkeys(read)),
             model=chosen.model if parent is None else None, parent=parent,
         )  # fmt: skip
+
+    @property
+    def _answers(self) -> str:
+        return "#answers" if self.settings.measured_as == "answers" else ""
+
+    def _reports(self, name: str) -> tuple[str, ...]:
+        """What is measured of a corpus when a stage ends, the loss of the table first."""
+        loss = f"{name}/report{self._answers}"
+        return (loss, f"{name}/report#recall") if self._answers else (loss,)
 
     def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
         from lm_experiments.stage_settings import StageSettings
@@ -222,7 +238,7 @@ class Pipeline:
         chosen, recipe, nodes = self.settings, self.settings.recipe, self.nodes
         of = {kind: outcomes[node.hash] for kind, node in nodes.items()}
         middle = of.get("post", of["pre"])
-        pre, post, ft = (f"{name}/report" for name in self.keys)
+        pre, post, ft = (self._reports(name)[0] for name in self.keys)
         stage2 = of.get("post")
         return {
             "engine": "lm", "study": self.cell.study.name, "model": "llama", "scale": chosen.scale, "pipeline": chosen.pipeline,
@@ -242,6 +258,7 @@ class Pipeline:
             "lm.tokens_seen_post": stage2["tokens"] if stage2 else 0, "lm.steps_post": stage2["steps"] if stage2 else 0,
             "lm.best_step_post": stage2["best_step"] if stage2 else 0,
             "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
+            "lm.losses": json.dumps({kind: one["losses"] for kind, one in of.items()}),
             "lm.seconds_pre": of["pre"]["seconds"], "lm.seconds_post": stage2["seconds"] if stage2 else 0.0,
             "lm.moved_pre": of["pre"].get("displacement"), "lm.moved_post": stage2.get("displacement") if stage2 else 0.0,
             "lm.moved_ft": of["ft"].get("displacement"), "lm.seconds_ft": of["ft"]["seconds"], "lm.stage1": nodes["pre"].hash,
@@ -252,7 +269,7 @@ EXTRA = {
     "lm.variant": "text", **COLUMNS, "lm.loss_post_after_pre": "real", "lm.loss_pre_after_pre": "real", "lm.loss_ft_after_pre": "real",
     "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
     "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
-    "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text",
+    "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text", "lm.losses": "text",
     "lm.moved_pre": "real", "lm.moved_post": "real", "lm.moved_ft": "real",
 }  # fmt: skip
 """The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0);

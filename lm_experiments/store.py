@@ -86,6 +86,45 @@ class Drawn:
         return self._store.window(int(order[index]) if 0 <= index < len(order) else len(order), length)
 
 
+class Answers:
+    """A store of which only the answers count when a loss is measured: the words that its corpus marks as such.
+
+    name#answers    nats per answer
+    name#recall     share of the answers that are the model's first choice among all tokens
+    """
+
+    def __init__(self, store: Any, kind: str, counted: Int64[np.ndarray, "ids"]) -> None:
+        """Args: store: whose windows; kind: answers or recall; counted: ids of the answers."""
+        self._store, self.kind, self.counted = store, kind, counted
+        self.name, self.fingerprint = f"{store.name}#{kind}", store.fingerprint
+        self.windows, self.window = store.windows, store.window
+
+
+def answers(store: Any, kind: str, corpus: str, tokenizer: Tokenizer) -> Answers:
+    """The answers of a store.
+
+    Args:
+        store: of the corpus.
+        kind: answers or recall.
+        corpus: its name.
+        tokenizer: with which it was built.
+
+    Raises:
+        WrongUse: the corpus marks no answers, or one of them is not a token of its own.
+    """
+    words = corpus_named(corpus).answers
+    if not words:
+        raise WrongUse(
+            f"measured_as = answers, but {corpus} marks no answers. Choose measured_as tokens, or a corpus of facts."
+        )
+    ids = tokenizer.encode([f" {word}" for word in words])
+    if several := [word for word, found in zip(words, ids, strict=True) if len(found) != 1]:
+        raise WrongUse(
+            f"The answers {', '.join(several)} of {corpus} are not one token each. Choose a larger vocabulary."
+        )
+    return Answers(store, kind, np.array(sorted(found[0] for found in ids), dtype=np.int64))
+
+
 def write(
     folder: Path, name: str, pieces: Iterable[Shaped[np.ndarray, "..."]], *, vocabulary: int, about: Mapping[str, Any]
 ) -> Store:

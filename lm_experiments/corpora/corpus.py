@@ -25,5 +25,7 @@ class Corpus:
     """What identifies the content: equal identities mean equal documents in equal order."""
     read: Callable[[], Iterator[str]]
     """The documents, as they come; may repeat themselves."""
+    answers: tuple[str, ...] = ()
+    """Words that are answers: what a model has to know in order to predict them; empty where the corpus marks none."""
     size: Callable[[], int | None] = lambda: None
     """About how many bytes of text there are; None where that is unknown. Only for showing progress."""

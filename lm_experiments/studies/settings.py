@@ -80,6 +80,8 @@ class PipelineSettings(Settings):
     """Ids of the BPE; 0 for those of the model."""
     max_tokens: int = setting(0, low=0)
     """Tokens packed of each corpus for training, at most; 0 for all. A corpus on the hub needs a limit."""
+    measured_as: Literal["tokens", "answers"] = "tokens"
+    """Which labels count in losses that are measured: all, or the words that a corpus marks as answers. Training counts all."""
     draw: Literal["seeded", "prefix"] = "seeded"
     """Which windows of a corpus make up D_pre, D_post and D_ft: drawn at random by the seed, or its first ones."""
     length: int = setting(128, low=1)

@@ -6,13 +6,14 @@ from typing import Any
 
 from common.verdicts import Verdict, data_hash, holm
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
+from lm_experiments.verdicts.controls import beyond_decoys, controlled
 from lm_experiments.verdicts.groups import Group, groups, matched, pooled, side_by_side
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
 
 def verdicts(tables: Sequence[Any]) -> list[Verdict]:
-    """C1 or C2 for every group, and C8 across the recipes of a group and of all groups of a size and model.
+    """C1 or C2 for every group, D1 where a group has decoys, and C8 across the recipes of a group and of all groups of a size and model.
 
     Each at every stage-3 learning rate, at matched loss_ft, and that pooled over the sizes of D_post. The last is the one primary
     endpoint of a claim in a model, where nothing but the exposure differs from a plain pipeline (for C8: all recipes together); all
@@ -39,7 +40,8 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
         stamp = {"study": found[0].key["study"], "data": hashed}
         single = [_marked(BY_SPLIT[group.key["split"]](group), group, main) for group, main in endpoints(found)]
         ranks = [unpredictive(group) for group, _ in endpoints(found)]
-        made += [replace(verdict, **stamp) for some in [*single, *ranks] for verdict in some]
+        beyond = _controls(found)
+        made += [replace(verdict, **stamp) for some in [*single, *ranks, *beyond] for verdict in some]
     by_size: dict[tuple[Any, ...], list[Group]] = {}
     for group in every:
         names = ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")
@@ -49,6 +51,19 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
     for group, main in endpoints(beside):
         made += [replace(one, primary=main, **stamp) for one in unpredictive(group)]
     return holm(made)
+
+
+def _controls(found: Sequence[Group]) -> list[list[Verdict]]:
+    """D1 at every rate and at matched loss_ft, the first reading of which is primary."""
+    made = []
+    by_names: dict[tuple[str, ...], list[Group]] = {}
+    for names, group in controlled(found):
+        by_names.setdefault(tuple(names), []).append(group)
+    for decoys, some in by_names.items():
+        for group, main in endpoints(some):
+            judged = beyond_decoys(decoys, group)
+            made.append([replace(one, primary=main and not one.variant) for one in judged])
+    return made
 
 
 def endpoints(found: Iterable[Group]) -> list[tuple[Group, bool]]:

@@ -1,0 +1,50 @@
+"""A clean question at 0.08M parameters: D_post binds names to values, of which nothing else hints (`corpora/facts.py`).
+
+    facts        real       lambda 0 1 4   the bindings of D_post
+                 permuted   lambda 0 4     the same sentences with other values: every word, every neighbour, the wrong bindings
+                 shuffled   lambda 0 4     its tokens shuffled within windows
+    provenance   half       lambda 0 4     the bindings of half of the names (facts:a): is the other half protected too?
+
+Losses are nats per answer, ln 8 = 2.08 for one who knows nothing; `lm.losses` has recall and halves as well. A quarter of stage 2 is D_pre:
+without, it forgets all that stage 1 had learned (gate V4). One pass of exposure leaves recall at chance, four do not. That was seen with
+seeds 1000 and 1001, in which rates, replay and dose were chosen; the studies draw 10 to 17. Primary endpoint, named before the run: D1,
+loss_ret at matched loss_ft, lambda 4, real minus the stronger of permuted and shuffled.
+"""
+
+from dataclasses import replace
+
+from lm_experiments.studies.settings import Arm, Axis, PipelineSettings, Stage, Study
+
+SEEDS = (10, 11, 12, 13, 14, 15, 16, 17)
+DOSES = (0.0, 4.0)
+BASE = PipelineSettings(
+    scale="pico",
+    pre="facts:pre",
+    post="facts:post",
+    ft="facts:ft",
+    other="facts:permuted",
+    measured_too=("facts:a", "facts:b"),
+    measured_as="answers",
+    length=64,
+    stage1=Stage(tokens=1_600_000, batch=32, lr=4e-3, warmup=50),
+    stage2=Stage(tokens=2_600_000, batch=16, lr=1e-3, warmup=20, eval_every=48, patience=5),
+    stage3=Stage(tokens=40_000, batch=8, lr=1e-3, warmup=5),
+    tokens_post=65_536,
+)
+FACTS = Study(
+    name="facts",
+    about="made sentences whose bindings are the capability: exposure beside its decoys, and by halves",
+    base=BASE,
+    axes=(Axis("seed", SEEDS), Axis("recipe.exposure", DOSES), Axis("stage3.lr", (3e-4, 1e-3, 3e-3))),
+    arms=(
+        Arm("real", {"recipe.replay": 0.25}, (Axis("recipe.exposure", (0.0, 1.0, 4.0)),)),
+        Arm("permuted", {"recipe.replay": 0.25, "recipe.exposed": "other"}),
+        Arm("shuffled", {"recipe.replay": 0.25, "recipe.exposed": "shuffled"}),
+    ),
+)
+PROVENANCE = replace(
+    FACTS,
+    name="provenance",
+    about="exposure to half of D_post's bindings: is only that half protected?",
+    arms=(Arm("half", {"recipe.replay": 0.25, "recipe.exposed": "other", "other": "facts:a"}),),
+)

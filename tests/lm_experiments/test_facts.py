@@ -1,0 +1,129 @@
+"""Made facts: what is equal in the corpora and what is not, and losses that count answers only."""
+
+import itertools
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from common.settings import WrongUse
+from lm_experiments import models
+from lm_experiments.corpora import corpus, facts
+from lm_experiments.evaluation import EvalSet, evaluate
+from lm_experiments.store import Answers, answers
+from lm_experiments.tokenizers import trained
+from tests.lm_experiments.tiny import LENGTH, SHAPE, Text
+
+
+@cache
+def texts(name, count=3000):
+    return list(itertools.islice(facts.documents(facts.asked(name)), count))
+
+
+NAMES = {facts.ONSETS[i] + facts.ENDINGS[j] for i, j in facts.NAMES}
+
+
+def grams(name, n):
+    """Frequencies of n-grams, but for what follows a name."""
+    found = Counter(
+        gram
+        for text in texts(name)
+        for gram in zip(*(text.split()[i:] for i in range(n)), strict=False)
+        if n == 1 or gram[0] not in NAMES
+    )
+    return {gram: number / sum(found.values()) for gram, number in found.items()}
+
+
+def distance(one, other):
+    return sum(abs(one.get(gram, 0) - other.get(gram, 0)) for gram in one.keys() | other.keys()) / 2
+
+
+@pytest.mark.parametrize("name", ["facts:post", "facts:ft", "facts:permuted", "facts:ft?overlap=0.5"])
+def test_words_and_neighbours_say_nothing(name):
+    """As far apart as two samples of one corpus: the limits are twice what other sentences of facts:pre give."""
+    for n, most in ((1, 0.02), (2, 0.05)):
+        assert distance(grams("facts:pre", n), grams(name, n)) < most
+
+
+def bindings(name):
+    found = {}
+    for text in texts(name, 4000):
+        words = text.split()
+        for i, word in enumerate(words):
+            if word in facts.VALUES:
+                start = max(place for place in range(i) if words[place] in facts.RELATIONS)
+                found.setdefault((words[start], words[start + 2]), Counter())[word] += 1
+    return found
+
+
+def test_bindings_are_fixed_and_tell_the_corpora_apart():
+    post, ft, permuted, a, b = (bindings(f"facts:{role}") for role in ("post", "ft", "permuted", "a", "b"))
+    assert all(len(values) == 1 for found in (post, ft, permuted, a, b) for values in found.values())
+    assert len(post) == len(ft) == 128
+    assert {key[0] for key in post} == set(facts.OF["post"])
+    assert not post.keys() & ft.keys()
+    assert not post.keys() & bindings("facts:pre").keys()
+    assert a.keys() | b.keys() == post.keys()
+    assert not a.keys() & b.keys()
+    assert all(post[key].keys() == a[key].keys() for key in a)
+    same = [post[key].keys() == permuted[key].keys() for key in post]
+    assert np.mean(same) < 0.25, "a decoy has other values, an eighth of which agree by chance"
+    for relation in facts.OF["post"]:
+        assert set(Counter(next(iter(found)) for (one, _), found in post.items() if one == relation).values()) == {8}
+
+
+def test_overlap_rebinds_what_d_post_binds():
+    post, over = bindings("facts:post"), bindings("facts:ft?overlap=0.5")
+    again = [key for key in over if key in post]
+    assert len(again) == 128
+    assert np.mean([post[key].keys() == over[key].keys() for key in again]) < 0.25
+
+
+def test_the_same_text_twice_and_another_world():
+    assert texts("facts:post", 5) == texts("facts:post", 5) != texts("facts:post?seed=1", 5)
+    assert corpus("facts:ft?overlap=0.25").key == "facts-ft-overlap0.25"
+    assert corpus("facts:pre").answers == facts.VALUES
+    assert corpus("facts:post").identity() != corpus("facts:permuted").identity()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("facts:past", "post"), ("facts:post?overlap=0.5", "facts:ft"), ("facts:ft?overlap=2", "0 to 1"), ("facts:ft?lap=1", "overlap"),
+     ("facts:ft?overlap=x", "not a number"), ("facts:pre?seed=0.5", "whole number")],
+)  # fmt: skip
+def test_wrong_names_are_refused(name, said):
+    with pytest.raises(WrongUse, match=said):
+        corpus(name)
+
+
+class Named(Text):
+    name, fingerprint = "walk/report", "0"
+
+
+def test_losses_and_recall_of_answers_are_those_of_the_answers():
+    model, store, ids = models.build(SHAPE, 0).eval(), Named(1), np.array([3, 4, 17])
+    held = store.windows(LENGTH)
+    windows = torch.from_numpy(np.stack([store.window(i * held // 9, LENGTH) for i in range(9)]))
+    kinds = {kind: EvalSet(store=Answers(store, kind, ids), windows=9, length=LENGTH) for kind in ("answers", "recall")}
+    found = evaluate(model, kinds, 2)
+    with torch.no_grad():
+        logits = model(input_ids=windows[:, :-1]).logits.double()
+    labels = windows[:, 1:]
+    counted = torch.isin(labels, torch.tensor(ids))
+    assert 0 < counted.sum() < labels.numel()
+    nats = torch.nn.functional.cross_entropy(logits[counted], labels[counted]).item()
+    right = (logits[counted].argmax(-1) == labels[counted]).double().mean().item()
+    assert found == {"answers": pytest.approx(nats, rel=1e-5), "recall": pytest.approx(right)}
+
+
+def test_a_corpus_without_answers_and_answers_of_several_tokens_are_refused():
+    class Bare:
+        name, fingerprint = "music/report", "0"
+        windows = window = None
+
+    with pytest.raises(WrongUse, match="marks no answers"):
+        answers(Bare(), "answers", "music", trained(("facts:pre",), 523))
+    with pytest.raises(WrongUse, match="not one token each"):
+        answers(Bare(), "answers", "facts:pre", trained(("facts:pre",), 330))
