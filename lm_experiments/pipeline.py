@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import results
 from common.settings import WrongUse
-from lm_experiments import derived
+from lm_experiments import derived, rarity
 from lm_experiments.corpora import Report, key
 from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.plan import Corpus, Kind, Plan
@@ -96,6 +96,10 @@ class StoreFactory:
             return opened[name]
 
         return open_named
+
+
+_COUNTED: dict[Any, Any] = {}
+"""Frequencies of tokens, by store, which the pipelines of a process share."""
 
 
 class Pipeline:
@@ -258,6 +262,9 @@ class Pipeline:
             "lm.tokens_seen_post": stage2["tokens"] if stage2 else 0, "lm.steps_post": stage2["steps"] if stage2 else 0,
             "lm.best_step_post": stage2["best_step"] if stage2 else 0,
             "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
+            **rarity.gate_columns(
+                self.corpora, self._stores, chosen.length, _COUNTED, chosen.measured_as == "answers"
+            ),
             "lm.losses": json.dumps({kind: one["losses"] for kind, one in of.items()}),
             "lm.seconds_pre": of["pre"]["seconds"], "lm.seconds_post": stage2["seconds"] if stage2 else 0.0,
             "lm.moved_pre": of["pre"].get("displacement"), "lm.moved_post": stage2.get("displacement") if stage2 else 0.0,
@@ -270,6 +277,7 @@ EXTRA = {
     "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
     "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
     "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text", "lm.losses": "text",
+    **rarity.COLUMNS,
     "lm.moved_pre": "real", "lm.moved_post": "real", "lm.moved_ft": "real",
 }  # fmt: skip
 """The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0);

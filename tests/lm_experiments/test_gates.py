@@ -34,6 +34,18 @@ def test_a_valid_testbed_passes_what_a_table_can_say():
     }
 
 
+MEASURED = {"lm__rare_post": 0.002, "lm__rare_ft": np.array([0.001, 0.009, 0.5]), "lm__unigram_post": 5.0}
+
+
+def test_rare_tokens_and_a_loss_beyond_the_unigrams_are_told_where_they_were_measured():
+    assert {name: judged(**MEASURED)[name] for name in ("V1", "V3")} == {"V1": "passed", "V3": "passed"}
+    assert judged(**MEASURED | {"lm__rare_ft": np.array([0.001, 0.011, 0.0])})["V1"] == "failed"
+    assert judged(**MEASURED | {"lm__rare_post": 0.011})["V1"] == "failed"
+    assert judged(**MEASURED, loss_ret=np.array([1.0, 5.1, 1.0]))["V3"] == "failed"
+    assert judged(**MEASURED, loss_ret=np.array([1.0, 1.0, 9.0]))["V3"] == "passed"
+    assert judged(**MEASURED | {"lm__rare_ft": np.array([0.001, np.nan, 0.0])})["V1"] == "not in the table"
+
+
 @pytest.mark.parametrize(
     ("gate", "changes"),
     [
