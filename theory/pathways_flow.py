@@ -37,6 +37,10 @@ ATTEMPTS = 5000
 """Steps after which a setting is given up, about five seconds; ordinary ones need about fifty, a fit of Figure 3 more than a thousand."""
 
 
+TIME = 2
+"""Place of the length of a stage among what the end of a flow depends on: x, y, time, and the pull."""
+
+
 class Pull(NamedTuple):
     """The effective loss of a stage on theta = (a, b): half its gradient is `G = M theta - r`, M symmetric.
 
@@ -69,27 +73,40 @@ def attempt(field: Field, x: Array, y: Array, pull: Pull, step: Array) -> tuple[
     """
     fx, fy = field.velocity(x, y, pull)
     jxx, jxy, jyx, jyy = field.jacobian(x, y, pull)
-    row_x: list[Array] = []
-    row_y: list[Array] = []
-    for n in range(1, COLUMNS + 1):
+
+    def column(n: Any) -> tuple[Array, Array]:
         h = step / n
         hxy, hyx, pivot_x, pivot_y = h * jxy, h * jyx, 1 - h * jxx, 1 - h * jyy
         scale = h / (pivot_x * pivot_y - hxy * hyx)
         xx, xy, yx, yy = scale * pivot_y, scale * hxy, scale * hyx, scale * pivot_x
-        dx, dy = xx * fx + xy * fy, yx * fx + yy * fy
 
-        def euler(so_far: tuple[Array, Array], solve: tuple[Array, ...] = (xx, xy, yx, yy)) -> tuple[Array, Array]:
+        def euler(so_far: tuple[Array, Array]) -> tuple[Array, Array]:
             gx, gy = field.velocity(x + so_far[0], y + so_far[1], pull)
-            return so_far[0] + (solve[0] * gx + solve[1] * gy), so_far[1] + (solve[2] * gx + solve[3] * gy)
+            return so_far[0] + (xx * gx + xy * gy), so_far[1] + (yx * gx + yy * gy)
 
-        dx, dy = _repeat(euler, (dx, dy), n - 1)
+        end: tuple[Array, Array] = _repeat(euler, (xx * fx + xy * fy, yx * fx + yy * fy), n - 1)
+        return end
+
+    row_x: list[Array] = []
+    row_y: list[Array] = []
+    for dx, dy in _each(column, is_jax(x, y)):
         row_x, row_y = _extrapolate(row_x, dx), _extrapolate(row_y, dy)
     return row_x[-1], row_y[-1], row_x[-1] - row_x[-2], row_y[-1] - row_y[-2]
 
 
-def _repeat(function: Callable[[Any], Any], value: Any, times: int) -> Any:
-    """`function` applied `times` times; as a loop in JAX too, where written out it takes twenty seconds to compile."""
-    if times > 1 and is_jax(*value):
+def _each(column: Callable[[Any], tuple[Array, Array]], traced: bool) -> list[tuple[Array, Array]]:
+    """All columns; as a loop in JAX, because ten of them written out take twice as long to compile."""
+    if not traced:
+        return [column(n) for n in range(1, COLUMNS + 1)]
+    from jax import lax
+
+    all_x, all_y = lax.map(column, np.arange(1, COLUMNS + 1))
+    return [(all_x[i], all_y[i]) for i in range(COLUMNS)]
+
+
+def _repeat(function: Callable[[Any], Any], value: Any, times: Any) -> Any:
+    """`function` applied `times` times."""
+    if is_jax(*value):
         from jax import lax
 
         return lax.fori_loop(0, times, lambda _, so_far: function(so_far), value)
@@ -192,12 +209,13 @@ def _flow_jax(field: Field, *inputs: Array) -> tuple[Array, Array]:
 def _end_point(field: Field, tolerance: float) -> Callable[..., tuple[Array, Array]]:
     """The compiled map from start, time and pull to the end of a stage, with a derivative rule.
 
-    The loop itself has only forward derivatives. The rule computes the Jacobian of the end point by nine of those and
-    applies it to the tangents, which is linear, so that reverse mode can transpose it.
+    The loop itself has only forward derivatives. The rule computes the Jacobian of the end point by those, one for each input that varies,
+    and applies it to the tangents, which is linear, so that reverse mode can transpose it.
     """
     import jax
     from jax import lax
     from jax import numpy as jnp
+    from jax.custom_derivatives import SymbolicZero
 
     def integrate(x: Array, y: Array, time: Array, *entries: Array) -> tuple[Array, Array]:
         pull = Pull(*entries)
@@ -223,19 +241,31 @@ def _end_point(field: Field, tolerance: float) -> Callable[..., tuple[Array, Arr
     def end(*values: Array) -> tuple[Array, Array]:
         return integrate(*values)
 
-    @end.defjvp
-    def _(values: tuple[Array, ...], tangents: tuple[Array, ...]) -> Any:
-        which = jnp.eye(len(values), dtype=values[0].dtype)
+    def rule(values: tuple[Array, ...], tangents: tuple[Any, ...]) -> Any:
+        # constants have tangents that are zero by construction (a schedule without decay, M_aa = 1), and the flow is autonomous, so that
+        # the derivative by the length of the stage is the velocity at its end: of nine directions five or six are integrated
+        moving = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
+        carried = [i for i in moving if i != TIME]
+        if carried:
+            which = jnp.eye(len(values), dtype=values[0].dtype)[np.array(carried)]
 
-        def along(direction: Array) -> Any:
-            return jax.jvp(
-                integrate, values, tuple(d * jnp.ones_like(v) for d, v in zip(direction, values, strict=True))
-            )
+            def along(direction: Array) -> Any:
+                return jax.jvp(
+                    integrate, values, tuple(d * jnp.ones_like(v) for d, v in zip(direction, values, strict=True))
+                )
 
-        (x, y), (slope_x, slope_y) = jax.vmap(along, out_axes=((None, None), (0, 0)))(which)
-        moved = jnp.stack(jnp.broadcast_arrays(*tangents))
-        return (x, y), ((slope_x * moved).sum(0), (slope_y * moved).sum(0))
+            (x, y), slopes = jax.vmap(along, out_axes=((None, None), (0, 0)))(which)
+            moved = jnp.stack(jnp.broadcast_arrays(*(tangents[i] for i in carried)))
+            dx, dy = ((slope * moved).sum(0) for slope in slopes)
+        else:
+            x, y = integrate(*values)
+            dx, dy = jnp.zeros_like(x), jnp.zeros_like(y)
+        if TIME in moving:
+            fx, fy = field.velocity(x, y, Pull(*values[TIME + 1 :]))
+            dx, dy = dx + fx * tangents[TIME], dy + fy * tangents[TIME]
+        return (x, y), (dx, dy)
 
+    end.defjvp(rule, symbolic_zeros=True)
     compiled: Callable[..., tuple[Array, Array]] = jax.jit(end)
     return compiled
 

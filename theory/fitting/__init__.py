@@ -6,5 +6,4 @@ solver       floors and scale solved for inside; starts, the best fit       `Pro
 laws         the laws: coefficients solved for inside                       `LawProblem`, `law_problem`
 worth        errors on what was left out, profiles, conditioning, bounds    `leave_out`, `cross`, `profile`
 assessment   all of it for one model, as plain data                         `assess`
-report       tables for a person, and the fitted curves                     `show`, `curves`
 """
