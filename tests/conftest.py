@@ -1,6 +1,9 @@
 """Shapes and types are checked at run time in every test; matplotlib draws to memory; nothing reads the user's settings."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
 if (
@@ -8,9 +11,16 @@ if (
 ):  # one worker per core: threads of linear algebra would only wait for one another
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
-from jaxtyping import install_import_hook
+CACHE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(CACHE)
+)  # shared by workers, the commands they start and later runs
+os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
-import tests.checker  # noqa: F401 (the hook finds it by name)
+from jaxtyping import install_import_hook  # noqa: E402
+
+import tests.checker  # noqa: E402, F401 (the hook finds it by name)
 
 _HOOK = install_import_hook(["common", "theory", "sims", "lm_experiments", "figures"], "tests.checker.check")
 
@@ -30,3 +40,23 @@ def outside(tmp_path, monkeypatch):
     """An empty working directory, so that a command that writes somewhere by default cannot touch the checkout."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """The file of a theory study by name, made once for all workers, by the command: without the type checker that takes a quarter."""
+    from filelock import FileLock
+
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "studies"
+    folder.mkdir(exist_ok=True)
+
+    def made(name):
+        path = folder / f"{name}.parquet"
+        with FileLock(folder / f"{name}.lock"):
+            if not path.exists():
+                command = [sys.executable, "-m", "theory", "study", name, "--out", str(folder)]
+                subprocess.run(command, check=True, capture_output=True)
+        return path
+
+    return made

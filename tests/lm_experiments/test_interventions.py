@@ -1,6 +1,4 @@
-"""Interventions in the loop: adapters, pulls, sharpness, damage, dropout masks. Each against something slower, each exact in resuming."""
-
-from dataclasses import replace
+"""Interventions in the loop: pulls, sharpness, damage. Each against something slower, each exact in resuming."""
 
 import numpy as np
 import pytest
@@ -10,10 +8,8 @@ from transformers import AutoModelForCausalLM
 
 from common.settings import WrongUse, config_hash
 from lm_experiments import checkpoints, damage, models
-from lm_experiments.adapters import Adapters
-from lm_experiments.cross_entropy import LossOf
 from lm_experiments.damage import Damage
-from lm_experiments.dropout import Dropout, everywhere, installed
+from lm_experiments.dropout import everywhere, installed
 from lm_experiments.evaluation import EvalSet, evaluate
 from lm_experiments.feeding import Feed
 from lm_experiments.pulls import fisher
@@ -22,22 +18,10 @@ from lm_experiments.training import train
 from tests.lm_experiments.test_training import Spoiled, interrupted, same
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, Text, heldout, lines, run, settings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
-UNTIED = replace(SHAPE, tied=False)
 PRIOR = EvalSet(store=Text(3), windows=6, length=LENGTH)
 EWC = {"ewc": 1e4, "ewc_on": "text/train"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def windows(rows=3, seed=0):
-    return torch.randint(0, SHAPE.vocabulary, (rows, LENGTH + 1), generator=torch.Generator().manual_seed(seed))
 
 
 def moved(folder, shape=SHAPE):
@@ -49,92 +33,6 @@ def moved(folder, shape=SHAPE):
 
 
 # Adapters.
-
-
-def spread(model):
-    """Adapters as after some training: the halves that begin at 0 are not 0 any more."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_" in name:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-
-
-@pytest.mark.parametrize("shape", [SHAPE, UNTIED], ids=["tied", "untied"])
-def test_adapters_change_nothing_at_first_and_merge_into_what_they_were(shape):
-    model = models.build(shape, 0).eval()
-    loss = LossOf(model)
-    loss.training = True
-    plain, before = loss(windows()), checkpoints.weights(models.build(shape, 0))
-    adapters = Adapters(model, 4, 2.0, seed=0)
-    assert loss(windows()).item() == pytest.approx(plain.item(), rel=1e-6)  # products of other shapes
-    spread(model)
-    adapted = loss(windows())
-    assert abs(adapted - plain).item() > 1e-3
-    adapters.remove(merge=True)
-    assert loss(windows()).item() == pytest.approx(adapted.item(), rel=1e-6)
-    assert (model.lm_head.weight is model.model.embed_tokens.weight) == shape.tied == model.config.tie_word_embeddings
-    changed = {name for name, tensor in checkpoints.weights(model).items() if not torch.equal(tensor, before[name])}
-    kept = {name for name in before if any(part in name for part in ("q_proj", "k_proj", "v_proj", "norm"))}
-    kept |= set() if shape.tied else {"model.embed_tokens.weight"}
-    assert changed == set(before) - kept
-    assert all(parameter.requires_grad for parameter in model.parameters())
-
-
-@pytest.mark.parametrize("shape", [SHAPE, UNTIED], ids=["tied", "untied"])
-def test_the_gradients_of_adapters_are_those_of_their_product(shape):
-    """Against a plain model whose matrices are W + scale B A: the chain rule through the product, written out."""
-    model = models.build(shape, 0)
-    Adapters(model, 4, 2.0, seed=0)
-    spread(model)
-    model.eval()
-    loss = LossOf(model)
-    loss.training = True
-    loss(windows()).backward()
-    plain = models.build(shape, 0)
-    Adapters(plain, 4, 2.0, seed=0)
-    spread(plain)
-    whole = models.build(shape, 0)
-    named = dict(model.named_parameters())
-    end = "model.embed_tokens" if shape.tied else "lm_head"
-    down = "model.layers.1.mlp.down_proj"
-    halves = {
-        end: ("lora_embedding_A.default", "lora_embedding_B.default") if shape.tied else ("lora_A.default.weight", "lora_B.default.weight"),
-        down: ("lora_A.default.weight", "lora_B.default.weight"),
-    }  # fmt: skip
-    adapters = {key: tuple(named[f"{key}.{half}"] for half in pair) for key, pair in halves.items()}
-    merged = models.build(shape, 0)
-    held = Adapters(merged, 4, 2.0, seed=0)
-    spread(merged)
-    held.remove(merge=True)
-    whole.load_state_dict(merged.state_dict())
-    reference = LossOf(whole.eval())
-    reference.training = True
-    reference(windows()).backward()
-    for key, (a, b) in adapters.items():
-        slope = dict(whole.named_parameters())[f"{key}.weight"].grad
-        slope = slope.t() if key.endswith("embed_tokens") else slope
-        assert torch.allclose(b.grad, 2.0 * slope @ a.t(), rtol=1e-3, atol=1e-6), key
-        assert torch.allclose(a.grad, 2.0 * b.t() @ slope, rtol=1e-3, atol=1e-6), key
-
-
-@pytest.mark.parametrize("shape", [SHAPE, UNTIED], ids=["tied", "untied"])
-def test_a_low_rank_stage_ends_as_a_plain_model(tmp_path, shape):
-    outcome = run(tmp_path, model=models.build(shape, 0), rank=2, lr=3e-2, stop_on="stop", eval_every=8)
-    first = evaluate(models.build(shape, 0), heldout(), 16)
-    assert outcome.losses["report"] < first["report"] - 0.1
-    opened = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert evaluate(opened, heldout(), 16) == pytest.approx(outcome.losses, rel=1e-6)
-    assert (opened.lm_head.weight is opened.model.embed_tokens.weight) == shape.tied
-    for name, tensor in load_file(tmp_path / "model.safetensors").items():
-        change = (tensor - checkpoints.weights(models.build(shape, 0))[name]).float()
-        adapted = any(part in name for part in ("o_proj", "mlp", "embed_tokens" if shape.tied else "lm_head"))
-        assert bool(change.any()) == adapted, name
-        if adapted:
-            assert torch.linalg.matrix_rank(change, rtol=1e-4) <= 2, name
-    model = models.build(shape, 5)
-    assert run(tmp_path, model=model, rank=2, lr=3e-2, stop_on="stop", eval_every=8) == outcome  # read back
-    assert torch.equal(model.lm_head.weight, opened.lm_head.weight)
 
 
 # Resuming, of every intervention.
@@ -326,71 +224,6 @@ def test_a_damaged_stage_trains_nothing_and_is_read_back(tmp_path):
 
 
 # Dropout masks.
-
-
-def dropped_loss(pieces, dropout, seed=0, step=0, **changes):
-    """Summed loss and gradients of a batch that is cut into pieces."""
-    model = models.build(SHAPE, 0).train()
-    if changes.get("checkpointed"):
-        model.activation_checkpointing_enable()
-    ids, first, total = windows(4), 0, 0.0
-    with installed(model, dropout) as masks:
-        for piece in torch.split(ids, pieces):
-            masks.at(seed, step, first, len(piece), CPU)
-            first += len(piece)
-            loss = LossOf(model)(piece) * len(piece)
-            loss.backward()
-            total += loss.item()
-    return total, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-
-
-@pytest.mark.parametrize("site", ["embed", "attn", "resid", "mlp"])
-def test_masks_do_not_depend_on_how_a_batch_is_cut(site):
-    dropout = Dropout(**{site: 0.4})
-    whole, gradient = dropped_loss(4, dropout)
-    for pieces, changes in ((1, {}), ([3, 1], {}), (4, {"checkpointed": True})):
-        found, other = dropped_loss(pieces, dropout, **changes)
-        assert found == pytest.approx(whole, rel=1e-6)
-        assert torch.allclose(other, gradient, rtol=1e-3, atol=1e-6)
-    others = [dropped_loss(4, dropout, seed=1)[0], dropped_loss(4, dropout, step=1)[0], dropped_loss(4, Dropout())[0]]
-    assert len({round(loss, 6) for loss in (whole, *others)}) == 4
-
-
-def test_masks_drop_the_share_that_is_asked_for_and_no_pattern(tmp_path):
-    model = models.build(SHAPE, 0)
-    with installed(model, Dropout()) as masks:
-        masks.at(0, 0, 0, 64, CPU)
-        kept = torch.stack([masks.drop(torch.ones(64, 1000), 0.3, site) for site in range(4)])
-    assert kept.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
-    dropped = (kept == 0).double()
-    assert dropped.mean().item() == pytest.approx(0.3, abs=0.005)
-    rows = dropped.flatten(0, 1)
-    assert (rows.mean(1) - 0.3).abs().max() < 5 * (0.21 / 1000) ** 0.5
-    assert (rows.mean(0) - 0.3).abs().max() < 5 * (0.21 / 256) ** 0.5
-    between = torch.corrcoef(rows) - torch.eye(len(rows))
-    assert between.abs().max() < 6 / 1000**0.5  # 33,000 pairs
-    assert torch.corrcoef(torch.stack([rows[:, :-1].flatten(), rows[:, 1:].flatten()]))[0, 1].abs() < 0.01
-
-
-def test_micro_batches_of_a_stage_have_the_masks_of_the_whole(tmp_path):
-    found = [run(tmp_path / str(micro), dropout=everywhere(0.2), micro_batch=micro).losses for micro in (0, 1, 3)]
-    assert found[1] == pytest.approx(found[0], rel=1e-4)
-    assert found[2] == pytest.approx(found[0], rel=1e-4)
-    assert run(tmp_path / "seed", dropout=everywhere(0.2), seed=1).losses != found[0]
-
-
-def test_masks_change_from_step_to_step(tmp_path):
-    """The same windows at the same weights: only the masks can make the losses differ."""
-
-    class Constant(Plain):
-        def batch(self, step):
-            return super().batch(0)
-
-    changes = {"lr": 1e-12, "min_lr": 0.0, "weight_decay": 0.0, "max_steps": 4, "log_every": 1}
-    run(tmp_path / "dropped", Constant(), dropout=everywhere(0.2), **changes)
-    run(tmp_path / "plain", Constant(), **changes)
-    assert len({line["loss"] for line in lines(tmp_path / "dropped")}) == 4
-    assert len({round(line["loss"], 6) for line in lines(tmp_path / "plain")}) == 1
 
 
 # Feeding.

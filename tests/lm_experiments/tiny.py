@@ -74,3 +74,10 @@ def run(folder: Path, batches: Any = None, *, model: Any = None, stop_on: str | 
 def lines(folder: Path) -> list[dict[str, Any]]:
     """The log of a stage."""
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def windows(rows: int = 3, seed: int = 0) -> Any:
+    """Random sequences, one token longer than the model reads."""
+    import torch
+
+    return torch.randint(0, SHAPE.vocabulary, (rows, LENGTH + 1), generator=torch.Generator().manual_seed(seed))

@@ -222,6 +222,8 @@ def test_latent_judges_both_ways() -> None:
         "refuted"
     ]  # a converged stage 2 moves the shared feature after mixing, too
     assert findings(said, "T2", "rp") == ["supported"]
+    (learned,) = (v for v in said if v.claim == "T1")
+    assert learned.value in (pytest.approx(0, abs=1e-4), pytest.approx(1, abs=1e-4))  # of its loss nothing, or all
 
     def turned(case: Case, runs: Any, times: Any) -> Losses:
         """Latent in the plain model, visible in the others; damage the other way round; no crossover."""

@@ -48,7 +48,9 @@ def test_solve_reads_files_lists_and_standard_input(capsys, tmp_path, monkeypatc
     blocks = {"n": 2, "k": 1, "alpha": 0.2}
     path = tmp_path / "problems.json"
     path.write_text(
-        json.dumps([{"modes": modes, "alpha": 0.2}, blocks, {**blocks, "exposure": 0.5, "split": "compute-matched"}])
+        json.dumps(
+            [{"modes": modes, "alpha": 0.2}, blocks, {"n": 2, "k": 1, "exposure": 0.5, "split": "compute-matched"}]
+        )
     )
     code, got = call_json(capsys, "solve", "--file", str(path))
     assert code == 0
@@ -70,6 +72,8 @@ def test_solve_reads_files_lists_and_standard_input(capsys, tmp_path, monkeypatc
         ('{"leekage": 1}', "Did you mean leakage"),
         ('{"lambda": 0.2}', "lambda is called exposure"),
         ('{"exposure": 0.5, "alpha": 0.1}', "alpha is decided"),
+        ('{"exposure": 0.5, "alpha": 0.2}', "alpha is decided"),  # though it is the default
+        ('{"split": "independent"}', "only together with exposure"),
         ('{"alpha": 2}', "alpha = 2"),
         ('{"alpha": "a lot"}', "not a number"),
         ('{"alpha": NaN}', "nan"),
@@ -297,9 +301,7 @@ def test_an_interrupted_pipe_is_quiet():
     assert "Traceback" not in done.stderr
 
 
-def test_headline_on_a_small_sweep(capsys, outside):
-    from theory.studies import STUDIES
-
+def test_headline_on_a_small_sweep(capsys, outside, study):
     assert (
         call(
             capsys,
@@ -314,8 +316,8 @@ def test_headline_on_a_small_sweep(capsys, outside):
         )[0]
         == 0
     )
-    results.write(STUDIES["overlay"](), outside / "o.parquet")
-    code, got = call_json(capsys, "headline", "--sweep", "s.parquet", "--overlay", "o.parquet")
+    overlay = str(study("overlay"))
+    code, got = call_json(capsys, "headline", "--sweep", "s.parquet", "--overlay", overlay)
     assert code == 0
     assert got["paper"]["latent"] == 2
     assert got["paper"]["loss_ret"] == pytest.approx([-0.094765, -0.113188, -0.124672], abs=1e-6)
@@ -324,9 +326,9 @@ def test_headline_on_a_small_sweep(capsys, outside):
     assert got["fit"]["stars_3b"] == [0.25, 0.25, 0.5]
     assert np.mean(got["fit"]["change_3a"]["loss_im"]) < np.mean(got["paper"]["loss_im"])
     assert call(capsys, "sweep", "t_ft=0.1,1", "--out", "wrong.parquet")[0] == 0
-    assert call(capsys, "headline", "--sweep", "wrong.parquet", "--overlay", "o.parquet")[0] == 2
+    assert call(capsys, "headline", "--sweep", "wrong.parquet", "--overlay", overlay)[0] == 2
     assert call(capsys, "sweep", "alpha=0,0.1", "t_ft=1,2", "--model", "rp", "--out", "rp.parquet")[0] == 0
-    code, _, err = call(capsys, "headline", "--sweep", "rp.parquet", "--overlay", "o.parquet")
+    code, _, err = call(capsys, "headline", "--sweep", "rp.parquet", "--overlay", overlay)
     assert (code, "rp model" in err) == (2, True)
 
 

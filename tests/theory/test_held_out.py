@@ -216,7 +216,8 @@ EXTREMES: list[tuple[str, dict[str, Any]]] = [
     ("plain", {"rank": 1, "decay_ft": 5.9, "t_ft": 5e4, "sigma_ft": 25.0, "leakage": 17.0}),
     ("plain", {"dropout": 0.99, "dropout_basis": "equal", "decay_post": 5.3, "t_post": 100.0, "t_ft": 0.0}),
     ("plain", {"depth": 3, "t_pre": 27602.518473639768, "sigma_ft": 349.56, "t_ft": 0.0, "sigma_pre": 8.757247166464252,
-               "sigma_post": 4.412968204976366, "l2_to_start": 0.028155539886898846, "alpha": 0.9430187995542889}),
+               "sigma_post": 4.412968204976366, "l2_to_start": 0.028155539886898846, "alpha": 0.9430187995542889,
+               "init_scale": 1.368983884893781e-06, "n": 5, "k": 2, "beta": 0.008931631060924905, "leakage": 0.06779310919779412}),
     ("rp", {"decay_post": 435617.0, "t_post": 0.66, "alpha": 0.0, "dropout": 0.77}),
     ("rp-shared", {"decay_ft": 96925.0, "correlation": 0.64, "t_ft": 0.3, "l2_to_start": 17.4}),
 ]  # fmt: skip

@@ -14,7 +14,6 @@ from common.console import Output
 from common.losses import LOSSES, Losses
 from common.recipe import COLUMNS, Recipe
 from common.settings import WrongUse, check, meant, ranges
-from theory.api import SPENDING
 from theory.commands.setting import Setting
 from theory.features import modes_from_json
 from theory.models import MODELS
@@ -104,10 +103,7 @@ class Solve(Setting):
         own = {name: value for name, value in values.items() if name in COLUMNS}
         chosen = Recipe(**own | {"exposure": exposure, "mixing": spending["mixing"], "split": spending["split"]})
         exposed = spending["exposure"] is not None
-        changed = [
-            name for name, value in checked.items() if value != {**asdict(type(self.schedule)()), **SPENDING}.get(name)
-        ]
-        self.refuse_ignored(exposed=exposed, split=spending["split"], document=changed)
+        self.refuse_ignored(exposed=exposed, split=spending["split"], document=checked)
         return values | realise(chosen, budget, self.model) if exposed else values
 
 
