@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from common import recipe
+from common import recipe, seals
 from common.files import atomic_write, target
 from common.losses import LOSSES
 from common.settings import WrongUse
@@ -201,6 +201,8 @@ def open_writer(path: Path, extra: Mapping[str, str] | None = None) -> Iterator[
             ) from error
         with file:
             yield Writer(file, extra)
+        if not _is_csv(path):
+            seals.seal(temporary)
 
 
 def _parquet_writer(path: Path, shape: Any) -> Any:
@@ -232,6 +234,7 @@ def write(made: Any, path: Path) -> Path:
             csv.write_csv(made, temporary)
         else:
             pq.write_table(made, temporary, compression="lz4", write_page_checksum=True)
+            seals.seal(temporary)
     return Path(path)
 
 
@@ -271,6 +274,8 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
     import pyarrow.parquet as pq
 
     try:
+        if not (_is_csv(path) or seals.intact(Path(path))):
+            raise ValueError("it was altered: its checksum does not match")
         made = (
             _read_csv(path, columns)
             if _is_csv(path)

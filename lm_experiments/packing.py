@@ -29,6 +29,9 @@ CHUNK_BYTES = 2_000_000
 PROCESS_BYTES = 8_000_000
 """Less text than this is not worth the start of a process."""
 
+_DIGEST = hashlib.sha256().digest_size
+"""Bytes at the end of a shard."""
+
 
 class Source(NamedTuple):
     """A tokenizer as the processes are told of it."""
@@ -102,7 +105,7 @@ def _started(
     for text in chunk:
         digest.update(f"{len(text)}:".encode() + text.encode())
     shard = shards / f"{number:06d}-{digest.hexdigest()[:24]}.bin"
-    if shard.exists():
+    if _kept(shard) is not None:
         return shard
     if pool:
         return pool.submit(encode, chunk, source, ending, shard)
@@ -110,7 +113,24 @@ def _started(
 
 
 def _finished(task: Future[Path] | Path) -> UInt32[np.ndarray, "size"]:
-    return np.fromfile(task.result() if isinstance(task, Future) else task, dtype="<u4")
+    shard = task.result() if isinstance(task, Future) else task
+    if (ids := _kept(shard)) is None:
+        raise paths.Damaged(f"{shard} was altered while the store was built. Run the same command again")
+    return ids
+
+
+def _kept(shard: Path) -> UInt32[np.ndarray, "size"] | None:
+    """The ids of a shard; None where there is none, or one that was altered or belongs under another name."""
+    try:
+        data = shard.read_bytes()
+    except FileNotFoundError:
+        return None
+    ids, told = data[:-_DIGEST], data[-_DIGEST:]
+    return np.frombuffer(ids, dtype="<u4") if told == _digest(shard, ids) else None
+
+
+def _digest(shard: Path, ids: bytes) -> bytes:
+    return hashlib.sha256(shard.name.encode() + ids).digest()
 
 
 def encode(chunk: list[str], source: Source, ending: int, shard: Path) -> Path:
@@ -119,7 +139,7 @@ def encode(chunk: list[str], source: Source, ending: int, shard: Path) -> Path:
     ids = np.concatenate([np.array([*each.ids, ending], dtype="<u4") for each in found])
     temporary = shard.with_suffix(f".{os.getpid()}.partial")
     try:
-        temporary.write_bytes(ids.tobytes())
+        temporary.write_bytes(ids.tobytes() + _digest(shard, ids.tobytes()))
         temporary.replace(shard)
     except OSError as error:
         raise paths.room(error, shard) from error

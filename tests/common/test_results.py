@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from common import results
+from common import results, seals
 from common.settings import WrongUse
 from common.settings import WrongUse as SameWrongUse
 
@@ -120,3 +120,24 @@ def test_a_table_that_lacks_rows_is_placed_beside_the_one_that_has_them(tmp_path
     assert results.place(made([1, 2], **{"lm.variant": ["a", "a"]}), path) == path
     path.write_bytes(path.read_bytes()[:-9])
     assert results.place(made([1]), path) == path
+
+
+def test_any_flipped_bit_of_a_table_is_refused(tmp_path):
+    """The footer included, where a name of a column is not guarded by the checksums of pages."""
+    path = tmp_path / "table.parquet"
+    results.write(results.table({**ROW, "problem.beta": [0.5, 1.0], "loss_ret": [1.0, 2.0]}), path)
+    whole, said = path.read_bytes(), results.read(path)
+    start = whole.index(seals.SEAL)
+    name = whole.rindex(b"problem.beta")
+    assert name > start, "the name stands behind the pages"
+    for place in [name, name + 11, start + len(seals.SEAL), *range(0, len(whole), 97)]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert results.read(path).equals(said)
+        except WrongUse:
+            continue
+        assert start <= place < start + len(seals.SEAL), "only the mark of the seal itself tells nothing"
+    path.write_bytes(whole)
+    assert pq.read_table(path).num_rows == 2  # other readers do not mind the seal
+    pq.write_table(said, path)
+    assert results.read(path).equals(said)  # nor we a file without one

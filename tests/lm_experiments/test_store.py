@@ -99,6 +99,18 @@ def test_processes_and_chunks_decide_nothing(own, tmp_path, monkeypatch):
         assert np.array_equal(np.concatenate(pieces), expected)
 
 
+def test_a_shard_that_was_altered_or_exchanged_is_made_again(own, tmp_path, monkeypatch):
+    texts, _, tokenizer = own
+    monkeypatch.setattr(packing, "CHUNK_BYTES", 2000)
+    expected = np.concatenate(list(packing.pack(texts, tokenizer, tmp_path, workers=1)))
+    first, second, third, *_ = sorted(tmp_path.iterdir())
+    one, other, last = (path.read_bytes() for path in (first, second, third))
+    first.write_bytes(other)
+    second.write_bytes(one)
+    third.write_bytes(last[:8] + bytes([last[8] ^ 1]) + last[9:])
+    assert np.array_equal(np.concatenate(list(packing.pack(texts, tokenizer, tmp_path, workers=1))), expected)
+
+
 def test_a_full_disk_leaves_what_is_finished_and_the_build_goes_on_from_there(own, monkeypatch):
     _, name, tokenizer = own
     monkeypatch.setattr(packing, "CHUNK_BYTES", 2000)
