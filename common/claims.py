@@ -40,7 +40,13 @@ CONTROLS: dict[str, str] = {
     "D1": "exposure to D_post lowers loss_ret by more than exposure to any decoy of it: shuffled, its bigrams, other text of its domain",
 }
 """What a claim about exposure has to withstand: controls that the paper does not have."""
+EXPERIMENTS: dict[str, str] = {
+    "E1": "exposure to half of D_post protects that half more than the other: so S and redundant pathways; flatness protects both alike",
+}
+"""Experiments that tell the accounts of the effect apart."""
 UNPREDICTED = "-"
 """In place of a claim: a finding that none of them is about."""
-STATEMENTS = PREDICTIONS | CLAIMS | THEOREMS | CONTROLS | {UNPREDICTED: "a finding that no prediction is about"}
+STATEMENTS = (
+    PREDICTIONS | CLAIMS | THEOREMS | CONTROLS | EXPERIMENTS | {UNPREDICTED: "a finding that no prediction is about"}
+)
 """Name -> what it says."""

@@ -6,15 +6,17 @@ from typing import Any
 
 from common.verdicts import Verdict, data_hash, holm
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
-from lm_experiments.verdicts.controls import beyond_decoys, controlled
+from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
 from lm_experiments.verdicts.groups import Group, groups, matched, pooled, side_by_side
+from lm_experiments.verdicts.provenance import provenance
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
 
 def verdicts(tables: Sequence[Any]) -> list[Verdict]:
-    """C1 or C2 for every group, D1 where a group has decoys, and C8 across the recipes of a group and of all groups of a size and model.
+    """C1 or C2 for every group, D1 where a group has decoys, E1 where half of D_post was exposed, and C8 across the recipes.
 
+    C8 is asked of the recipes of a group and of all groups of a size and model.
     Each at every stage-3 learning rate, at matched loss_ft, and that pooled over the sizes of D_post. The last is the one primary
     endpoint of a claim in a model, where nothing but the exposure differs from a plain pipeline (for C8: all recipes together); all
     others are secondary, corrected for their number (Holm).
@@ -40,7 +42,7 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
         stamp = {"study": found[0].key["study"], "data": hashed}
         single = [_marked(BY_SPLIT[group.key["split"]](group), group, main) for group, main in endpoints(found)]
         ranks = [unpredictive(group) for group, _ in endpoints(found)]
-        beyond = _controls(found)
+        beyond = _controls(found) + ([provenance(table)] if found[0].key["study"] in PROBES else [])
         made += [replace(verdict, **stamp) for some in [*single, *ranks, *beyond] for verdict in some]
     by_size: dict[tuple[Any, ...], list[Group]] = {}
     for group in every:

@@ -1,4 +1,6 @@
-"""Claim D1: what is left of exposure over its decoys, at each rate and at matched loss_ft."""
+"""D1: what is left of exposure over its decoys, at each rate and at matched loss_ft. E1: which half of D_post is protected."""
+
+import json
 
 import numpy as np
 import pytest
@@ -72,3 +74,53 @@ def test_seeds_that_a_decoy_lacks_are_left_out_and_a_study_without_decoys_has_no
     assert judged(few)[0].n == 6
     assert not judged(table.filter(pc.equal(table["exposed"], "post")))
     assert set(COLUMNS) >= {"exposed"}
+
+
+def halves(gain_a, gain_b, noise=0.02):
+    """A provenance study: loss_ret of both halves falls with exposure to the first."""
+    rng = np.random.default_rng(6)
+    rows = []
+    for seed in range(8):
+        offset = rng.normal(0, 0.3)
+        for exposure in (0.0, 4.0):
+            for rate in RATES:
+                a, b = (
+                    1.0 + offset + 100 * rate - exposure / 4 * gain + rng.normal(0, noise) for gain in (gain_a, gain_b)
+                )
+                after = {"facts-a/report#answers": a, "facts-b/report#answers": b}
+                before = dict.fromkeys(after, 0.1)
+                rows.append(
+                    (seed, exposure, rate, json.dumps({"pre": before, "post": before, "ft": after}), (a + b) / 2)
+                )
+    names = ("seed", "exposure", "lr_ft", "lm.losses", "loss_ret")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    made = {
+        "engine": "lm",
+        "study": "provenance",
+        "scale": "pico",
+        "pipeline": "a>b>c",
+        "split": "independent",
+        "exposed": "other",
+    }
+    made |= {
+        "loss_im": 0.1,
+        "loss_ft": 2.0,
+        "tokens_post": 1000,
+        "lm.variant": "half",
+        "config_hash": "0",
+        "code_version": "0",
+    }
+    return results.table(columns | made, {"lm.variant": "text", "lm.losses": "text"})
+
+
+@pytest.mark.parametrize(
+    ("gains", "statuses"),
+    [((0.4, 0.0), ("supported", "supported", "undecided")), ((0.3, 0.3), ("undecided", "supported", "supported")),
+     ((0.0, 0.4), ("refuted", "undecided", "supported"))],
+)  # fmt: skip
+def test_which_half_is_protected(gains, statuses):
+    found = [one for one in verdicts([halves(*gains)]) if one.claim in ("E1", "D1")]
+    assert tuple(one.status for one in found) == statuses
+    assert found[0].primary
+    assert found[0].value == pytest.approx(gains[0] - gains[1], abs=0.03)
+    assert found[2].value == pytest.approx(gains[1], abs=0.03)
