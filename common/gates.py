@@ -88,6 +88,21 @@ def gates(table: Any, vocabulary: int, parameters: int | None) -> list[Gate]:
     return made
 
 
+def testbeds(table: Any) -> list[tuple[str, str, Any]]:
+    """The testbeds of a table: scale, pipeline and their rows; each has gates of its own."""
+    import pyarrow.compute as pc
+
+    pairs = dict.fromkeys(zip(table["scale"].to_pylist(), table["pipeline"].to_pylist(), strict=True))
+    found = []
+    for scale, pipeline in pairs:
+        keep = [
+            pc.is_null(table[name]) if value is None else pc.equal(table[name], value)
+            for name, value in (("scale", scale), ("pipeline", pipeline))
+        ]
+        found.append((scale or "", pipeline or "", table.filter(pc.and_(*keep))))
+    return found
+
+
 def _columns(table: Any, names: tuple[str, ...], keep: Any) -> list[Any]:
     """Those columns in the rows that count; empty where the table lacks one, or a value of it."""
     if any(name not in table.column_names for name in names):

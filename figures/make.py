@@ -56,6 +56,7 @@ LANGUAGE = {
     )
     for study, scale in (
         ("fig3a", "nano"), ("fig3b", "nano"), ("fig3a-replay", "nano"), ("fig3b-replay", "nano"), ("fig3a", "micro"), ("fig3b", "micro"),
+        ("controlled", "nano"), ("facts", "pico"),
     )
 }  # fmt: skip
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")
@@ -130,6 +131,7 @@ PICTURES: dict[str, Picture] = {
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
     "crosscheck": Picture("crosscheck:crosscheck", measured=(CROSSCHECK,)),
     "fit_residuals": Picture("fits:residuals", published=(3,), measured=(FITS,)),
+    "controls": Picture("controls:controls", measured=(LANGUAGE["controlled", "nano"], LANGUAGE["facts", "pico"])),
     "language_models": Picture(
         "language_models:language_models",
         published=(3,),

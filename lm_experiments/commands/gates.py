@@ -20,14 +20,14 @@ class Gates(Command):
 
     tables: Positional[tuple[Path, ...]]
     """Results tables of language-model studies."""
-    vocabulary: int = setting(1024, low=2)
-    """Size of the tokenizer that the study used."""
+    vocabulary: int | None = setting(None, low=2)
+    """Size of the tokenizer that the study used [default: what the table says, else 1,024]."""
     json: Json = False
 
     def run(self, out: Output) -> Any:
         """Read, print, return the gates of every table."""
         from common import results
-        from common.gates import gates
+        from common.gates import gates, testbeds
 
         if not self.tables:
             raise WrongUse(
@@ -35,19 +35,27 @@ class Gates(Command):
             )
         found = {}
         for path in self.tables:
-            table = results.read(path)
-            found[str(path)] = made = gates(table, self.vocabulary, _parameters(table))
-            rows = [
-                (g.name, g.passed, "" if g.worst is None else f"{g.worst:.3g}", g.needed, g.statement) for g in made
-            ]
-            out.table(f"Gates of {path}, worst seed", ("", "", "value", "needed", "what"), rows)
-            failed = [gate.name for gate in made if gate.passed == "failed"]
-            out.show(
-                f"Fails {', '.join(failed)}: claims nothing about exposure."
-                if failed
-                else "No gate failed that the table can say."
-            )
+            beds = testbeds(results.read(path))
+            for scale, pipeline, table in beds:
+                name = str(path) if len(beds) == 1 else f"{path}, {scale} {pipeline}"
+                found[name] = made = gates(table, self.vocabulary or _vocabulary(table), _parameters(table))
+                rows = [
+                    (g.name, g.passed, "" if g.worst is None else f"{g.worst:.3g}", g.needed, g.statement) for g in made
+                ]
+                out.table(f"Gates of {name}, worst seed", ("", "", "value", "needed", "what"), rows)
+                failed = [gate.name for gate in made if gate.passed == "failed"]
+                out.show(
+                    f"Fails {', '.join(failed)}: claims nothing about exposure."
+                    if failed
+                    else "No gate failed that the table can say."
+                )
         return {path: [gate._asdict() for gate in made] for path, made in found.items()}
+
+
+def _vocabulary(table: Any) -> int:
+    """Of the tokenizer that the table names; older tables name none, and had 1,024 ids."""
+    said = table["lm.vocabulary"].unique().to_pylist() if "lm.vocabulary" in table.column_names else []
+    return int(said[0]) if len(said) == 1 and said[0] else 1024
 
 
 def _parameters(table: Any) -> int | None:

@@ -220,21 +220,21 @@ def _losses(table: Any, out: Output) -> None:
 
 
 def _gates(table: Any, out: Output) -> None:
-    """What the gates say of the unexposed models, a line each scale; nothing where there are none."""
-    from common.gates import gates
+    """What the gates say of the unexposed models, a line per testbed; nothing where there are none."""
+    from common.gates import gates, testbeds
     from lm_experiments import models
 
-    for scale in table["scale"].unique().to_pylist():
+    for scale, pipeline, rows in testbeds(table):
         shape = models.PRESETS[scale]
         try:
-            made = gates(table, shape.vocabulary, models.parameter_count(shape))
+            made = gates(rows, shape.vocabulary, models.parameter_count(shape))
         except WrongUse as error:
             out.show(f"Gates: {error}")
             continue
         words = [f"{gate.name} {gate.passed}" for gate in made if gate.passed != "not in the table"]
         failed = [gate.name for gate in made if gate.passed == "failed"]
         out.show(
-            f"Gates of {scale}: {', '.join(words)}. "
+            f"Gates of {scale}, {pipeline}: {', '.join(words)}. "
             + ("It may claim nothing about exposure." if failed else "None failed that the table can say.")
             + " `python -m lm_experiments gates TABLE` says what they are."
         )

@@ -40,7 +40,7 @@ STUDIES: dict[tuple[str, str], Study] = {
         PROVENANCE,
         *_PAPER,
         *_SMALL,
-        *(smoke_of(study) for study in (*_MADE, *_SMALL)),
+        *(smoke_of(study) for study in (*_MADE, *_SMALL, CONTROLLED)),
     )
 }
 """The studies by name and scale."""
