@@ -15,7 +15,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from common.settings import WrongUse, meant
+from common.settings import WrongUse, check, meant, ranges
 
 S = TypeVar("S")
 
@@ -35,7 +35,7 @@ def leaves(cls: type) -> dict[str, Leaf]:
 
 
 def _leaves(cls: type) -> Iterator[tuple[str, Leaf]]:
-    types_of, documented = typing.get_type_hints(cls), _documented(cls)
+    types_of, documented = _types(cls), _documented(cls)
     for field in dataclasses.fields(cls):
         kind = types_of[field.name]
         if dataclasses.is_dataclass(kind):
@@ -43,6 +43,11 @@ def _leaves(cls: type) -> Iterator[tuple[str, Leaf]]:
                 yield f"{field.name}.{name}", leaf
         else:
             yield field.name, Leaf(kind, documented.get(field.name) or field.metadata.get("about", ""))
+
+
+@cache
+def _types(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _documented(cls: type) -> dict[str, str]:
@@ -77,12 +82,13 @@ def value_of(settings: Any, name: str) -> Any:
     return settings
 
 
-def changed(settings: S, changes: Mapping[str, Any]) -> S:
+def changed(settings: S, changes: Mapping[str, Any], within: str = "") -> S:
     """Settings with other values, all put in place at once, so that only the result must make sense.
 
     Args:
         settings: a settings dataclass, or one that holds others.
         changes: dotted name -> value; a whole part, such as `stage2`, may be named too.
+        within: what the settings are a part of, as `stage2.`: said before their names where one is refused.
 
     Raises:
         WrongUse: an unknown name, a value of another type, or one that the settings refuse.
@@ -92,10 +98,10 @@ def changed(settings: S, changes: Mapping[str, Any]) -> S:
         >>> changed(Recipe(), {"exposure": 0.5}).exposure
         0.5
     """
-    cls = type(settings)
+    cls: type = type(settings)
     here: dict[str, Any] = {}
     below: dict[str, dict[str, Any]] = {}
-    names = typing.get_type_hints(cls)
+    names, bounds = _types(cls), ranges(cls)
     for name, value in changes.items():
         head, _, rest = name.partition(".")
         if rest and head in names and dataclasses.is_dataclass(names[head]):
@@ -103,9 +109,11 @@ def changed(settings: S, changes: Mapping[str, Any]) -> S:
         elif not rest and head in names and dataclasses.is_dataclass(names[head]) and isinstance(value, names[head]):
             here[head] = value
         else:
-            here[head] = fitting(name, value, known(cls, name).type)
+            here[head] = fitting(within + name, value, known(cls, name).type)
+            if name in bounds:
+                check(within + name, here[head], bounds[name])
     for head, inner in below.items():
-        here[head] = changed(here.get(head, getattr(settings, head)), inner)
+        here[head] = changed(here.get(head, getattr(settings, head)), inner, f"{within}{head}.")
     return dataclasses.replace(settings, **here)  # type: ignore[type-var]
 
 

@@ -21,11 +21,11 @@ import theory
 from common import results
 from common.arrays import Int
 from common.files import target, write_json
+from common.parts import file_hash, folder_for, read_note, write_note
 from common.settings import WrongUse, config_hash
 from common.verdicts import Verdict
 from common.versions import fingerprint
 from sims.cases import Case, rows_of
-from sims.parts import file_hash, folder_for, read_note, write_note
 from sims.run import report_diverged, simulate
 
 SOURCES = tuple(Path(str(room.__file__)).parent for room in (sims, theory, common))

@@ -194,6 +194,7 @@ def evaluate(
     grid: Grid,
     out: Float[np.ndarray, "4 points"] | None = None,
     *,
+    first: int = 0,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "4 points"]:
@@ -202,28 +203,32 @@ def evaluate(
     Args:
         grid: what to solve.
         out: where to put the result; made if absent.
+        first: leave out the points before this one, which begins a block.
         workers: threads, default one a core. The result does not depend on it.
-        progress: called with the number of points each time a block is done.
+        progress: called with the number of points each time a block is done, in the order of the points.
     """
     losses = np.empty((4, grid.size)) if out is None else out
     recycle_memory()
 
     def solve_block(block: tuple[int, tuple[int, ...], tuple[int, ...]]) -> int:
-        first, start, stop = block
+        at, start, stop = block
         count = math.prod(b - a for a, b in zip(start, stop, strict=True))
         for row, loss in zip(losses, grid.model.predict(grid.settings(start, stop)), strict=True):
-            row[first : first + count] = loss.reshape(-1)
+            row[at : at + count] = loss.reshape(-1)
         return count
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for count in pool.map(solve_block, grid.blocks()):
+        for count in pool.map(solve_block, (block for block in grid.blocks() if block[0] >= first)):
             if progress:
                 progress(count)
     return losses
 
 
-def pieces(grid: Grid, points: int) -> Iterator[tuple[int, int, Float[np.ndarray, "4 points"]]]:
-    """The losses of about `points` consecutive points at a time, as `(first, last, losses)`: never the whole grid."""
+def pieces(grid: Grid, points: int, first: int = 0) -> Iterator[tuple[int, int, Float[np.ndarray, "4 points"]]]:
+    """The losses of about `points` consecutive points at a time, as `(first, last, losses)`: never the whole grid.
+
+    The points before `first`, which begins a block, are left out.
+    """
     recycle_memory()
     batch: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -237,6 +242,8 @@ def pieces(grid: Grid, points: int) -> Iterator[tuple[int, int, Float[np.ndarray
 
         held = 0
         for block in grid.blocks():
+            if block[0] < first:
+                continue
             batch.append(block)
             held += math.prod(b - a for a, b in zip(block[1], block[2], strict=True))
             if held >= points:

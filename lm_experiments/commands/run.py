@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shlex
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +85,8 @@ class Run(Command):
         if self.workers < 1:
             raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")
         studies = self.studies()
+        for study in studies:
+            deque(study.cells(), maxlen=0)  # what makes no pipeline is refused before a folder is made
         folder = self.out or Path("out/lm") / self.scale
         for study in studies:
             results.target(folder / f"{study.name}.parquet")

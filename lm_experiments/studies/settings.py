@@ -24,6 +24,8 @@ from lm_experiments.plan import Kind
 CORPORA = ("general", "music", "chemistry")
 SEARCH_SEEDS = 1000
 """Seeds from here on are for searching a regime; results come from smaller ones, which no search has used."""
+MOST = 10**14
+"""Tokens of a stage or a D_post, at most: several times all public text there is."""
 SHORT = {"recipe.exposure": "λ", "tokens_post": "D_post", "stage3.lr": "lr_ft"}
 """What titles call a setting."""
 
@@ -32,7 +34,7 @@ SHORT = {"recipe.exposure": "λ", "tokens_post": "D_post", "stage3.lr": "lr_ft"}
 class Stage(Settings):
     """How a stage trains, apart from its data: AdamW under a linear warm-up and a cosine down to `floor` times the peak."""
 
-    tokens: int = setting(low=1)
+    tokens: int = setting(low=1, high=MOST)
     """Tokens of stage 1 without the exposure, at most of stage 2, of stage 3; to the next whole batch."""
     batch: int = setting(low=1)
     """Windows per step."""
@@ -90,7 +92,7 @@ class PipelineSettings(Settings):
     stage2: Stage
     stage3: Stage
     recipe: Recipe = field(default_factory=Recipe)
-    tokens_post: int = setting(low=1)
+    tokens_post: int = setting(low=1, high=MOST)
     """Tokens of D_post: to whole windows, and to whole stage-2 batches where one pass is split between the stages."""
     seed: int = setting(0, low=0)
     """Of the initial weights and of every order."""

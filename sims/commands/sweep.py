@@ -5,7 +5,6 @@ until that is complete, so a sweep of any size needs the memory of a chunk, and 
 the same whatever the number of threads, and however often it was interrupted.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,10 +17,10 @@ from tyro.conf import Positional, arg
 from common import results
 from common.console import Command, Json, Output, seconds_since
 from common.losses import Losses
+from common.parts import folder_for, pieces_of, read_arrays, write_arrays
 from common.settings import WrongUse, config_hash, setting
 from common.versions import fingerprint
 from sims.cases import Case, product, rows_of
-from sims.parts import folder_for, read_arrays, write_arrays
 from sims.run import Simulation, complete, simulate, why_diverged
 from sims.setup import LANES, SETUP_FIELDS, Setup, bounds
 from sims.study import SOURCES
@@ -145,7 +144,7 @@ def simulated(
     """Every chunk in order, simulated or found finished in the folder of parts; `say` is told of pieces that are damaged."""
     size = int(np.prod([len(axis.values) for axis in axes]))
     name = config_hash(setup, [(axis.name, axis.values) for axis in axes], fingerprint(*SOURCES))
-    kept, wanted = _kept(parts, name, say), LANES
+    kept, wanted = pieces_of(parts, name, say), LANES
     for first in range(0, size, CHUNK):
         last, done, pieces = min(first + CHUNK, size), first, []
         while done < last:
@@ -163,20 +162,6 @@ def simulated(
             pieces.append(path)
             done = end
         yield Chunk(first, last, tuple(pieces))
-
-
-def _kept(parts: Path, name: str, say: Callable[[str], None]) -> dict[int, tuple[int, Path]]:
-    """The pieces of this sweep that are there and whole: first run -> run after the last, and file. Damaged ones are removed."""
-    found: dict[int, tuple[int, Path]] = {}
-    for path in parts.glob(f"{name}.*-*.npz"):
-        if (bounds := re.fullmatch(r"(\d+)-(\d+)", path.stem.removeprefix(f"{name}."))) is None:
-            continue
-        if read_arrays(path) is None:
-            say(f"A finished piece of the sweep is damaged ({path.name}); its runs are done again.")
-            path.unlink()
-        else:
-            found[int(bounds[1])] = int(bounds[2]), path
-    return found
 
 
 @dataclass(frozen=True)

@@ -353,3 +353,23 @@ def test_a_ledger_that_disagrees_ends_the_run_before_any_row(smoke, monkeypatch)
     monkeypatch.setattr(Pipeline, "row", lambda *_: pytest.fail("a row was made"))
     with pytest.raises(Disagreement, match="counted otherwise"):
         conduct([SMOKE], smoke / "runs", 1, Output(True))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--seeds", "-1"), "seed = -1 is outside its range"),
+        (("--lr-ft", "0"), "stage3.lr = 0 is outside its range"),
+        (("--exposures", "-1"), "recipe.exposure = -1 is outside its range"),
+        (("--tokens-post", "10"), "tokens_post = 10 is too small"),
+        (("--tokens-post", str(10**18)), "tokens_post = 1e+18 is outside its range [1, 1e+14]"),
+        (("--stage1.tokens", str(10**15)), "stage1.tokens = 1e+15 is outside its range [1, 1e+14]"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line_before_anything_is_made(options, says, outside, monkeypatch, capsys):
+    monkeypatch.setattr("lm_experiments.conduct.conduct", lambda *_, **__: pytest.fail("it is refused before"))
+    assert run("lm_experiments", COMMANDS, "test", ["run", "smoke", *options]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {says}"), said
+    assert said.count("\n") == 1
+    assert list(outside.iterdir()) == []

@@ -13,8 +13,8 @@ import sims.study
 from common import results
 from common.console import Failed
 from common.losses import Losses
+from common.parts import folder_for
 from sims.cases import Case
-from sims.parts import folder_for
 from sims.run import Simulation
 from sims.setup import Setup
 from sims.study import SOURCES, Study, part_name, run_study

@@ -12,7 +12,8 @@ import pytest
 from common import results, verdict_table
 from common.console import run
 from theory import predict
-from theory.commands import commands
+from theory.commands import commands, kept
+from theory.grid import Grid, parse_axis
 
 
 def call(capsys, *arguments):
@@ -181,6 +182,57 @@ def test_streaming_writes_the_same_rows(capsys, outside):
     for name, more in (("whole", ()), ("streamed", ("--stream",))):
         assert call(capsys, "sweep", *axes, "--out", f"{name}.parquet", *more)[0] == 0
     assert results.read(outside / "whole.parquet").equals(results.read(outside / "streamed.parquet"))
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL."""
+
+
+@pytest.mark.parametrize("stream", [(), ("--stream",)], ids=["at once", "streamed"])
+def test_a_killed_sweep_goes_on_where_it_was(stream, capsys, outside, monkeypatch):
+    """Killed after two parts, and again with the second of three damaged: the bytes of a sweep left alone, and only the rest solved."""
+    axes = ("alpha=0:1:5", "t_post=0:2:10", "t_ft=0.1:5:100:log")  # five blocks of 1,000
+    command = ("sweep", *axes, *stream, "--out")
+    monkeypatch.setattr("theory.commands.sweep.ROWS", 700)
+    monkeypatch.setattr(Grid, "blocks", lambda grid, blocks=Grid.blocks: blocks(grid, 1_000))
+    solved, settings, keep = [], Grid.settings, kept.Kept._keep
+    monkeypatch.setattr(Grid, "settings", lambda *some: solved.append(some[1]) or settings(*some))
+    assert call(capsys, *command, "whole.parquet")[0] == 0
+    assert not (outside / ".whole.parts").exists()
+    blocks, parts = len(solved), outside / ".killed.parts"
+
+    def killed_after(count):
+        def kept_or_killed(self, *some, **more):
+            if len(self.files) == count:
+                raise Killed
+            keep(self, *some, **more)
+
+        monkeypatch.setattr(kept.Kept, "_keep", kept_or_killed)
+        with pytest.raises(Killed):
+            call(capsys, *command, "killed.parquet")
+        return sorted(parts.glob("*.npz"), key=lambda path: int(path.stem.split(".")[1].split("-")[0]))
+
+    monkeypatch.setattr(kept, "SECONDS", -1)
+    assert len(killed_after(2)) == 2
+    _, second, _ = killed_after(3)
+    second.write_bytes(second.read_bytes()[:-2000] + bytes(2000))
+    solved.clear()
+    monkeypatch.setattr(kept.Kept, "_keep", keep)
+    code, _, told = call(capsys, *command, "killed.parquet")
+    assert (code, told.count("is damaged"), "1,000 of 5,000 points were solved before" in told) == (0, 1, True)
+    assert len(solved) == blocks - 1 == 4
+    assert (outside / "killed.parquet").read_bytes() == (outside / "whole.parquet").read_bytes()
+    assert {path.name for path in outside.iterdir()} == {"killed.parquet", "whole.parquet"}
+
+
+def test_a_sweep_does_not_go_on_with_what_another_request_or_other_sources_solved(outside, monkeypatch):
+    grid, told = Grid([parse_axis("alpha=0:1:5")]), []
+    monkeypatch.setattr(kept, "SECONDS", -1)
+    kept.Kept(grid, outside, "one", told.append).losses(lambda _: None)
+    assert kept.Kept(grid, outside, "one", told.append).before == 5
+    assert kept.Kept(grid, outside, "two", told.append).before == 0
+    monkeypatch.setattr(kept, "fingerprint", lambda *_: "other")
+    assert kept.Kept(grid, outside, "one", told.append).before == 0
 
 
 def test_sweep_over_exposure_records_what_the_recipe_means(capsys, outside):

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from tyro.conf import Positional
 from common import results, rows
 from common.console import Output, seconds_since
 from common.losses import LOSSES
+from common.parts import folder_for
 from common.settings import WrongUse, config_hash, ranges
+from theory.commands.kept import Kept
 from theory.commands.setting import Setting
-from theory.grid import BLOCK, Grid, evaluate, parse_axis, pieces
+from theory.grid import BLOCK, Grid, parse_axis
 from theory.realise import Budget, realise
 
 ROWS = 1 << 16
@@ -23,6 +26,8 @@ ROWS = 1 << 16
 @dataclass(frozen=True, kw_only=True)
 class Sweep(Setting):
     """Solve the whole product of some axes and write the results table.
+
+    Stop a long one whenever you like: the same command goes on where it was.
 
     An axis is NAME=START:STOP:COUNT (linear), NAME=START:STOP:COUNT:log or NAME=V1,V2,...; NAME is any option below in
     its underscore form, or exposure. Example:
@@ -47,31 +52,29 @@ class Sweep(Setting):
         self._refuse_too_large(grid)
         name = self.config_hash()
         start = time.perf_counter()
-        solving = 0.0
-        with (
-            results.open_writer(self.out, rows.extra(self._columns_of(grid))) as writer,
-            out.progress("sweep", grid.size, "points") as step,
-        ):
-
-            def write(first: int, last: int, losses: Any) -> None:
-                writer.write(self._columns(grid, first, last, losses, name))
-                step(last - first)
-
+        with folder_for(self.out) as parts:
+            kept = Kept(grid, parts, f"{name} {'streamed' if self.stream else 'at once'}", out.remark)
             if self.stream:
-                for first, last, losses in pieces(grid, ROWS):
-                    write(first, last, losses)
+                solving, found = 0.0, kept.pieces(ROWS)
             else:
-                losses = evaluate(grid)
-                solving = seconds_since(start)
-                for first in range(0, grid.size, ROWS):
-                    last = min(first + ROWS, grid.size)
-                    write(first, last, losses[:, first:last])
+                with out.progress("solve", grid.size, "points") as step:
+                    losses = kept.losses(step)
+                solving, found = seconds_since(start), _cut(losses)
+            with (
+                results.open_writer(self.out, rows.extra(self._columns_of(grid))) as writer,
+                out.progress("sweep" if self.stream else "write", grid.size, "points") as step,
+            ):
+                for first, last, some in found:
+                    writer.write(self._columns(grid, first, last, some, name))
+                    step(last - first)
         total = seconds_since(start)
-        solved = "" if self.stream else f" ({grid.size / solving:,.0f} points/s to solve, the rest to write)"
+        solved = (
+            "" if self.stream else f" ({(grid.size - kept.before) / solving:,.0f} points/s to solve, the rest to write)"
+        )
         out.show(f"{grid.size:,} points in {total:.2f} s: {grid.size / total:,.0f} points/s{solved}.")
         out.show(f"Wrote {self.out} ({self.out.stat().st_size / 1e6:.1f} MB, config {name}).")
         return {"points": grid.size, "seconds": total, "solve_seconds": None if self.stream else solving,
-                "points_per_second": grid.size / total, "out": self.out, "config_hash": name}  # fmt: skip
+                "points_per_second": grid.size / total, "solved_before": kept.before, "out": self.out, "config_hash": name}  # fmt: skip
 
     def grid(self) -> Grid:
         """What is solved. Raises `WrongUse`."""
@@ -107,6 +110,14 @@ class Sweep(Setting):
             return dict(grid.fixed)
         spent = {"exposure": self.recipe().exposure, "mixing": self.mixing, "split": self.split}
         return dict(grid.fixed) | asdict(self.budget) | spent
+
+
+def _cut(losses: Any) -> Iterator[tuple[int, int, Any]]:
+    """Losses in pieces of a row group, as `(first, last, losses)`."""
+    size = losses.shape[1]
+    for first in range(0, size, ROWS):
+        last = min(first + ROWS, size)
+        yield first, last, losses[:, first:last]
 
 
 def free_memory() -> float:

@@ -9,10 +9,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,31 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 def read_arrays(path: Path) -> dict[str, Any] | None:
     """What `write_arrays` kept; None where it is damaged, or of another part."""
     try:
-        with np.load(path, allow_pickle=False) as kept:  # compares checksums
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:  # compares checksums
             arrays = {name: kept[name] for name in kept.files}
         return arrays if str(arrays.pop("part")) == path.stem else None
     except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
         return None
+
+
+def pieces_of(parts: Path, name: str, say: Callable[[str], None]) -> dict[int, tuple[int, Path]]:
+    """The pieces NAME.FIRST-LAST.npz of a sweep that are there and whole: first point -> point after the last, and file.
+
+    Args:
+        parts: the folder.
+        name: names the sweep and what made it.
+        say: told of pieces that are damaged; they are removed.
+    """
+    found: dict[int, tuple[int, Path]] = {}
+    for path in parts.glob(f"{name}.*-*.npz"):
+        if (bounds := re.fullmatch(r"(\d+)-(\d+)", path.stem.removeprefix(f"{name}."))) is None:
+            continue
+        if read_arrays(path) is None:
+            say(f"A finished piece of the sweep is damaged ({path.name}); what it held is done again.")
+            path.unlink()
+        else:
+            found[int(bounds[1])] = int(bounds[2]), path
+    return found
 
 
 def file_hash(path: Path) -> str:
