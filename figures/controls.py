@@ -64,8 +64,10 @@ def controls(*tables: Any) -> Figure:
             f"{pre} →\n{post} → {ft}\n$\\lambda$ = {dose:g} minus 0, {len(rows.distinct('seed'))} seeds", fontsize=7
         )
         if ax is not axes[0][0] and kinds == _kinds(panels[0][0]):
-            ax.set_yticklabels([])
-    axes[0][0].set_ylabel("stage 1 is exposed to")
+            ax.sharey(axes[0][0])
+            ax.tick_params(labelleft=False)
+        else:
+            ax.set_ylabel("stage 1 is exposed to")
     point: dict[str, Any] = {"ls": "none", "ms": 4}
     handles: list[Any] = [
         Line2D([], [], color=BEFORE, marker="D", label="immediate loss $L_\\mathrm{im}$", **point),

@@ -56,9 +56,18 @@ LANGUAGE = {
     )
     for study, scale in (
         ("fig3a", "nano"), ("fig3b", "nano"), ("fig3a-replay", "nano"), ("fig3b-replay", "nano"), ("fig3a", "micro"), ("fig3b", "micro"),
-        ("controlled", "nano"), ("facts", "pico"),
     )
 }  # fmt: skip
+CONTROLS = tuple(
+    Measured(
+        f"lm/{scale}/{study}", study,
+        f"python -m lm_experiments run {study} --scale {scale} --exposures {doses} --arms {' '.join(map(repr, arms))}",
+    )
+    for study, scale, doses, arms in (
+        ("controlled", "nano", "0 1", [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in ("real", "shuffled")]),
+        ("facts", "pico", "0 4", ["real", "permuted"]),
+    )
+)  # fmt: skip
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")
 VERIFY = Measured("sims/verify", "verify", "python -m sims verify")
 RELAXATIONS = {
@@ -131,7 +140,7 @@ PICTURES: dict[str, Picture] = {
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
     "crosscheck": Picture("crosscheck:crosscheck", measured=(CROSSCHECK,)),
     "fit_residuals": Picture("fits:residuals", published=(3,), measured=(FITS,)),
-    "controls": Picture("controls:controls", measured=(LANGUAGE["controlled", "nano"], LANGUAGE["facts", "pico"])),
+    "controls": Picture("controls:controls", measured=CONTROLS),
     "language_models": Picture(
         "language_models:language_models",
         published=(3,),

@@ -43,7 +43,7 @@ def entropies(
 
     Plain frequencies: with few tokens the second is too small, so that a gate by it is strict.
     """
-    before, after = tokens[:-1].astype(np.int64), tokens[1:].astype(np.int64)
+    before, after = tokens[:-1], tokens[1:]
     if counted is not None:
         keep = np.isin(after, counted)
         before, after = before[keep], after[keep]
@@ -81,7 +81,10 @@ def gate_columns(
     name = (text, answers)
     if name not in kept:
         counted = open_store(f"{text}#answers").counted if answers else None
-        kept[name] = entropies(np.asarray(open_store(text).tokens[:MOST]), counted)
+        store = open_store(text)
+        whole = min(store.windows(length), max(1, MOST // length))
+        tokens = np.concatenate([store.window(i, length)[:-1] for i in range(whole)])
+        kept[name] = entropies(tokens, counted)
     unigram, bigram = kept[name]
     seen = of("pre")
     return {

@@ -198,6 +198,9 @@ class Store:
     def windows(self, length: int) -> int:
         return 10_000
 
+    def window(self, index, length):
+        return np.arange(index, index + length + 1) % 7
+
 
 @pytest.mark.parametrize(
     "recipe",

@@ -1,0 +1,117 @@
+"""`make audit`: what of the toolkit's packages is pinned, what is not, what is installed at another version, and what no code uses.
+
+    pinned      named in pyproject.toml, with its version in constraints.txt
+    unpinned    named there without one
+    differs     installed here at another version than the pin
+    unused      named there, and imported by no file of the toolkit, nor run by name
+
+There are no hashes: `pip install torch==2.13.0` takes another build from every index (the one without CUDA has a hash of its own), and
+pip asks for hashes of all packages of a command or of none. Exit code 1 where anything is unpinned, differs or is unused.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("common", "theory", "sims", "lm_experiments", "figures", "benchmarks", "tests")
+RUN = {"ruff", "mypy", "import-linter", "scipy-stubs", "hatchling", "pytest-xdist"}
+"""Used by the Makefile, by other packages or by the build, not by an import."""
+IMPORTED = {"pytest-xdist": "xdist"}
+"""Package -> module, where the names differ by more than a dash."""
+
+
+class Audit(NamedTuple):
+    """Names of packages, each with what is to be said of it."""
+
+    pinned: dict[str, str]
+    unpinned: list[str]
+    differs: list[str]
+    unused: list[str]
+
+
+def named(pyproject: str) -> list[str]:
+    """The packages that pyproject.toml names: of the build, the toolkit and its extras, each once."""
+    found = tomllib.loads(pyproject)
+    project = found["project"]
+    listed = [*found["build-system"]["requires"], *project["dependencies"]]
+    listed += [one for extra in project["optional-dependencies"].values() for one in extra]
+    return sorted({_plain(re.split(r"[<>=!~\[; ]", one)[0]) for one in listed})
+
+
+def pins(constraints: str) -> dict[str, str]:
+    """Package -> version, of constraints.txt."""
+    lines = (line.partition("#")[0].strip() for line in constraints.splitlines())
+    return {_plain(name): version for name, equals, version in (line.partition("==") for line in lines) if equals}
+
+
+def imported(texts: Iterable[str]) -> set[str]:
+    """The top-level modules that Python sources import, wherever in the file."""
+    found: set[str] = set()
+    for text in texts:
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)  # importorskip("torch"), import_module("torch")
+    return found
+
+
+def audit(pyproject: str, constraints: str, modules: set[str], version: Callable[[str], str | None]) -> Audit:
+    """Compare the four.
+
+    Args:
+        pyproject: text of pyproject.toml.
+        constraints: text of constraints.txt.
+        modules: that the code imports.
+        version: of an installed package; None where it is not installed.
+    """
+    names, pinned = named(pyproject), pins(constraints)
+    here = {name: version(name) for name in names}
+    return Audit(
+        pinned={name: pinned[name] for name in names if name in pinned},
+        unpinned=[name for name in names if name not in pinned],
+        differs=[
+            f"{name} {found} for {pinned[name]}"
+            for name, found in here.items()
+            if name in pinned and found is not None and found.partition("+")[0] != pinned[name]
+        ],
+        unused=[
+            name for name in names if name not in RUN and IMPORTED.get(name, name.replace("-", "_")) not in modules
+        ],
+    )
+
+
+def installed(name: str) -> str | None:
+    """The version of an installed package; None where there is none."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    """Print the audit of this checkout."""
+    sources = (path.read_text() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))
+    found = audit(
+        (ROOT / "pyproject.toml").read_text(), (ROOT / "constraints.txt").read_text(), imported(sources), installed
+    )
+    print(f"{len(found.pinned)} packages are named and pinned; constraints.txt pins what they need besides.")
+    for what in ("unpinned", "differs", "unused"):
+        print(f"{what}: {', '.join(getattr(found, what)) or 'none'}")
+    sys.exit(1 if found.unpinned or found.differs or found.unused else 0)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+if __name__ == "__main__":
+    main()
