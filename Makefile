@@ -1,6 +1,6 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test figures sims judge lint bench clean
+.PHONY: help demo test figures sims judge lint audit bench clean
 
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
@@ -39,6 +39,9 @@ lint: .venv/dev  ## format check, lint, floors (who may import whom), types
 	$(PY) -m ruff check .
 	.venv/bin/lint-imports --no-cache --no-logo
 	$(PY) -m mypy
+
+audit: .venv/dev  ## say which packages are pinned, unpinned, at another version, or unused
+	$(PY) -m tests.audit
 
 bench: .venv/dev  ## measure closed form, simulation and training against their alternatives
 	$(PY) -m benchmarks
