@@ -85,32 +85,34 @@ def mean_loss(
     return apply(hidden, weight, labels)
 
 
-@torch.no_grad()
 def token_losses(
     hidden: Float[torch.Tensor, "tokens width"],
     weight: Float[torch.Tensor, "vocabulary width"],
     labels: Int[torch.Tensor, " tokens"],
 ) -> Float[torch.Tensor, " tokens"]:
     """Cross-entropy of every token in nats, float32, without a gradient."""
-    head, rows = weight.to(hidden.dtype), rows_at_a_time(hidden.device)
-    return torch.cat(
-        [
-            softmax_in_place((hidden[first : first + rows] @ head.t()).float(), labels[first : first + rows])
-            for first in range(0, len(labels), rows)
-        ]
-    )
+    return _of_logits(softmax_in_place, hidden, weight, labels)
 
 
-@torch.no_grad()
 def token_hits(
     hidden: Float[torch.Tensor, "tokens width"],
     weight: Float[torch.Tensor, "vocabulary width"],
     labels: Int[torch.Tensor, " tokens"],
 ) -> Float[torch.Tensor, " tokens"]:
     """1 where the label is the most probable token, else 0."""
+    return _of_logits(lambda logits, label: (logits.argmax(1) == label).float(), hidden, weight, labels)
+
+
+@torch.no_grad()
+def _of_logits(
+    found: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    labels: torch.Tensor,
+) -> torch.Tensor:
     head, rows = weight.to(hidden.dtype), rows_at_a_time(hidden.device)
-    first = range(0, len(labels), rows)
-    return torch.cat([((hidden[i : i + rows] @ head.t()).argmax(1) == labels[i : i + rows]).float() for i in first])
+    parts = (slice(first, first + rows) for first in range(0, len(labels), rows))
+    return torch.cat([found((hidden[part] @ head.t()).float(), labels[part]) for part in parts])
 
 
 class LossOf(torch.nn.Module):

@@ -265,6 +265,9 @@ class Pipeline:
             **rarity.gate_columns(
                 self.corpora, self._stores, chosen.length, _COUNTED, chosen.measured_as == "answers"
             ),
+            **{f"lm.recall_{name}": losses.get(f"{self.keys[1]}/report#recall") for name, losses in (
+                ("after_pre", of["pre"]["losses"]), ("im", middle["losses"]), ("ret", of["ft"]["losses"])
+            )},
             "lm.losses": json.dumps({kind: one["losses"] for kind, one in of.items()}),
             "lm.seconds_pre": of["pre"]["seconds"], "lm.seconds_post": stage2["seconds"] if stage2 else 0.0,
             "lm.moved_pre": of["pre"].get("displacement"), "lm.moved_post": stage2.get("displacement") if stage2 else 0.0,
@@ -277,8 +280,9 @@ EXTRA = {
     "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
     "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
     "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text", "lm.losses": "text",
-    **rarity.COLUMNS,
+    **rarity.COLUMNS, **dict.fromkeys(("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret"), "real"),
     "lm.moved_pre": "real", "lm.moved_post": "real", "lm.moved_ft": "real",
 }  # fmt: skip
 """The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0);
-moved_* is the distance between the weights before and after a stage."""
+moved_* is the distance between the weights before and after a stage; recall_* the share of
+D_post's answers that are the model's first choice, null where all tokens are measured; losses all that was measured, as JSON."""

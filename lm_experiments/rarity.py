@@ -72,16 +72,22 @@ def gate_columns(
 
     def of(kind: Kind) -> Any:
         corpus = corpora[kind]
-        name = (corpus.store, min(corpus.windows, corpus.count), length)
+        store, windows = open_store(corpus.store), max(1, min(corpus.windows, corpus.count))
+        name = (
+            store.fingerprint,
+            corpus.store,
+            windows,
+            length,
+        )  # the same name may have other tokens in another study
         if name not in kept:
-            kept[name] = counts(open_store(corpus.store), max(1, name[1]), length)
+            kept[name] = counts(store, windows, length)
         return kept[name]
 
     text = corpora["post"].store.partition("~")[0]
-    name = (text, answers)
+    store = open_store(text)
+    name = (store.fingerprint, text, answers, length)
     if name not in kept:
         counted = open_store(f"{text}#answers").counted if answers else None
-        store = open_store(text)
         whole = min(store.windows(length), max(1, MOST // length))
         tokens = np.concatenate([store.window(i, length)[:-1] for i in range(whole)])
         kept[name] = entropies(tokens, counted)

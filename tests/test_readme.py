@@ -39,6 +39,30 @@ def test_the_commands_run(command, place):
     assert done.stdout
 
 
+def test_the_commands_of_a_run_of_ones_own_are_understood(tmp_path):
+    """As they stand, on files of those names; what takes an hour is planned in their place."""
+    (tmp_path / "general.txt").write_text("A paragraph.\n\n" * 3)
+    (tmp_path / "questions.jsonl").write_text('{"text": "A question."}\n')
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/one.txt").write_text("A report.")
+    lines = (ROOT / "docs/your-own-run.md").read_text().splitlines()
+    listed = [shlex.split(line) for line in lines if line.startswith("    python -m lm_experiments ")]
+    assert {words[3] for words in listed} == {"corpora", "run", "plan", "gates", "verdicts"}
+    for words in listed:
+        if words[3] not in ("run", "plan"):
+            continue
+        asked = [word for word in words[4:] if word not in ("--out", "out/mine")]
+        done = subprocess.run(
+            [sys.executable, "-m", "lm_experiments", "plan", *asked],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "stage 1" in done.stdout
+
+
 def test_the_python_example_runs():
     code = "\n".join(re.findall(r"^    ((?:from|predict).*)$", README, re.MULTILINE))
     assert "predict(" in code

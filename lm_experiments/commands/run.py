@@ -206,7 +206,8 @@ class Run(Command):
 def _losses(table: Any, out: Output) -> None:
     """Means over seeds, a row a curve point."""
     keys = ("lm.variant", "split", "tokens_post", "lr_ft", "exposure")
-    losses = ("loss_im", "loss_ret", "loss_ft", "loss_pre")
+    losses = ["loss_im", "loss_ret", "loss_ft", "loss_pre"]
+    losses += [name for name in ("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret") if table[name].null_count == 0]
     grouped: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in table.to_pylist():
         grouped.setdefault(tuple(row[key] for key in keys), []).append(row)

@@ -15,10 +15,9 @@
     matched      0 .25 .5             the other half of Figure 3
 
 An arm's own lambda = 0 is the same pipeline in all of them and is trained once. Primary endpoint, named before the run: loss_ret at matched
-loss_ft, lambda 1 minus the same lambda of the strongest decoy (claim D1). The regime is that of the issue's trials with stage 1 long enough
-for gate V6; one pair of pipelines was looked at (`controlled-search`: seed 1000, lambda 0 and 1). The trials had used seeds 0 to 3, so
-that the study draws 10 to 17. Eight seeds see .03 nats where paired differences scatter by .033 (four seeds of the trials), a fourteenth of
-the forgetting at 3e-4.
+loss_ft, lambda 1 minus the same lambda of the strongest decoy (claim D1). The regime was chosen with seeds 0 to 3 and
+1000 (lambda 0 and 1), which gave the forgetting and showed that stage 1 had to be longer for gate V6; the study draws 10 to 17. Eight seeds
+see .03 nats where paired differences scatter by .033, a fourteenth of the forgetting at 3e-4.
 """
 
 from lm_experiments.studies.settings import Arm, Axis, PipelineSettings, Stage, Study

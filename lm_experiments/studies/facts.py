@@ -13,6 +13,7 @@ loss_ret at matched loss_ft, lambda 4, real minus the stronger of permuted and s
 
 from dataclasses import replace
 
+from common.recipe import Recipe
 from lm_experiments.studies.settings import Arm, Axis, PipelineSettings, Stage, Study
 
 SEEDS = (10, 11, 12, 13, 14, 15, 16, 17)
@@ -30,6 +31,7 @@ BASE = PipelineSettings(
     stage2=Stage(tokens=2_600_000, batch=16, lr=1e-3, warmup=20, eval_every=48, patience=5),
     stage3=Stage(tokens=40_000, batch=8, lr=1e-3, warmup=5),
     tokens_post=65_536,
+    recipe=Recipe(replay=0.25),
 )
 FACTS = Study(
     name="facts",
@@ -37,14 +39,14 @@ FACTS = Study(
     base=BASE,
     axes=(Axis("seed", SEEDS), Axis("recipe.exposure", DOSES), Axis("stage3.lr", (3e-4, 1e-3, 3e-3))),
     arms=(
-        Arm("real", {"recipe.replay": 0.25}, (Axis("recipe.exposure", (0.0, 1.0, 4.0)),)),
-        Arm("permuted", {"recipe.replay": 0.25, "recipe.exposed": "other"}),
-        Arm("shuffled", {"recipe.replay": 0.25, "recipe.exposed": "shuffled"}),
+        Arm("real", {}, (Axis("recipe.exposure", (0.0, 1.0, 4.0)),)),
+        Arm("permuted", {"recipe.exposed": "other"}),
+        Arm("shuffled", {"recipe.exposed": "shuffled"}),
     ),
 )
 PROVENANCE = replace(
     FACTS,
     name="provenance",
     about="exposure to half of D_post's bindings: is only that half protected?",
-    arms=(Arm("half", {"recipe.replay": 0.25, "recipe.exposed": "other", "other": "facts:a"}),),
+    arms=(Arm("half", {"recipe.exposed": "other", "other": "facts:a"}),),
 )

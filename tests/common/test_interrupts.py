@@ -10,6 +10,7 @@ from common.interrupts import MESSAGE
 ROOMS = ("theory", "sims", "lm_experiments", "figures")
 IMPORTING = """
 import builtins, os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell hands down that it is ignored
 original = builtins.__import__
 def fatal(name, *rest, **more):
     if name == {module!r}:

@@ -12,6 +12,21 @@ from lm_experiments.verdicts import verdicts
 RATES = (1e-4, 1e-3)
 
 
+def made(rows, names, **others):
+    """A results table of rows, with what all of them share."""
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    shared = {
+        "engine": "lm",
+        "pipeline": "a>b>c",
+        "split": "independent",
+        "tokens_post": 1000,
+        "config_hash": "0",
+        "code_version": "0",
+    }
+    extra = {name: "text" for name in ("lm.variant", "lm.losses") if name in columns | others}
+    return results.table(columns | shared | others, extra)
+
+
 def study(gain, *, seeds=8, noise=0.005, shift=0.0):
     """Lambda studies whose loss_ret falls by `gain[exposed]` at lambda 1; `shift` moves loss_ft of the decoys along one frontier."""
     rng = np.random.default_rng(3)
@@ -25,17 +40,8 @@ def study(gain, *, seeds=8, noise=0.005, shift=0.0):
                     retained = 5 + offset - fitted - fall * exposure + rng.normal(0, noise)
                     rows.append((exposed, f"{exposed}, c", seed, exposure, rate, 2 + offset, retained, fitted))
     names = ("exposed", "lm.variant", "seed", "exposure", "lr_ft", "loss_im", "loss_ret", "loss_ft")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    made = {
-        "engine": "lm",
-        "study": "made",
-        "scale": "nano",
-        "pipeline": "a>b>c",
-        "split": "independent",
-        "tokens_post": 1000,
-    }
-    made |= {"mixing": "add", "placement": "uniform", "dropout": 0.0, "replay": 0.0, "l2_to_start": 0.0}
-    return results.table(columns | made | {"config_hash": "0", "code_version": "0"}, {"lm.variant": "text"})
+    usual = {"mixing": "add", "placement": "uniform", "dropout": 0.0, "replay": 0.0, "l2_to_start": 0.0}
+    return made(rows, names, study="made", scale="nano", **usual)
 
 
 def judged(table, variant="", where="matched"):
@@ -93,24 +99,15 @@ def halves(gain_a, gain_b, noise=0.02):
                     (seed, exposure, rate, json.dumps({"pre": before, "post": before, "ft": after}), (a + b) / 2)
                 )
     names = ("seed", "exposure", "lr_ft", "lm.losses", "loss_ret")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    made = {
-        "engine": "lm",
+    own = {
         "study": "provenance",
         "scale": "pico",
-        "pipeline": "a>b>c",
-        "split": "independent",
         "exposed": "other",
-    }
-    made |= {
         "loss_im": 0.1,
         "loss_ft": 2.0,
-        "tokens_post": 1000,
         "lm.variant": "half",
-        "config_hash": "0",
-        "code_version": "0",
     }
-    return results.table(columns | made, {"lm.variant": "text", "lm.losses": "text"})
+    return made(rows, names, **own)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Made facts: what is equal in the corpora and what is not, and losses that count answers only."""
 
 import itertools
+import json
 from collections import Counter
 from functools import cache
 
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from common import results
 from common.settings import WrongUse
 from lm_experiments import models
 from lm_experiments.corpora import corpus, facts
 from lm_experiments.evaluation import EvalSet, evaluate
+from lm_experiments.pipeline import EXTRA, Pipeline
 from lm_experiments.store import Answers, answers
+from lm_experiments.studies import named
 from lm_experiments.tokenizers import trained
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Text
 
@@ -127,3 +131,65 @@ def test_a_corpus_without_answers_and_answers_of_several_tokens_are_refused():
         answers(Bare(), "answers", "music", trained(("facts:pre",), 523))
     with pytest.raises(WrongUse, match="not one token each"):
         answers(Bare(), "answers", "facts:pre", trained(("facts:pre",), 330))
+
+
+class Anything:
+    """As much of a store as a pipeline asks for before it trains."""
+
+    fingerprint, counted = "0" * 16, np.array([1, 2])
+
+    def windows(self, length):
+        return 40_000
+
+    def window(self, index, length):
+        return np.arange(index % 5, index % 5 + length + 1) % 7
+
+
+def carried_out(study, arm, **point):
+    """A pipeline of a study, and its row if the n-th thing that a stage measures came out as 10 stage + n."""
+    cells = (
+        cell
+        for cell in study.cells()
+        if cell.arm == arm and all(cell.point[k.replace("__", ".")] == v for k, v in point.items())
+    )
+    pipeline = Pipeline(next(cells), lambda name: Anything())
+    outcomes = {
+        node.hash: {"steps": node.plan.steps, "tokens": node.plan.steps * node.plan.batch * node.plan.length, "seconds": 1.0,
+                    "best_step": 1, "stopped_early": True, "losses": {name: 10.0 * stage + n for n, (name, _) in enumerate(node.measured)}}
+        for stage, node in enumerate(pipeline.nodes.values())
+    }  # fmt: skip
+    return pipeline, results.table(pipeline.row(outcomes), EXTRA).to_pylist()[0]
+
+
+def test_a_study_of_facts_measures_and_stops_on_answers():
+    pipeline, row = carried_out(named("facts", "pico"), "real", recipe__exposure=4.0)
+    names = [
+        f"facts-{role}/report#{kind}" for role in ("pre", "post", "a", "b", "ft") for kind in ("answers", "recall")
+    ]
+    assert [name for name, _ in pipeline.last.measured] == names
+    assert pipeline.nodes["post"].stop_on == ("facts-post/stop#answers", 128)
+    assert [row[name] for name in ("loss_pre", "loss_ret", "loss_ft", "loss_im", "lm.loss_post_after_pre")] == [
+        20,
+        22,
+        28,
+        12,
+        2,
+    ]
+    assert [row[f"lm.recall_{name}"] for name in ("after_pre", "im", "ret")] == [3, 13, 23]
+    assert json.loads(row["lm.losses"])["ft"]["facts-b/report#answers"] == 26
+    assert row["lm.unigram_post"] == pytest.approx(np.log(2), abs=0.01), "of the answers alone"
+
+
+def test_fine_tuned_corpora_of_one_study_share_the_stages_before():
+    study = named("controlled", "nano")
+    (one, row), (other, twin) = (
+        carried_out(study, f"real, {ft}", recipe__exposure=1.0) for ft in ("chemistry", "engineering")
+    )
+    for kind in ("pre", "post"):
+        assert one.nodes[kind].hash == other.nodes[kind].hash
+    assert one.last.hash != other.last.hash
+    assert (row["loss_ft"], twin["loss_ft"]) == (22, 23), "each has the loss of its own corpus"
+    assert row["lm.recall_im"] is None
+    arms = ("real", "shuffled", "sibling", "pre")
+    unexposed = [carried_out(study, f"{arm}, chemistry", recipe__exposure=0.0)[0].last.hash for arm in arms]
+    assert len(set(unexposed)) == 1, "lambda = 0 is one pipeline, whatever the decoy"

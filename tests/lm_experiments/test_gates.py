@@ -5,6 +5,7 @@ import pytest
 
 from common import results
 from common.gates import gates
+from common.gates import testbeds as beds
 from common.settings import WrongUse
 
 VALID = {
@@ -65,3 +66,13 @@ def test_a_table_without_unexposed_models_is_refused():
         judged(exposure=np.ones(3))
     with pytest.raises(WrongUse, match=r"lacks lm\.loss_post_after_pre"):
         gates(results.table(EVERY | {"loss_im": 1.0, "exposure": 0.0}), 1024, None)
+
+
+def test_every_testbed_of_a_table_has_its_own_gates():
+    rare = np.array([0.001, 0.02, 0.001])
+    columns = EVERY | VALID | {"loss_im": 1.0, "loss_ret": 1.0, "lm.rare_post": 0.0, "lm.rare_ft": rare}
+    table = results.table(columns | {"pipeline": np.array(["a>b>c", "a>b>d", "a>b>c"])})
+    found = {
+        pipeline: {gate.name: gate.passed for gate in gates(rows, 1024, None)} for _, pipeline, rows in beds(table)
+    }
+    assert {pipeline: made["V1"] for pipeline, made in found.items()} == {"a>b>c": "passed", "a>b>d": "failed"}

@@ -33,6 +33,8 @@ def test_entropies_of_a_chain_and_of_its_answers():
 
 def test_columns_come_from_their_own_corpus():
     class Store(Text):
+        fingerprint = "0"
+
         def __init__(self, tokens):
             self.tokens = np.asarray(tokens)
 
@@ -46,3 +48,20 @@ def test_columns_come_from_their_own_corpus():
     assert found["lm.rare_ft"] == pytest.approx(0.25)
     assert found["lm.unigram_post"] == pytest.approx(math.log(2), abs=1e-4)
     assert found["lm.bigram_post"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_what_is_kept_is_known_by_content_not_by_name():
+    class Store(Text):
+        def __init__(self, tokens, fingerprint):
+            self.tokens, self.fingerprint = np.asarray(tokens), fingerprint
+
+    kept: dict = {}
+    corpora = {kind: Corpus(store="same/train", windows=4, count=4) for kind in ("pre", "post", "ft")}
+    first, second = (
+        {"same/train": Store(tokens, name)} for name, tokens in (("a", [0, 1] * 100), ("b", [0, 1, 2, 3] * 50))
+    )
+    found = [
+        rarity.gate_columns(corpora, stores.__getitem__, 16, kept, False)["lm.unigram_post"]
+        for stores in (first, second)
+    ]
+    assert found == pytest.approx([math.log(2), math.log(4)], abs=1e-3)

@@ -1,12 +1,13 @@
 """The stored results of the language models are what their studies ask for: complete, clean, and stopped by themselves."""
 
 import json
+import shlex
 
 import pytest
 
 from common import results
-from figures.make import LANGUAGE
-from lm_experiments.studies import named
+from figures.make import CONTROLS, LANGUAGE
+from lm_experiments.studies import Axis, named
 
 
 @pytest.mark.parametrize(("study", "scale"), LANGUAGE)
@@ -26,6 +27,30 @@ def test_every_pipeline_is_there_and_stage_2_stopped_by_itself(study, scale):
     ended = json.loads(measured.file.with_suffix(".json").read_text())["stage_2"]
     assert ended["stopped_early"] == ended["with_early_stopping"]
     assert bool(ended["with_early_stopping"]) == stopping
+
+
+@pytest.mark.parametrize("measured", CONTROLS, ids=lambda one: one.study)
+def test_the_controls_are_whole_parts_of_their_studies(measured):
+    """Every arm and dose of the command that is named beside them, in all seeds, from a clean checkout."""
+    words = shlex.split(measured.command)
+    doses = [float(word) for word in words[words.index("--exposures") + 1 : words.index("--arms")]]
+    arms = words[words.index("--arms") + 1 : words.index("--out")]
+    rows = results.read(measured.file).to_pylist()
+    cells = (
+        named(measured.study, measured.file.parent.name)
+        .chosen(arms)
+        .over(Axis("recipe.exposure", tuple(doses)))
+        .cells()
+    )
+    wanted = {
+        (cell.arm, one.seed, one.recipe.exposure, one.recipe.exposed, one.stage3.lr)
+        for cell in cells
+        for one in [cell.settings]
+    }
+    assert {(row["lm.variant"], row["seed"], row["exposure"], row["exposed"], row["lr_ft"]) for row in rows} == wanted
+    assert len(rows) == len(wanted)
+    assert len({row["seed"] for row in rows}) == 8
+    assert not any("dirty" in row["code_version"] for row in rows)
 
 
 def test_replay_keeps_the_general_text():

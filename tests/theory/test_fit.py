@@ -142,6 +142,17 @@ def test_planted_pathways_are_recovered_and_the_jacobian_is_right(model, groups)
     assert np.abs(exact.T - (sides[0] - sides[1]) / 2e-4).max() < 1e-5
 
 
+def test_a_closed_form_is_differentiated_as_by_jax():
+    import jax
+
+    points = planted("plain", PLAIN)
+    problem = problem_for(points, "plain", False, QUICK)
+    start = problem.logs(PLAIN | {"pace": 1.3, "beta": 0.8})
+    given = (points.loss, problem.everything)
+    exact = np.asarray(jax.jacfwd(problem.residual)(start, *given))
+    assert np.abs(problem.compiled[1](start, *given) - exact).max() < 1e-8 * np.abs(exact).max()
+
+
 def test_profiles_cover_the_truth_and_bounds_are_reported():
     points = planted("plain", PLAIN, noise=2e-3)
     problem = problem_for(points, "plain", False, QUICK)

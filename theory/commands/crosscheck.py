@@ -62,12 +62,13 @@ class Crosscheck(Command):
                 for one in found
             ],
         )  # fmt: skip
-        for gate in gates:
-            out.show(
-                f"gate {gate.name} {gate.passed}: {gate.statement} {'' if gate.worst is None else f'{gate.worst:.3g}'} ({gate.needed})"
-            )
-        if any(gate.passed == "failed" for gate in gates):
-            out.show("A gate fails: what follows describes this testbed, and is no evidence about exposure.")
+        for testbed, made in gates.items():
+            out.show(f"Gates of {testbed}:" if len(gates) > 1 else "Gates:")
+            for gate in made:
+                value = "" if gate.worst is None else f"{gate.worst:.3g}"
+                out.show(f"  {gate.name} {gate.passed}: {gate.statement} {value} ({gate.needed})")
+            if any(gate.passed == "failed" for gate in made):
+                out.show("  A gate fails: what follows describes this testbed, and is no evidence about exposure.")
         if not gates:
             out.show(
                 "gates: none can be held against this table (they need a table of language models, and --vocabulary)."

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from common.gates import COLUMNS, Gate, gates
+from common.gates import COLUMNS, Gate, gates, testbeds
 from common.results import column
 from common.seeds import Interval, mean_interval
 from theory.crosscheck.reading import Curve, Study
@@ -50,13 +50,17 @@ def _effect(curve: Curve) -> Effect:
     )
 
 
-def gates_of(study: Study, vocabulary: int | None, parameters: int | None) -> list[Gate]:
-    """The gates that a table of language models can be held against; none for anything else, or where V is not known."""
+def gates_of(study: Study, vocabulary: int | None, parameters: int | None) -> dict[str, list[Gate]]:
+    """The gates of each testbed in a table of language models; none for anything else, or where V is not known."""
     table = study.table
     if table is None or any(name not in table.column_names for name in COLUMNS):
-        return []
-    size = vocabulary
-    if size is None and "lm.vocabulary" in table.column_names:
-        known: Any = column(table, "lm.vocabulary")
-        size = int(known[0]) if np.isfinite(known).all() else None
-    return [] if size is None or not (column(table, "exposure") == 0).any() else gates(table, size, parameters)
+        return {}
+    found = {}
+    for scale, pipeline, rows in testbeds(table):
+        size = vocabulary
+        if size is None and "lm.vocabulary" in rows.column_names:
+            known: Any = column(rows, "lm.vocabulary")
+            size = int(known[0]) if np.isfinite(known).all() else None
+        if size is not None and (column(rows, "exposure") == 0).any():
+            found[f"{scale} {pipeline}".strip()] = gates(rows, size, parameters)
+    return found
