@@ -1,6 +1,6 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test figures sims judge lint audit bench clean
+.PHONY: help demo test figures paper sims judge lint audit bench clean
 
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
@@ -22,6 +22,10 @@ test: .venv/dev  ## run the whole test suite, on two cores
 figures: .venv/core  ## draw every figure, the paper's included
 	@$(PY) -m theory study
 	@$(PY) -m figures make
+
+paper: .venv/core  ## numbers of the text from the stored tables, then the PDF, by latexmk
+	@$(PY) -m paper macros
+	@$(PY) -m paper build
 
 sims: .venv/core  ## run every simulation study, judge the predictions, draw the figures
 	@$(PY) -m sims all --out paper/results/sims

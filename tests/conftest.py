@@ -22,7 +22,7 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 import tests.checker  # noqa: E402, F401 (the hook finds it by name)
 
-_HOOK = install_import_hook(["common", "theory", "sims", "lm_experiments", "figures"], "tests.checker.check")
+_HOOK = install_import_hook(["common", "theory", "sims", "lm_experiments", "figures", "paper"], "tests.checker.check")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
