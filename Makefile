@@ -1,6 +1,6 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test figures paper sims judge lint audit bench clean
+.PHONY: help demo test soak figures paper sims judge lint audit bench clean
 
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
@@ -18,6 +18,9 @@ demo: .venv/core  ## sweep a million settings, draw the theory figures over the 
 
 test: .venv/dev  ## run the whole test suite, on two cores
 	$(PY) -m pytest -n 2 --dist loadfile
+
+soak: .venv/dev  ## kill commands and damage their files, and compare with runs that nobody touched (an hour at most)
+	@$(PY) -m tests.soak $(SOAK)
 
 figures: .venv/core  ## draw every figure, the paper's included
 	@$(PY) -m theory study

@@ -248,6 +248,7 @@ def open_store(
         with paths.exclusive(folder):
             if not folder.exists():
                 _build(folder, chosen, tokenizer, split, max_tokens, workers, progress)
+    shutil.rmtree(_shards(folder), ignore_errors=True)  # left by a process that was killed while it removed them
     opened = read(folder)
     asked = _about(folder, chosen, tokenizer, split) | {
         "name": f"{chosen.key}/{split}",
@@ -267,6 +268,11 @@ def _about(folder: Path, chosen: Corpus, tokenizer: Tokenizer, split: str) -> di
     return {"corpus": chosen.key, "split": split, "tokenizer": tokenizer.fingerprint, "key": folder.name}
 
 
+def _shards(folder: Path) -> Path:
+    """Where finished chunks are kept until the store is complete."""
+    return folder.with_name(f".{folder.name}.shards")
+
+
 def _build(
     folder: Path,
     chosen: Corpus,
@@ -277,7 +283,7 @@ def _build(
     progress: Report | None,
 ) -> None:
     found = Documents(name=chosen.name, texts=chosen.read())
-    name, size, shards = f"{chosen.key}/{split}", chosen.size(), folder.with_name(f".{folder.name}.shards")
+    name, size, shards = f"{chosen.key}/{split}", chosen.size(), _shards(folder)
     about = _about(folder, chosen, tokenizer, split)
     lengths: list[int] = []
 
@@ -306,4 +312,3 @@ def _build(
         about.update(duplicates=found.duplicates if complete else None)
 
     write(folder, name, pieces(), vocabulary=tokenizer.vocabulary, about=about)
-    shutil.rmtree(shards, ignore_errors=True)

@@ -27,6 +27,11 @@ SAMPLE_BYTES = 2_000_000
 SMALLEST = 320
 """The 256 bytes, the end of text, and enough merges for the name of a subword tokenizer."""
 
+_SPECIAL = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "unk_token": END_OF_TEXT}
+_CLASS = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+_SETTINGS = {"tokenizer_config.json": {**_CLASS, **_SPECIAL}, "special_tokens_map.json": _SPECIAL}
+"""The files beside tokenizer.json that say how it is used, the same for every tokenizer that is trained here."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tokenizer:
@@ -186,9 +191,10 @@ def trained(
                 raise ValueError(f"it was made for another request: its {name} is {found!r}, not {value!r}")
         if paths.sha256(folder / "tokenizer.json") != recorded["sha256"]:
             raise ValueError("its checksum does not match")
+        for name, content in _SETTINGS.items():
+            if (folder / name).read_text() != _as_text(content):
+                raise ValueError(f"{name} is not as it was written")
         opened = load(str(folder))
-        if opened.decode([opened.end_of_text]) != END_OF_TEXT:
-            raise ValueError(f"its eos_token is {opened.decode([opened.end_of_text])!r}, not {END_OF_TEXT!r}")
     except (OSError, ValueError, KeyError, AttributeError, WrongUse) as error:
         raise paths.Damaged(
             f"The tokenizer {folder} was altered ({error}). Remove that folder and run the same command again"
@@ -204,6 +210,10 @@ def _training(corpora: Sequence[str], vocabulary: int, folder: Path) -> dict[str
         "sample_bytes": SAMPLE_BYTES,
         "key": folder.name,
     }
+
+
+def _as_text(content: Any) -> str:
+    return json.dumps(content, indent=1) + "\n"
 
 
 def _train(corpora: Sequence[str], vocabulary: int, folder: Path) -> None:
@@ -230,12 +240,10 @@ def _train(corpora: Sequence[str], vocabulary: int, folder: Path) -> None:
         )
     with paths.publishing(folder) as temporary:
         made.save(str(temporary / "tokenizer.json"))
-        special = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "unk_token": END_OF_TEXT}
-        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **special}
         training = _training(corpora, vocabulary, folder)
         training["sha256"] = paths.sha256(temporary / "tokenizer.json")
-        for name, content in (("tokenizer_config", settings), ("special_tokens_map", special), ("training", training)):
-            (temporary / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+        for name, content in {**_SETTINGS, "training.json": training}.items():
+            (temporary / name).write_text(_as_text(content))
 
 
 def _sample(name: str) -> list[str]:

@@ -230,6 +230,16 @@ def test_what_a_killed_process_left_is_removed(own):
     assert leftovers() == []
 
 
+def test_shards_that_a_process_was_killed_over_removing_are_removed(own):
+    _, name, tokenizer = own
+    folder = store.open_store(name, tokenizer, "stop").folder
+    shards = folder.with_name(f".{folder.name}.shards")
+    shards.mkdir()
+    (shards / "000001-abc.bin").write_bytes(b"ids")
+    store.open_store(name, tokenizer, "stop")
+    assert not shards.exists()
+
+
 def test_wrong_use_says_what_to_do(own, tmp_path):
     _, name, tokenizer = own
     with pytest.raises(WrongUse, match="train, stop, report"):

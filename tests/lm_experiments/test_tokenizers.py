@@ -137,7 +137,15 @@ def test_a_changed_ending_is_noticed(own):
             (folder / file).read_text().replace(f'"eos_token": "{END_OF_TEXT}"', '"eos_token": "e"')
         )
     assert load(str(folder)).decode([load(str(folder)).end_of_text]) == "e"
-    with pytest.raises(paths.Damaged, match="its eos_token is 'e'"):
+    with pytest.raises(paths.Damaged, match=r"tokenizer_config\.json is not as it was written"):
+        trained([own], 400)
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_settings_that_transformers_alone_reads_are_compared_too(own, file):
+    path = trained([own], 400).folder / file
+    path.write_text(path.read_text().replace("bos_token", "bos_tokem"))
+    with pytest.raises(paths.Damaged, match=f"{file} is not as it was written"):
         trained([own], 400)
 
 

@@ -1,0 +1,86 @@
+"""The soak finds what it looks for, and a small one of real commands finds nothing. The whole of it is `make soak`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.soak.judging import FAULTS
+
+ROOT = Path(__file__).resolve().parents[1]
+BAD = """
+import os, sys, time
+from tests.soak.__main__ import Soak, main
+from tests.soak.jobs import Job
+
+def whole(place, text):
+    (place / ".new").write_text(text)
+    os.replace(place / ".new", place / "result.json")
+
+def good(place):
+    whole(place, "1")
+    return 0
+
+def marked(place):  # whether an earlier run was killed after its first step
+    found = (place / "mark").exists()
+    (place / ".mark").write_text("x")
+    os.replace(place / ".mark", place / "mark")
+    return found
+
+def lost(place):
+    if marked(place):
+        print("error: the mark is there already.")
+        return 2
+    whole(place, "1")
+    return 0
+
+def different(place):
+    whole(place, "2" if marked(place) else "1")
+    return 0
+
+def stuck(place):
+    if marked(place):
+        time.sleep(60)
+    whole(place, "1")
+    return 0
+
+def left(place):
+    (place / str(len(list(place.glob("*.tmp"))))).with_suffix(".tmp").write_text("x")
+    whole(place, "1")
+    return 0
+
+def silent(place):
+    if marked(place):
+        raise ValueError("a traceback")
+    whole(place, "1")
+    return 0
+
+made = {"same": good, "lost": lost, "different": different, "stuck": stuck, "left over": left, "silent": silent}
+sys.exit(main(Soak(kills=8, corruptions=0, stuck=0.2), lambda _: [Job(sys.argv[1], made[sys.argv[1]])]))
+"""
+
+
+def soak(*arguments):
+    """Exit code and the counts that the summary line gives."""
+    ended = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert ended.stdout, ended.stderr
+    line = ended.stdout.strip().splitlines()[-1]
+    counts = [part.strip().split(" ", 1) for part in line.split("min:")[1].replace(";", ",").split(",")]
+    return ended.returncode, {word: int(number) for number, word in counts}
+
+
+@pytest.mark.parametrize("fault", ["same", *FAULTS])
+def test_every_fault_is_found_and_told(fault):
+    code, counts = soak("-W", "ignore::DeprecationWarning", "-c", BAD, fault)
+    assert code == (fault != "same")
+    assert counts[fault if fault != "same" else "the same"] > 0
+    assert sum(counts[other] for other in FAULTS if other != fault) == 0
+
+
+def test_a_small_soak_of_real_commands_finds_nothing():
+    few = ("--kills", "4", "--corruptions", "8", "--midway", "1")
+    code, counts = soak("-m", "tests.soak", *few, "--jobs", "store", "reading")
+    assert (code, [counts[fault] for fault in FAULTS]) == (0, [0] * len(FAULTS))
+    assert counts["the same"] + counts["refused in words"] == 12
