@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("common", "theory", "sims", "lm_experiments", "figures", "benchmarks", "tests")
+ROOMS = ("common", "theory", "sims", "lm_experiments", "figures", "paper", "benchmarks", "tests")
 RUN = {"ruff", "mypy", "import-linter", "scipy-stubs", "hatchling", "pytest-xdist"}
 """Used by the Makefile, by other packages or by the build, not by an import."""
 IMPORTED = {"pytest-xdist": "xdist"}

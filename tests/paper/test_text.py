@@ -24,7 +24,7 @@ NAMES = re.findall(r"^\\newcommand\{\\(\w+)\}", MADE, re.MULTILINE)
 LAYOUT = re.compile(
     r"^.*\\(?:begin\{(?:tabular|longtable)|includegraphics|setlength|documentclass|usepackage).*$", re.MULTILINE
 )
-ALLOWED = ("Theorems~5.1 to~5.3", "Theorem~5.2", "Theorem~5.3", "0.2M parameters")
+ALLOWED = ("Theorems~5.1 to~5.3", "Theorem~5.3", "0.2M parameters")
 """Names of the paper's theorems and of a size of model: no measured numbers."""
 
 
@@ -64,11 +64,11 @@ def test_no_decimal_number_stands_in_the_prose(path):
     prose = LAYOUT.sub("", path.read_text())
     for allowed in ALLOWED:
         prose = prose.replace(allowed, "")
-    assert re.findall(r"\d*\.\d+", prose) == []
+    assert re.findall(r"(?<![A-Za-z])\d*\.\d+", prose) == []  # C.4 is a section of the paper's appendix
 
 
 def test_figures_labels_and_sources_are_there():
-    drawn = re.findall(r"\\includegraphics\[[^]]*\]\{(\w+)\}", BODY)
+    drawn = re.findall(r"\\includegraphics\[[^]]*\]\{figures/(\w+)\}", BODY)
     assert sorted(drawn) == sorted(build.FIGURES)
     assert set(drawn) <= set(PICTURES)
     labels = re.findall(r"\\label\{([^}]+)\}", BODY)
@@ -109,11 +109,13 @@ def test_without_latexmk_the_packages_are_named(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with the PDF, boxes in the place of figures."""
+    """A folder with the PDF, boxes in the place of figures and one derivation (`tests/theory/test_proofs.py` compiles them all)."""
     if shutil.which("latexmk") is None:
         pytest.skip("needs latexmk")
     out = tmp_path_factory.mktemp("paper")
-    assert build.build(figures=False, out=out).stat().st_size > 10_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "DERIVED", ("law-optimum",))
+        assert build.build(figures=False, out=out).stat().st_size > 10_000
     return out
 
 
