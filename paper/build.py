@@ -90,10 +90,10 @@ def draw(out: Path) -> None:
 
 def compile_text(out: Path, figures: bool) -> None:
     """Run latexmk and read its log. Raises `Failed`."""
-    options = [] if figures else [r"-usepretex=\PassOptionsToPackage{demo}{graphicx}"]
-    inputs = rf"\def\made{{{out.as_posix()}}}"
-    before = [r"-usepretex=" + inputs + (options[0].split("=", 1)[1] if options else "")]
-    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-outdir={out}", *before, "main.tex"]
+    before = rf"\def\made{{{out.as_posix()}}}" + ("" if figures else r"\PassOptionsToPackage{demo}{graphicx}")
+    # -g: a PDF of before, with boxes in the place of figures, is not up to date
+    command = ["latexmk", "-g", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-outdir={out}"]
+    command += [f"-usepretex={before}", "main.tex"]
     _call(command, HERE, "latexmk", out / "main.log")
     log = (out / "main.log").read_text(errors="replace")
     if missing := sorted(set(UNDEFINED.findall(log))):

@@ -126,6 +126,12 @@ def test_the_text_compiles_and_nothing_is_undefined(made):
     assert max(worst, default=0) < 30
 
 
+def test_boxes_of_before_are_no_figures(made):
+    """Figures that are missing are a failure, although there is a PDF of the same text."""
+    with pytest.raises(Failed, match="overlay"):
+        build.compile_text(made, figures=True)
+
+
 @pytest.mark.parametrize("wrong", [r"\ref{sec:nowhere}", r"\citet{nobody}"])
 def test_an_undefined_reference_is_a_failure(wrong, tmp_path, monkeypatch):
     if shutil.which("latexmk") is None:
