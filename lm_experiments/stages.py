@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import stat
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -224,6 +225,9 @@ def _train(
 
         def count() -> None:
             store, window, lost = record.slots(outcome.steps)
+            if lost:
+                message = f"What {lost} of the {len(window)} windows of {folder} were is counted from its plan, as their record is gone: "
+                warnings.warn(f"{message}its ledger.json says so as from_plan.", stacklevel=2)
             found = book(node.plan, outcome.steps, record.names, store, window, lost)
             checkpoints.write_json(folder / "ledger.json", asdict(found))
 

@@ -231,3 +231,17 @@ def test_an_interrupted_stage_leaves_no_done_mark(tmp_path):
     (tmp_path / "other").mkdir()
     again = run(node, tmp_path / "other")
     assert dataclasses.replace(whole, seconds=0) == dataclasses.replace(again, seconds=0)
+
+
+def test_a_ledger_that_is_counted_from_the_plan_is_told(tmp_path):
+    """The record of what was served is gone once a stage is sealed; where its seal is lost, nobody can count it again."""
+    node = first()
+    run(node, tmp_path)
+    folder = folder_of(node, tmp_path)
+    booked = json.loads((folder / "ledger.json").read_text())
+    (folder / "done").unlink()
+    with pytest.warns(UserWarning, match="from_plan"):
+        run(node, tmp_path)
+    lost = sum(entry["seen"] for entry in booked["entries"])
+    assert json.loads((folder / "ledger.json").read_text()) == booked | {"from_plan": lost}
+    assert booked["from_plan"] == 0

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 FAULTS = ("lost", "different", "stuck", "left over", "silent")
 PASSING = ("seconds", "files", "sha256", "time")
 """Entries with these in their names may differ between two runs of the same: times, and checksums of files that hold times."""
+TOLD = "from_plan"
+"""What may differ after damage where the command says it: how many windows a ledger takes from the plan, their record being gone."""
 UNCOUNTED = ("lock", ".verified.json", "owner.json")
 """Ends of names of files that may stay or not: locks of the operating system, and an index that is only there to save time."""
 
@@ -29,7 +31,11 @@ class Ended(NamedTuple):
 def outcome(folder: Path) -> dict[str, str]:
     """What counts of every file: tables and JSON without times, the bytes of models and tokens; of the rest that it is there."""
     found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(UNCOUNTED)]
-    return {str(path.relative_to(folder)): _content(path, folder) for path in found}
+    contents = {str(path.relative_to(folder)): _content(path, folder) for path in found}
+    ledgers = [path for path in found if path.name == "ledger.json"]
+    return contents | {
+        f"{path.relative_to(folder)}: {TOLD}": str(json.loads(path.read_text())[TOLD]) for path in ledgers
+    }
 
 
 def _content(path: Path, folder: Path) -> str:
@@ -51,7 +57,7 @@ def _content(path: Path, folder: Path) -> str:
 
 
 def _passes(name: str) -> bool:
-    return any(word in name for word in PASSING)
+    return any(word in name for word in (*PASSING, TOLD))
 
 
 def _lasting(told: Any) -> Any:
@@ -87,6 +93,8 @@ def judged(wanted: dict[str, str], ended: Ended, folder: Path, *, may_refuse: bo
     except Exception as error:
         return "lost", f"the outcome cannot be read: {error}"
     odd = differing(wanted, found)
+    if may_refuse and TOLD in ended.said:
+        odd = [name for name in odd if not name.endswith(TOLD)]
     if gone := [name for name in odd if name not in found]:
         return "lost", ", ".join(gone)
     if wrong := [name for name in odd if name in wanted]:
