@@ -1,6 +1,6 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak figures paper sims judge lint audit bench clean
+.PHONY: help demo test soak figures gallery paper sims judge lint audit bench clean
 
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
@@ -25,6 +25,9 @@ soak: .venv/dev  ## kill commands and damage their files, and compare with runs 
 figures: .venv/core  ## draw every figure, the paper's included
 	@$(PY) -m theory study
 	@$(PY) -m figures make
+
+gallery: .venv/site figures  ## build the static site: figures with their findings, claims, errata, the explorer
+	@$(PY) -m gallery build
 
 paper: .venv/core  ## numbers of the text from the stored tables, then the PDF, by latexmk
 	@$(PY) -m paper macros
@@ -62,7 +65,12 @@ clean:    ## remove what was generated, the environment included
 	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
+.venv/site: .venv/core
+	@echo "Installing what the gallery needs into .venv ..."
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@touch $@
+
 .venv/dev: .venv/core
 	@echo "Installing torch and the test and lint tools into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[lm,dev]'
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[lm,site,dev]'
 	@touch $@

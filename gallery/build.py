@@ -47,7 +47,9 @@ def build(out: Path, figures: Path, *, reference: bool, step: Callable[[str], No
         WrongUse: a figure is missing, or this is not a checkout.
     """
     if not (ROOT / "docs").exists():
-        raise WrongUse(f"{ROOT} is not a checkout: the site is made of docs/ and README.md. Clone the repository and run it there.")
+        raise WrongUse(
+            f"{ROOT} is not a checkout: the site is made of docs/ and README.md. Clone the repository and run it there."
+        )
     cards = figure_cards(figures)
     written = []
 
@@ -58,17 +60,30 @@ def build(out: Path, figures: Path, *, reference: bool, step: Callable[[str], No
         written.append(path)
         step(name)
 
-    write("index.html", rendered("index.html", "index.html", answers=answers(), words=words(), explorer="explorer.html", reference=reference))
+    write(
+        "index.html",
+        rendered(
+            "index.html", "index.html", answers=answers(), words=words(), explorer="explorer.html", reference=reference
+        ),
+    )
     write("figures.html", rendered("figures.html", "figures.html", cards=cards))
     for card in cards:
         written.append(fewer_colours(figures / f"{card['name']}.png", out / "figures" / f"{card['name']}.png"))
     step("pictures")
     program = explorer.scripts(asset)
-    write("explorer.html", rendered("explorer.html", "explorer.html", data=explorer.data(), program=program, losses=explorer.LOSSES))
+    write(
+        "explorer.html",
+        rendered("explorer.html", "explorer.html", data=explorer.data(), program=program, losses=explorer.LOSSES),
+    )
     write("claims.html", rendered("claims.html", "text.html", body=html(stored(RESULTS))))
     write("errata.html", rendered("errata.html", "errata.html", errata=errata()))
     for name in ("theory", "studies", "your-own-run"):
-        write(f"{name}.html", rendered(f"{name}.html", "text.html", body=html((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8"))))
+        write(
+            f"{name}.html",
+            rendered(
+                f"{name}.html", "text.html", body=html((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8"))
+            ),
+        )
     if reference:
         written += document(out / "reference")
         step("reference")
@@ -83,7 +98,9 @@ def figure_cards(figures: Path) -> list[dict[str, Any]]:
         if picture.missing() is not None:
             continue
         if not (figures / f"{name}.png").exists():
-            raise WrongUse(f"{figures / name}.png is missing. Draw all figures with `make figures`, or this one with `python -m figures make {name}`.")
+            raise WrongUse(
+                f"{figures / name}.png is missing. Draw all figures with `make figures`, or this one with `python -m figures make {name}`."
+            )
         caption = CAPTIONS[name]
         cards.append({
             "name": name,
@@ -98,18 +115,27 @@ def figure_cards(figures: Path) -> list[dict[str, Any]]:
 
 def provenance(path: Path, command: str) -> dict[str, str]:
     """A table's place, the command that makes it, its code version, and the day of its last commit where git knows it."""
-    found = {"path": str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path), "command": command, "version": "", "date": ""}
+    found = {
+        "path": str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path),
+        "command": command,
+        "version": "",
+        "date": "",
+    }
     if path.exists():
         table = results.read(path) if path.stem != "verdicts" else None
         if table is not None and "code_version" in table.column_names:
-            found["version"] = ", ".join(sorted({str(one) for one in table["code_version"].unique().to_pylist() if one}))
+            found["version"] = ", ".join(
+                sorted({str(one) for one in table["code_version"].unique().to_pylist() if one})
+            )
         found["date"] = _committed(path)
     return found
 
 
 def _committed(path: Path) -> str:
     try:
-        done = subprocess.run(["git", "log", "-1", "--format=%cs", "--", str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "log", "-1", "--format=%cs", "--", str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
     except OSError:
         return ""
     return done.stdout.strip()
@@ -144,13 +170,13 @@ def words() -> str:
 def document(folder: Path) -> list[Path]:
     """The public names of the rooms from their docstrings, by pdoc."""
     import warnings
+    from importlib.util import find_spec
 
     import pdoc
 
+    rooms = [room for room in ROOMS if room != "lm_experiments" or find_spec("torch")]
     pdoc.render.configure(docformat="google", show_source=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pdoc.pdoc(*ROOMS, output_directory=folder)
+        pdoc.pdoc(*rooms, output_directory=folder)
     return sorted(folder.rglob("*.html"))
-
-

@@ -22,50 +22,102 @@ CAPTIONS: dict[str, Caption] = {
         ("C1", "C2"),
     ),
     "trajectories": Caption(
-        "Mixing teaches the specialised modes in stage 1, where fine-tuning on D_ft later leaves them alone.", ("T1", "T2")
+        "Mixing teaches the specialised modes in stage 1, where fine-tuning on D_ft later leaves them alone.",
+        ("T1", "T2"),
     ),
-    "alpha_curves": Caption("The four losses of the plain model against the mixture weight, at several fine-tuning times.", ("P2",)),
+    "alpha_curves": Caption(
+        "The four losses of the plain model against the mixture weight, at several fine-tuning times.", ("P2",)
+    ),
     "phase_alpha": Caption("The retained loss of the plain model over mixture weight and fine-tuning time.", ("T3",)),
-    "phase_beta": Caption("By how much mixing lowers the retained loss, over what D_post alone asks for and the mixture weight.", ("T1",)),
-    "frontiers": Caption("Mixed and unmixed sweeps of the linear models in both views of the paper's frontiers.", ("C3", "C4")),
-    "compute_matched": Caption("One D_post budget split between stages 1 and 2: what each linear model makes of it.", ("C2", "P3")),
-    "window": Caption("Mixing has learned the specialised modes and not yet the inconsistent ones only within a window of times.", ("P8",)),
-    "latent": Caption("The benefit is latent where the two features can stand in for one another, and nowhere else.", ("P2",)),
+    "phase_beta": Caption(
+        "By how much mixing lowers the retained loss, over what D_post alone asks for and the mixture weight.", ("T1",)
+    ),
+    "frontiers": Caption(
+        "Mixed and unmixed sweeps of the linear models in both views of the paper's frontiers.", ("C3", "C4")
+    ),
+    "compute_matched": Caption(
+        "One D_post budget split between stages 1 and 2: what each linear model makes of it.", ("C2", "P3")
+    ),
+    "window": Caption(
+        "Mixing has learned the specialised modes and not yet the inconsistent ones only within a window of times.",
+        ("P8",),
+    ),
+    "latent": Caption(
+        "The benefit is latent where the two features can stand in for one another, and nowhere else.", ("P2",)
+    ),
     "optimum_time": Caption(f"{_BEST_LAMBDA}, against fine-tuning time in each linear model.", ("P4",)),
     "optimum_map": Caption(f"{_BEST_LAMBDA}, over the step ratio of stages 1 and 2 and the fine-tuning time.", ("P3",)),
-    "counterexamples": Caption("Where the paper's appendix is false as printed: what holds beside what is printed.", ("T2", "T3")),
-    "law_optimum": Caption("Where the law of provenance S puts the best exposure, with the boundaries that are proved.", ("C2",)),
-    "fits": Caption("Figure 3 and the best fit of each model and law: the plain model fails where the laws do not.", ("C1", "C2")),
-    "fit_residuals": Caption("What each fit of Figure 3 leaves over, on one scale.", ("C1", "C2")),
-    "crosscheck": Caption("A lambda study beside what theory and laws predict of the curve that each fit did not see.", ("C1", "C2")),
-    "controls": Caption(
-        "In small language models D_post and its own tokens in another order cannot be told apart after fine-tuning.", ("D1", "C1")
+    "counterexamples": Caption(
+        "Where the paper's appendix is false as printed: what holds beside what is printed.", ("T2", "T3")
     ),
-    "language_models": Caption("Withdrawn: this testbed is not valid, and most of what it shows is the training of unseen tokens.", ("C1", "C2")),
-    "language_models_replay": Caption("Withdrawn with it: the same testbed, with replay of D_pre in stage 2.", ("C1", "C2")),
-    "language_effects": Caption("Withdrawn with it: the effect beside the damage that stage 2 does to D_pre there.", ("C1",)),
+    "law_optimum": Caption(
+        "Where the law of provenance S puts the best exposure, with the boundaries that are proved.", ("C2",)
+    ),
+    "fits": Caption(
+        "Figure 3 and the best fit of each model and law: the plain model fails where the laws do not.", ("C1", "C2")
+    ),
+    "fit_residuals": Caption("What each fit of Figure 3 leaves over, on one scale.", ("C1", "C2")),
+    "crosscheck": Caption(
+        "A lambda study beside what theory and laws predict of the curve that each fit did not see.", ("C1", "C2")
+    ),
+    "controls": Caption(
+        "In small language models D_post and its own tokens in another order cannot be told apart after fine-tuning.",
+        ("D1", "C1"),
+    ),
+    "language_models": Caption(
+        "Withdrawn: this testbed is not valid, and most of what it shows is the training of unseen tokens.",
+        ("C1", "C2"),
+    ),
+    "language_models_replay": Caption(
+        "Withdrawn with it: the same testbed, with replay of D_pre in stage 2.", ("C1", "C2")
+    ),
+    "language_effects": Caption(
+        "Withdrawn with it: the effect beside the damage that stage 2 does to D_pre there.", ("C1",)
+    ),
     **{
         f"simulated_figure{number:02d}": Caption(
             f"Two pipelines of Figure {number} beside the same sweeps in small networks.", _PAPER[number]
         )
         for number in (2, 4, 6, 7)
     },
-    "simulated_hypervolume": Caption("What each method adds to the dominated volume, network by network.", ("C3", "C5", "C6")),
-    "verify": Caption("Gradient descent meets the closed form at first order in its step size: the closed form is right.", ("P1",)),
-    "simulated_misalignment": Caption("How much of the gain is left when the tasks' directions are rotated against each other.", ("P13",)),
-    "simulated_noise": Caption("The gain with SGD and Adam, and what moving the exposure does with noisy steps.", ("P1",)),
+    "simulated_hypervolume": Caption(
+        "What each method adds to the dominated volume, network by network.", ("C3", "C5", "C6")
+    ),
+    "verify": Caption(
+        "Gradient descent meets the closed form at first order in its step size: the closed form is right.", ("P1",)
+    ),
+    "simulated_misalignment": Caption(
+        "How much of the gain is left when the tasks' directions are rotated against each other.", ("P13",)
+    ),
+    "simulated_noise": Caption(
+        "The gain with SGD and Adam, and what moving the exposure does with noisy steps.", ("P1",)
+    ),
     "simulated_finite_samples": Caption("With few unique samples the benefit stops at the noise floor.", ("P16",)),
-    "simulated_width_and_init": Caption("What width and initial scale change, and what fine-tuning brings back.", ("P9",)),
+    "simulated_width_and_init": Caption(
+        "What width and initial scale change, and what fine-tuning brings back.", ("P9",)
+    ),
     "simulated_depth": Caption("Deeper networks obey the same exposure law, with a sharper onset.", ("P14",)),
-    "simulated_leakage": Caption("Features that D_ft touches a little are eroded slowly, by the predicted law.", ("P6", "P7")),
+    "simulated_leakage": Caption(
+        "Features that D_ft touches a little are eroded slowly, by the predicted law.", ("P6", "P7")
+    ),
     "simulated_optimum": Caption(f"{_BEST_LAMBDA}, in networks trained by gradient descent.", ("P3", "P4")),
-    "simulated_curves": Caption("One D_post budget split between stages 1 and 2, in networks trained by gradient descent.", ("C2", "P3")),
-    "simulated_latent": Caption("After a converged stage 2: flat and falling is a latent benefit, both flat is none.", ("P2", "P10")),
-    "simulated_placement": Caption("When in stage 1 the exposure comes, and how often a small pool is repeated.", ("P1", "P16")),
-    "verdicts": Caption("Every prediction of the theory with its effect and interval over seeds: what met its criterion and what did not."),
+    "simulated_curves": Caption(
+        "One D_post budget split between stages 1 and 2, in networks trained by gradient descent.", ("C2", "P3")
+    ),
+    "simulated_latent": Caption(
+        "After a converged stage 2: flat and falling is a latent benefit, both flat is none.", ("P2", "P10")
+    ),
+    "simulated_placement": Caption(
+        "When in stage 1 the exposure comes, and how often a small pool is repeated.", ("P1", "P16")
+    ),
+    "verdicts": Caption(
+        "Every prediction of the theory with its effect and interval over seeds: what met its criterion and what did not."
+    ),
     "published_figure03": Caption("The paper's Figure 3 from its points.", _PAPER[3]),
     **{
-        f"published_figure{number:02d}": Caption(f"The paper's Figure {number} from its points.", _PAPER.get(number, ("C7",)))
+        f"published_figure{number:02d}": Caption(
+            f"The paper's Figure {number} from its points.", _PAPER.get(number, ("C7",))
+        )
         for number in FRONTIER_FIGURES
     },
 }

@@ -49,7 +49,13 @@ class Explorer(Command):
         path = target(self.out / "explorer.html")
         with atomic_write(path) as partial:
             partial.write_text(
-                rendered("explorer.html", "explorer.html", data=explorer.data(), program=explorer.scripts(asset), losses=explorer.LOSSES),
+                rendered(
+                    "explorer.html",
+                    "explorer.html",
+                    data=explorer.data(),
+                    program=explorer.scripts(asset),
+                    losses=explorer.LOSSES,
+                ),
                 encoding="utf-8",
             )
         out.show(str(path))

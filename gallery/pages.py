@@ -28,14 +28,20 @@ def _templates() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
 def rendered(file: str, template: str, **values: Any) -> str:
     """A page of the site: `template` filled in, with the navigation and the look of all pages."""
-    found: str = _templates().get_template(template).render(
-        pages=PAGES, here=file, title=PAGES[file], style=asset("site.css"), **values
+    found: str = (
+        _templates()
+        .get_template(template)
+        .render(pages=PAGES, here=file, title=PAGES[file], style=asset("site.css"), **values)
     )
     return found
 

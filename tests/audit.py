@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("common", "theory", "sims", "lm_experiments", "figures", "paper", "benchmarks", "tests")
+ROOMS = ("common", "theory", "sims", "lm_experiments", "figures", "paper", "gallery", "benchmarks", "tests")
 RUN = {"ruff", "mypy", "import-linter", "scipy-stubs", "hatchling", "pytest-xdist"}
 """Used by the Makefile, by other packages or by the build, not by an import."""
-IMPORTED = {"pytest-xdist": "xdist"}
+IMPORTED = {"pytest-xdist": "xdist", "pillow": "PIL", "markdown-it-py": "markdown_it", "mini-racer": "py_mini_racer"}
 """Package -> module, where the names differ by more than a dash."""
 
 

@@ -28,7 +28,9 @@ def number(driver, cell):
 
 def settled(driver, script):
     """A value of the page after its next frame."""
-    return driver.execute_async_script(f"const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done({script})));")
+    return driver.execute_async_script(
+        f"const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done({script})));"
+    )
 
 
 def test_it_opens_without_a_complaint_and_asks_no_network(opened):
@@ -38,7 +40,9 @@ def test_it_opens_without_a_complaint_and_asks_no_network(opened):
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
 
 
-@pytest.mark.parametrize(("model", "column"), [("plain", "plain"), ("rp", "pathways"), ("rp-shared", "pathways"), ("S", "law")])
+@pytest.mark.parametrize(
+    ("model", "column"), [("plain", "plain"), ("rp", "pathways"), ("rp-shared", "pathways"), ("S", "law")]
+)
 def test_its_numbers_are_those_of_the_command_and_the_python_that_it_copies(opened, model, column):
     pathways = model if model.startswith("rp") else "rp"
     driver = opened(f"#exposure=0.37&replay=0.1&leakage=0.2&pathways={pathways}")
@@ -49,7 +53,11 @@ def test_its_numbers_are_those_of_the_command_and_the_python_that_it_copies(open
     done = subprocess.run([sys.executable, *words[1:], "--json"], capture_output=True, text=True, check=True)
     losses = json.loads(done.stdout)["losses"]
     driver.find_element("css selector", "[data-copy=python]").click()
-    lines = driver.find_element("id", "copied").text.replace("predict(", "found = predict(", 1).replace("import found = predict(", "import predict\n")
+    lines = (
+        driver.find_element("id", "copied")
+        .text.replace("predict(", "found = predict(", 1)
+        .replace("import found = predict(", "import predict\n")
+    )
     scope: dict = {}
     exec(lines, scope)
     for name in ("loss_im", "loss_ret"):
