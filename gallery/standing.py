@@ -95,7 +95,7 @@ def chosen() -> dict[str, Any]:
         "question": "Which λ should I use?",
         "answer": (
             "Give your sizes, and your own table if you have one. The accounts of Figure 3, weighted by error on curves left out, "
-            "say which range costs little, how sure that is, and which cells to measure next. For the paper's middle corpus, compute-matched:"
+            "say which range costs little, how sure that is, and what to measure next. For the paper's middle corpus, compute-matched:"
         ),
         "points": [
             f"any λ from {ranges}; best on average {found['exposure']:.2f}, expected regret {regret['choice']:.3f} nats "

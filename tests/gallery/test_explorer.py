@@ -45,7 +45,7 @@ def test_it_opens_without_a_complaint_and_asks_no_network(opened):
 )
 def test_its_numbers_are_those_of_the_command_and_the_python_that_it_copies(opened, model, column):
     pathways = model if model.startswith("rp") else "rp"
-    driver = opened(f"#exposure=0.37&replay=0.1&leakage=0.2&pathways={pathways}")
+    driver = opened(f"#exposure=0.37&replay=0.1&leakage=0.2&step_ratio=2&post_time=4&lost=0.4&pathways={pathways}")
     driver.execute_script(f"document.getElementById('copied-model').value = '{model}'")
     driver.find_element("css selector", "[data-copy=command]").click()
     words = shlex.split(driver.find_element("id", "copied").text)
