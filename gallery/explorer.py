@@ -1,6 +1,7 @@
 """The explorer's page: which sliders there are, with what they mean taken from the settings of `theory`, and the published points."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -122,7 +123,7 @@ def published() -> list[dict[str, Any]]:
     return [row | {"corpus": row["tokens_post"] // 10**6} for row in rows]
 
 
-def scripts(asset: Any) -> str:
+def scripts(asset: Callable[[str], str]) -> str:
     """The page's program: generated formulas, then the models, then the page. `asset` reads a file of the folder."""
     strict = '"use strict";\n'
     return strict + javascript() + asset("model.js") + asset("explorer.js")

@@ -62,7 +62,7 @@ def published_change(loss: str) -> float:
     for size in {row["tokens_post"] for row in rows}:
         curve = {row["exposure"]: row[loss] for row in rows if row["tokens_post"] == size}
         changes.append(curve[max(curve)] - curve[min(curve)])
-    return sum(changes) / len(changes)
+    return float(sum(changes) / len(changes))
 
 
 def explained() -> dict[str, Any]:
