@@ -10,11 +10,13 @@ from tyro.conf import Positional
 from common.console import Command, Json, Output
 from common.settings import WrongUse, meant
 from figures.make import GROUPS, PICTURES, draw_all, needs
+from figures.of_the_paper import picture_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Make(Command):
-    """Draw figures as PDF and PNG from tables: all of them, or those named (`theory` and `simulations` name groups).
+    """Draw figures from tables as PDF, PNG and CSV: all of them, or those named (`theory` and `simulations` name groups; figure1 to
+    figure12 are the paper's, from any --source).
 
     The published figures need nothing else; theory figures need the tables of `python -m theory study`, the others measured tables,
     of which stored ones come along. With --tables a figure is drawn from the tables below that folder only: STUDY.parquet, or laid out as
@@ -24,11 +26,13 @@ class Make(Command):
     names: Positional[tuple[str, ...]] = ()
     """Figures to draw; `python -m figures list` names them."""
     tables: Path | None = None
-    """Folder with your own tables; without, out/theory and the stored ones."""
+    """Folder with your own tables, or one file for figures that are drawn from one table; without, out/theory and the stored ones."""
+    source: str = "published"
+    """Where figure1 to figure12, the paper's, come from: published, theory, sims, lm:nano."""
     out: Path = Path("out/figures")
     """Folder for the pictures."""
-    formats: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
-    """File formats."""
+    formats: tuple[Literal["pdf", "png", "svg", "csv"], ...] = ("pdf", "png", "csv")
+    """File formats; csv holds the numbers that are drawn."""
     workers: int = os.cpu_count() or 1
     """Processes that draw."""
     json: Json = False
@@ -41,7 +45,11 @@ class Make(Command):
             {} if self.names else {name: how for name in PICTURES if (how := PICTURES[name].missing(self.tables))}
         )
         everything = [name for name in PICTURES if name not in left_out]
-        wanted = [name for given in self.names or everything for name in GROUPS.get(given, (given,))]
+        wanted = [
+            name
+            for given in self.names or everything
+            for name in GROUPS.get(given, (picture_of(given, self.source) or given,))
+        ]
         if unknown := [name for name in wanted if name not in PICTURES]:
             raise WrongUse(f"Figure {unknown[0]!r} is not known. {meant(unknown[0], [*GROUPS, *PICTURES])}")
         written: dict[str, list[Path]] = {}

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from figures import style
 from figures.tables import Rows
@@ -20,7 +21,7 @@ def latent(table: Any) -> Figure:
         ax.plot(here["alpha"], here["loss_im"], color=style.UNMIXED, ls="--")
         ax.plot(here["alpha"], here["loss_ret"], color=style.MIXED)
         ax.set_title(style.MODELS[model])
-        ax.set_xscale("symlog", linthresh=1e-3)
+        style.from_zero(ax, 1e-3)
         ax.set_xlim(0, here["alpha"].max())
         ax.set_xticks([0, 1e-3, 1e-2, 1e-1], ["0", "0.001", "0.01", "0.1"])
         ax.minorticks_off()
@@ -29,8 +30,9 @@ def latent(table: Any) -> Figure:
     handles = [
         Line2D([], [], color=style.UNMIXED, ls="--", label="immediate, after stage 2"),
         Line2D([], [], color=style.MIXED, label="retained, after stage 3"),
+        Patch(**style.LINEAR, label="linear axis"),
     ]
-    style.legend_below(figure, handles, 2)
+    style.legend_below(figure, handles, 3)
     return figure
 
 

@@ -85,9 +85,10 @@ def series(ax: Axes, method: str, x: Any, y: Any, vertices: Any = None) -> None:
 
 
 def handles(methods: list[str]) -> list[Line2D]:
-    """Legend entries of methods."""
-    made = []
+    """Legend entries of methods, and of the runs that are on no hull."""
+    made: list[Line2D] = []
     for method in methods:
         colour, marker, dash = style.METHODS[method]
         made.append(Line2D([], [], color=colour, marker=marker, ls=dash, label=style.METHOD_NAMES.get(method, method)))
+    made.append(Line2D([], [], color="0.4", marker="o", ms=3, ls="none", alpha=0.35, label="faded: off the hull"))
     return made

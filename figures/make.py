@@ -100,6 +100,8 @@ class Picture:
         Args:
             tables: somebody's own folder; without, out/theory and the stored tables.
         """
+        if tables is not None and tables.is_file():
+            return [(study, tables, command) for study, _, command in self._one()]
         folder = Path("out/theory") if tables is None else tables
         found = []
         for study in self.tables:
@@ -111,6 +113,16 @@ class Picture:
             path, command = (one.file, one.command) if tables is None else (one.below(tables), one.command_into(tables))
             found.append((one.study, path, command))
         return found
+
+    def _one(self) -> list[tuple[str, Path, str]]:
+        """Its table, for a figure that is drawn from one file. Raises `WrongUse` where it takes several, or none."""
+        needed = self.needed()
+        if len(needed) != 1:
+            raise WrongUse(
+                f"{self.function.partition(':')[2]} is drawn from {len(needed)} tables, and --tables names one file. "
+                "Give the folder that holds them."
+            )
+        return needed
 
     def missing(self, tables: Path | None = None) -> str | None:
         """The command for the first table that is not there; of the toolkit's own only measured ones count, the others are quickly made."""
@@ -140,7 +152,9 @@ PICTURES: dict[str, Picture] = {
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
     "crosscheck": Picture("crosscheck:crosscheck", measured=(CROSSCHECK,)),
     "fit_residuals": Picture("fits:residuals", published=(3,), measured=(FITS,)),
+    "figure01": Picture("schematic:schematic"),
     "controls": Picture("controls:controls", measured=CONTROLS),
+    "decoy_rates": Picture("decoy_rates:forgetting_by_rate", measured=CONTROLS[:1]),
     "language_models": Picture(
         "language_models:language_models",
         published=(3,),
@@ -256,7 +270,7 @@ def draw(
         name: which; `PICTURES` names them.
         tables: folder with its tables, all of them; without, those of `python -m theory study` and the stored ones.
         out: folder for the files.
-        formats: pdf, png.
+        formats: pdf, png, svg, csv.
 
     Raises:
         WrongUse: no such figure, or a table is missing: then it names the command that makes it.

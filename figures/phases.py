@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from figures import style
 from figures.tables import Rows
@@ -22,6 +23,12 @@ DASHES = {
 """Boundary -> dash, name."""
 
 
+LINE: dict[str, Any] = {
+    "color": "#ffffff",
+    "lw": 1.3,
+    "path_effects": [withStroke(linewidth=2.6, foreground="#000000")],
+}
+"""Boundaries: white with a black rim, seen on every colour of a map and on the page."""
 RETAINED = style.AXES["loss_ret"]
 
 
@@ -57,7 +64,7 @@ def window(table: Any) -> Figure:
     figure, axes = style.panels(1, 2, height=3.0, sharey=True)
     for ax, mode in zip(axes[0], ("specialised", "inconsistent"), strict=True):
         field = _field(rows, "alpha", "t_pre", f"problem.{mode}")
-        _map(ax, rows, "alpha", "t_pre", field, f"{mode} modes, learned fraction", line="#d55e00")
+        _map(ax, rows, "alpha", "t_pre", field, f"{mode} modes, learned fraction")
         ax.set_yscale("log")
     axes[0, 1].set_ylabel("")
     _legend(figure, rows)
@@ -80,7 +87,6 @@ def _map(
     name: str,
     *,
     signed: bool = False,
-    line: str = "#ffffff",
 ) -> None:
     """One map with its colour bar and its boundaries; a signed map is symmetric around a neutral 0."""
     here = rows.where(**{"problem.boundary": None})
@@ -88,12 +94,13 @@ def _map(
     limits: dict[str, Any] = {"cmap": "viridis"}
     if signed:
         largest = float(np.abs(field).max())
-        limits, line = {"cmap": "PuOr", "vmin": -largest, "vmax": largest}, "#000000"
+        limits = {"cmap": "PuOr", "vmin": -largest, "vmax": largest}
     image = ax.pcolormesh(x, y, field, shading="nearest", rasterized=True, **limits)
-    ax.figure.colorbar(image, ax=ax, label=name, pad=0.02)
+    ax.figure.colorbar(image, ax=ax, pad=0.02)
+    ax.set_title(name)  # over the map: beside the bar it would read as the neighbour's axis
     for boundary in rows.distinct("problem.boundary"):
         at = rows.where(**{"problem.boundary": boundary})
-        ax.plot(at[x_name], at[y_name], color=line, ls=DASHES[boundary][0], lw=1.4)
+        ax.plot(at[x_name], at[y_name], ls=DASHES[boundary][0], **LINE)
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
     style.label(ax, x_name, y_name)
@@ -102,4 +109,4 @@ def _map(
 def _legend(figure: Figure, rows: Rows) -> None:
     """The boundaries by dash, below the maps."""
     shown = [DASHES[boundary] for boundary in rows.distinct("problem.boundary")]
-    style.legend_below(figure, [Line2D([], [], color="#000000", ls=dash, label=text) for dash, text in shown], 2)
+    style.legend_below(figure, [Line2D([], [], ls=dash, label=text, **LINE) for dash, text in shown], 2)

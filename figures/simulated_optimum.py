@@ -151,7 +151,7 @@ def latent(table: Any) -> Figure:
             else:
                 ax.plot(points, values.mean(0), color=colour, marker=marker, ls=dash)
         ax.set_title(NAMES[model])
-        ax.set_xscale("symlog", linthresh=1e-3 if len(exact) else 1e-2)
+        style.from_zero(ax, 1e-3 if len(exact) else 1e-2)
         ax.set_xticks(*_ticks(len(exact) > 0))
         ax.minorticks_off()
         ax.set_xlim(0, points[-1] * 1.1)
@@ -164,8 +164,9 @@ def latent(table: Any) -> Figure:
         Line2D([], [], color=IM, ls="--", marker="o", label="on $D_\\mathrm{post}$, after stage 2 (immediate)"),
         Line2D([], [], color=RET, marker="s", label="on $D_\\mathrm{post}$, after stage 3 (retained)"),
         Line2D([], [], color=DAMAGE, ls=":", marker="^", label="on $D_\\mathrm{pre}$, after stage 2 (damage)"),
+        Patch(**style.LINEAR, label="linear axis"),
     ]
-    style.legend_below(figure, handles, 3)
+    style.legend_below(figure, handles, 2)
     return figure
 
 
@@ -193,7 +194,7 @@ def placement(table: Any) -> Figure:
         ax.locator_params(axis="x", nbins=4)
         ax.tick_params(labelleft=ax is tops[0])
     names = placed.distinct("model")
-    tops[0].set_yticks([-2 * i - 0.5 for i in range(len(names))], names)
+    tops[0].set_yticks([-2 * i - 0.5 for i in range(len(names))], [_short(name) for name in names])
     tops[0].set_ylabel("network")
     size = max(repeated.distinct("problem.pool"))
     for ax, model in zip(bottoms, models, strict=True):
@@ -201,7 +202,7 @@ def placement(table: Any) -> Figure:
             points, values = repeated.where(model=model, problem__pool=pool).by_seed("exposure", "loss_ret")
             _band(ax, points, values, colour)
             ax.plot(points, values.mean(0), color=colour, marker=marker)
-        ax.set_title(NAMES[model].replace("redundant pathways", "pathways").replace(" features", ""))
+        ax.set_title(_short(model))
         ax.set_xscale("symlog", linthresh=0.5, base=2)
         ax.set_xticks([0, 1, 4, 16], ["0", "1", "4", "16"])
         ax.minorticks_off()
@@ -221,6 +222,11 @@ def placement(table: Any) -> Figure:
     ]
     style.legend_below(figure, handles, 4)
     return figure
+
+
+def _short(model: str) -> str:
+    """A network's name where there is little room."""
+    return NAMES[model].replace("redundant pathways", "pathways").replace(" features", "")
 
 
 EFFECTS = (

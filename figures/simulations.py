@@ -151,6 +151,10 @@ def started(table: Any) -> Figure:
     return figure
 
 
+SCALE_DASHES = ("-", "--", ":")
+"""Dash of each initial strength, from the largest."""
+
+
 def layered(table: Any) -> Figure:
     """Onset of learning from random and aligned starts, and weight decay, by depth."""
     rows = Rows(table)
@@ -163,20 +167,19 @@ def layered(table: Any) -> Figure:
         exposures, learned = onset.where(sims__init="random").by_seed("sims.exposure", "sims.specialised")
         band(axes[0, 0], exposures, learned / onset["problem.beta"][0], look, f"depth {layers:g}", markevery=10)
         aligned = onset.where(sims__init="aligned")
-        for scale in aligned.distinct("problem.init_scale"):
+        for dash, scale in zip(SCALE_DASHES, aligned.distinct("problem.init_scale"), strict=False):
             one = aligned.where(problem__init_scale=scale)
             order = one.sorted_by("sims.exposure")
             x, beta = one["sims.exposure"][order], one["problem.beta"][0]
-            axes[0, 1].plot(x, one["sims.closed"][order] / beta, color=colour, ls="--", lw=0.9)
+            axes[0, 1].plot(x, one["sims.closed"][order] / beta, color=colour, ls=dash, lw=1.1)
             axes[0, 1].plot(x, one["sims.specialised"][order] / beta, color=colour, marker=marker, ls="none", ms=2.5,
                             markevery=3)  # fmt: skip
         shares, strength = here.where(sims__part="decay").by_seed("sims.share", "sims.specialised_im")
         axes[0, 2].plot(shares, strength[0], color=colour, marker=marker)
         best = int(strength[0].argmax())
         axes[0, 2].plot(shares[best], strength[0, best], color=colour, marker="*", ms=9)
-    strengths = ", ".join(f"{scale**2:g}" for scale in aligned.distinct("problem.init_scale"))
     axes[0, 0].set_title("small random start")
-    axes[0, 1].set_title(f"aligned, $a_0$ = {strengths}")
+    axes[0, 1].set_title("aligned start $a_0$; lines: closed form")
     for ax in axes[0, :2]:
         ax.set_xscale("log")
         ax.set_xlabel("exposure (flow time)")
@@ -187,9 +190,12 @@ def layered(table: Any) -> Figure:
     handles = [
         Line2D([], [], color=c, marker=m, label=f"depth {d:g}") for (c, m), d in zip(LOOKS, depths, strict=False)
     ]
-    handles += [Line2D([], [], **REFERENCE, label="closed form"),
-                Line2D([], [], color="0.3", marker="*", ms=8, ls="none", label="best $\\lambda$")]  # fmt: skip
-    style.legend_below(figure, handles, 5)
+    handles += [
+        Line2D([], [], color="0.4", ls=dash, label=f"$a_0$ = {scale**2:g}")
+        for dash, scale in zip(SCALE_DASHES, aligned.distinct("problem.init_scale"), strict=False)
+    ]
+    handles.append(Line2D([], [], color="0.3", marker="*", ms=8, ls="none", label="best $\\lambda$"))
+    style.legend_below(figure, handles, 7)
     return figure
 
 

@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from common.files import atomic_write, target
+from figures import drawn
 
 COLUMN, PAGE = 3.35, 6.9
 """Widths in inches: one column, and both."""
@@ -106,6 +107,7 @@ def apply() -> None:
         "figure.constrained_layout.use": True,
         "savefig.dpi": 200,
         "pdf.fonttype": 42,
+        "svg.hashsalt": "early-exposure",
     }
     mpl.rcParams.update(look)
 
@@ -121,13 +123,23 @@ def label(ax: Axes, x: str, y: str, unit: str = "") -> None:
     ax.set_ylabel(AXES[y] + (unit if y.startswith("loss") else ""))
 
 
+LINEAR: dict[str, Any] = {"color": "0.94", "zorder": 0, "lw": 0}
+"""How the part of a symmetric-logarithmic axis is shaded that is linear, so that its join is no kink of a curve."""
+
+
+def from_zero(ax: Axes, linear: float) -> None:
+    """A logarithmic x axis that reaches 0: linear, and shaded, up to `linear`."""
+    ax.set_xscale("symlog", linthresh=linear)
+    ax.axvspan(0, linear, **LINEAR)
+
+
 def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
     """One legend for the whole figure, below it."""
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-FORMATS = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
-"""File formats, each with the metadata that would make two equal pictures differ."""
+FORMATS: dict[str, Any] = {"pdf": {"CreationDate": None}, "png": {"Software": None}, "svg": {"Date": None}}
+"""Formats of pictures, each with the metadata that would make two equal pictures differ; csv is what a picture shows, in numbers."""
 
 
 def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("pdf", "png")) -> list[Path]:
@@ -140,7 +152,10 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("p
     paths = []
     for kind, path in targets.items():
         with atomic_write(path) as partial:
-            figure.savefig(partial, format=kind, metadata=FORMATS[kind])
+            if kind == "csv":
+                drawn.write(figure, partial)
+            else:
+                figure.savefig(partial, format=kind, metadata=FORMATS[kind])
         paths.append(folder / path.name)
     plt.close(figure)
     return paths

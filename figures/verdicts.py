@@ -1,11 +1,12 @@
-"""All verdicts in one list: how far each measured effect lies beyond its criterion, and what was found."""
+"""All verdicts on one page: a row a prediction, a column a network, a mark a verdict."""
 
+import textwrap
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from common.seeds import LEVEL
+from common.claims import STATEMENTS, UNPREDICTED
 from figures import style
 
 STATUSES = {
@@ -16,118 +17,82 @@ STATUSES = {
     "missing": ("0.45", "_"),
 }
 """Status -> colour, symbol."""
-DECIDED = ("supported", "refuted", "undecided")
-"""Those that have a number."""
-FARTHEST = 100.0
-"""Distances are drawn up to here; beyond, the symbol sits at the edge."""
-FITS, LONGEST = 76, 110
-"""Characters of an effect that fit on its line, and that do so in smaller print."""
-MODEL_FITS = 21
-"""Characters of a model with its variant that fit."""
-NUMBER_FITS = 30
-"""Characters of a value with its interval and criterion that fit."""
-PITCH, TALLEST = 0.125, 30.0
-"""Inches a row, and at most: a page that is as long as the list, to be read on a screen."""
-_STATUS, _CLAIM, _MODEL, _EFFECT, _PLOT, _NUMBER = 0.012, 0.026, 0.055, 0.195, 0.655, 0.81
-"""Where the columns start, in fractions of the page's width."""
+ORDER = ("plain", "rp", "rp-shared", "relu", "relu-rp", "relu-rp0", "relu-corr", "tanh", "tanh-corr")
+"""Networks from left to right; others follow."""
+TALLEST = 9.0
+"""Inches of the page at most."""
+ROW, MARGIN = 0.4, 1.1
+"""Inches of a row, and of what is above and below them."""
+ACROSS = 7
+"""Marks beside one another in a cell."""
+_TEXT, _RIGHT = 0.46, 0.94
+"""Where the networks' columns start and end, in shares of the page's width."""
 
 
 def verdicts(table: Any) -> Figure:
-    """A row a verdict. Right of the line its criterion is met; one unit is the size of the criterion itself.
+    """Which predictions hold in which network. Hollow marks are exploratory: their criterion changed after the data were seen.
 
     Args:
         table: `common.verdict_table`.
     """
     rows = table.to_pylist()
-    height = min(TALLEST, PITCH * len(rows) + 1.0)
+    claims = [name for name in STATEMENTS if any(row["claim"] == name for row in rows)]
+    models = sorted({row["model"] for row in rows}, key=lambda model: ([*ORDER, model].index(model), model))
+    height = min(TALLEST, ROW * len(claims) + MARGIN)
     figure, axes = style.panels(1, 1, height=height)
     figure.set_layout_engine("none")
     ax = axes[0, 0]
-    ax.set_position((_PLOT, 0.62 / height, _NUMBER - _PLOT - 0.01, 1 - 0.92 / height))
-    size = min(5.4, 0.68 * 72 * (height - 0.92) / max(len(rows), 1))
-    ax.axvline(0, color="0.3", lw=0.8)
-    previous = ""
-    for line, row in enumerate(rows):
-        colour, symbol = STATUSES[row["status"]]
-        if row["claim"] != previous:
-            ax.plot([_STATUS, 1.0], [line - 0.5] * 2, color="0.8", lw=0.5, transform=_page(figure, ax), clip_on=False)
-            _write(figure, ax, _CLAIM, line, row["claim"], size, weight="bold")
-        previous = row["claim"]
-        ax.plot([_STATUS], [line], color=colour, marker=symbol, ms=3.2, transform=_page(figure, ax), clip_on=False)
-        name = ", ".join(part for part in (row["model"], row["variant"]) if part)
-        _write(figure, ax, _MODEL, line, name, size * min(1.0, MODEL_FITS / max(len(name), 1)))
-        effect = row["effect"] if row["status"] in DECIDED else row["criterion"]
-        text = effect if len(effect) <= LONGEST else effect[: LONGEST - 1] + "…"
-        _write(figure, ax, _EFFECT, line, text, size * min(1.0, FITS / max(len(text), 1)))
-        number = _number(row)
-        _write(figure, ax, _NUMBER, line, number, size * min(1.0, NUMBER_FITS / max(len(number), 1)))
-        _draw(ax, line, row, colour, symbol)
-    ax.set_xscale("symlog", linthresh=1.0)
-    ax.set_xlim(-1.2 * FARTHEST, 1.2 * FARTHEST)
-    ax.set_xticks([-FARTHEST, -1, 0, 1, FARTHEST], ["−100", "−1", "0", "1", "100"], fontsize=6)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+    bottom, top = 0.35 / height, 0.75 / height
+    ax.set_position((_TEXT, bottom, _RIGHT - _TEXT, 1 - bottom - top))
+    for line, claim in enumerate(claims):
+        ax.axhline(line - 0.5, color="0.85", lw=0.5)
+        said = textwrap.fill(STATEMENTS[claim], 62)
+        ax.text(
+            -0.015,
+            line,
+            said,
+            transform=ax.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=5.6,
+            parse_math=False,
+        )
+        ax.text(
+            -_TEXT / (_RIGHT - _TEXT) * 0.97,
+            line,
+            "other" if claim == UNPREDICTED else claim,
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=7,
+            weight="bold",
+        )
+        for column, model in enumerate(models):
+            _cell(ax, column, line, [row for row in rows if (row["claim"], row["model"]) == (claim, model)])
+    for column in range(len(models) + 1):
+        ax.axvline(column - 0.5, color="0.85", lw=0.5)
+    ax.set_xlim(-0.5, len(models) - 0.5)
+    ax.set_ylim(len(claims) - 0.5, -0.5)
     ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    ax.set_xlabel("beyond the criterion,\nin units of it", fontsize=6)
+    ax.xaxis.tick_top()
+    ax.set_xticks(range(len(models)), [model or "every" for model in models], fontsize=6, rotation=35, ha="left")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.xaxis.set_label_position("top")
+    ax.set_xlabel("network", fontsize=7)
     ax.set_ylabel(" ")
-    heads = {
-        _CLAIM: "prediction, model",
-        _EFFECT: "effect",
-        _NUMBER: "value, criterion",
-    }
-    for at, head in heads.items():
-        _write(figure, ax, at, -1.2, head, size, style="italic")
-    ax.text(0, -1.2, "fails ←   → holds", fontsize=size, va="center", ha="center", style="italic")
-    shown = [Line2D([], [], color=c, marker=m, ls="none", label=name) for name, (c, m) in STATUSES.items()]
-    shown.append(Line2D([], [], color="0.3", lw=1.0, label=f"{LEVEL:.0%} interval over seeds"))
-    figure.legend(handles=shown, loc="lower center", ncols=len(shown), fontsize=6, bbox_to_anchor=(0.4, 0.0))
+    shown = [Line2D([], [], color=c, marker=m, ms=3.5, ls="none", label=name) for name, (c, m) in STATUSES.items()]
+    shown.append(Line2D([], [], color="0.25", marker="o", ms=3.5, mfc="white", ls="none", label="hollow: exploratory"))
+    figure.legend(handles=shown, loc="lower center", ncols=len(shown), fontsize=6, bbox_to_anchor=(0.5, 0.0))
     return figure
 
 
-def _page(figure: Figure, ax: Any) -> Any:
-    """Across in fractions of the page, down in rows."""
-    from matplotlib.transforms import blended_transform_factory
-
-    return blended_transform_factory(figure.transFigure, ax.transData)
-
-
-def _write(figure: Figure, ax: Any, at: float, line: float, text: str, size: float, **look: Any) -> None:
-    ax.text(at, line, text, fontsize=size, va="center", transform=_page(figure, ax), parse_math=False, **look)
-
-
-def _number(row: dict[str, Any]) -> str:
-    if row["status"] not in DECIDED:
-        return ""
-    value = f"{row['value']:.2g}" + ("" if row["low"] is None else f" [{row['low']:.2g}, {row['high']:.2g}]")
-    lower, upper = row["supported_from"], row["supported_to"]
-    if lower is not None and upper is not None:
-        return f"{value}; {lower:.3g} to {upper:.3g}"
-    return value + (f"; ≥ {lower:.3g}" if lower is not None else f"; ≤ {upper:.3g}" if upper is not None else "")
-
-
-def _draw(ax: Any, line: int, row: dict[str, Any], colour: str, symbol: str) -> None:
-    """Value and interval as distances beyond the criterion, where it has a size to measure by."""
-    lower, upper = row["supported_from"], row["supported_to"]
-    if row["value"] is None or (lower is None and upper is None):
-        return
-    if (scale := _scale(lower, upper)) == 0:
-        return
-
-    def beyond(value: float) -> float:
-        nearest = min(
-            value - lower if lower is not None else float("inf"), upper - value if upper is not None else float("inf")
-        )
-        return float(min(max(nearest / scale, -FARTHEST), FARTHEST))
-
-    at = beyond(row["value"])
-    if row["low"] is not None:
-        ends = [beyond(row["low"]), beyond(row["high"]), at]
-        ax.plot([min(ends), max(ends)], [line, line], color=colour, lw=1.0)
-    ax.plot([at], [line], color=colour, marker=symbol, ms=3.2, ls="none", clip_on=False)
-
-
-def _scale(lower: float | None, upper: float | None) -> float:
-    """The size of a criterion: of its level, or half the width of a range."""
-    if lower is not None and upper is not None:
-        return (upper - lower) / 2
-    return abs(lower if lower is not None else upper or 0.0)
+def _cell(ax: Any, column: int, line: int, rows: list[dict[str, Any]]) -> None:
+    """The verdicts of a prediction on a network, by status, in lines of `ACROSS`."""
+    names = list(STATUSES)
+    lines = -(-len(rows) // ACROSS)
+    for place, row in enumerate(sorted(rows, key=lambda row: names.index(row["status"]))):
+        colour, symbol = STATUSES[row["status"]]
+        x = column - 0.42 + (place % ACROSS) * 0.84 / ACROSS + 0.06
+        y = line + (place // ACROSS - (lines - 1) / 2) * min(0.24, 0.8 / lines)
+        face = "white" if row["exploratory"] and symbol in "oD" else colour
+        ax.plot([x], [y], color=colour, marker=symbol, ms=3.0, mew=0.7, mfc=face, ls="none")

@@ -60,6 +60,12 @@ CAPTIONS: dict[str, Caption] = {
     "crosscheck": Caption(
         "A lambda study beside what theory and laws predict of the curve that each fit did not see.", ("C1", "C2")
     ),
+    "figure01": Caption(
+        "The three stages of both recipes, and after which of them each loss is measured (Figure 1 of the paper, redrawn)."
+    ),
+    "decoy_rates": Caption(
+        "What D_post and its decoys change of the forgetting, at each stage-3 learning rate, seed by seed.", ("D1",)
+    ),
     "controls": Caption(
         "In small language models D_post and its own tokens in another order cannot be told apart after fine-tuning.",
         ("D1", "C1"),

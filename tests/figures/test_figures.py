@@ -108,7 +108,7 @@ def test_the_command_draws_lists_and_refuses(tables, tmp_path, capsys):
     assert run("figures", commands, "test", arguments) == 0
     written = json.loads(capsys.readouterr().out)
     assert all(Path(path).exists() for paths in written.values() for path in paths)
-    assert {Path(path).suffix for paths in written.values() for path in paths} == {".pdf", ".png"}
+    assert {Path(path).suffix for paths in written.values() for path in paths} == {".pdf", ".png", ".csv"}
     assert run("figures", commands, "test", ["list", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == set(PICTURES)
     assert run("figures", commands, "test", ["make", "figure1"]) == 2
