@@ -64,7 +64,7 @@ CONTROLS = tuple(
         f"python -m lm_experiments run {study} --scale {scale} --exposures {doses} --arms {' '.join(map(repr, arms))}",
     )
     for study, scale, doses, arms in (
-        ("controlled", "nano", "0 1", [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in ("real", "shuffled")]),
+        ("controlled", "nano", "0 1", [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in ("real", "shuffled", "bigram", "pre", "sibling")]),
         ("facts", "pico", "0 4", ["real", "permuted"]),
     )
 )  # fmt: skip
