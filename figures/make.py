@@ -58,13 +58,15 @@ LANGUAGE = {
         ("fig3a", "nano"), ("fig3b", "nano"), ("fig3a-replay", "nano"), ("fig3b-replay", "nano"), ("fig3a", "micro"), ("fig3b", "micro"),
     )
 }  # fmt: skip
+EXPOSED = ("real", "shuffled", "bigram", "pre", "sibling")
+"""Arms of `controlled` that are measured: D_post and its decoys."""
 CONTROLS = tuple(
     Measured(
         f"lm/{scale}/{study}", study,
         f"python -m lm_experiments run {study} --scale {scale} --exposures {doses} --arms {' '.join(map(repr, arms))}",
     )
     for study, scale, doses, arms in (
-        ("controlled", "nano", "0 1", [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in ("real", "shuffled", "bigram", "pre", "sibling")]),
+        ("controlled", "nano", "0 1", [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in EXPOSED]),
         ("facts", "pico", "0 4", ["real", "permuted"]),
     )
 )  # fmt: skip

@@ -67,7 +67,7 @@ CAPTIONS: dict[str, Caption] = {
         "What D_post and its decoys change of the forgetting, at each stage-3 learning rate, seed by seed.", ("D1",)
     ),
     "controls": Caption(
-        "In small language models D_post and its own tokens in another order cannot be told apart after fine-tuning.",
+        "In small language models D_post cannot be told from any of its decoys after fine-tuning.",
         ("D1", "C1"),
     ),
     "language_models": Caption(

@@ -19,7 +19,7 @@ from paper.macros import Macro, Rows, escaped
 CONTROLLED = "lm/nano/controlled"
 CHEMISTRY, ENGINEERING = "general>instruction>chemistry", "general>instruction>engineering"
 ALL = "independent, real, {}, D_post 131,072, matched loss_ft"
-BESIDE = "{}: independent, lambda 1, real beside shuffled, D_post 131,072, matched loss_ft"
+BESIDE = "{}: independent, lambda 1, real beside bigram, pre, shuffled, sibling, D_post 131,072, matched loss_ft"
 RATES = (("Low", 1e-4), ("Middle", 3e-4), ("High", 1e-3))
 FITTED = ("null", "plain", "rp+spectrum", "S", "S5", "S8", "Smax")
 NANO_VOCABULARY = 1024
@@ -94,7 +94,9 @@ def _effects() -> list[Macro]:
     made = []
     table = f"results/{CONTROLLED}.parquet"
     how = "exposure 1 minus 0, paired by seed, mean and Student interval"
-    for word, arm in (("Real", "real, chemistry"), ("Shuffled", "shuffled, chemistry")):
+    for word, arm in (
+        (word, f"{word.lower()}, chemistry") for word in ("Real", "Shuffled", "Bigram", "Sibling", "Pre")
+    ):
         made.append(
             Macro(name=f"{word}Im", table=table, column="loss_im", reduction=f"{arm}: {how}",
                   value=partial(_change, CHEMISTRY, arm, "loss_im", 1e-4))
