@@ -379,8 +379,8 @@ def _language() -> list[Macro]:
     facts = "facts:pre>facts:post>facts:ft"
     made = _judged("LatentChemistry", "lm", claim="C1", model="nano", primary=True, where=ALL.format("chemistry"))
     made += _judged("LatentEngineering", "lm", claim="C1", model="nano", primary=True, where=ALL.format("engineering"))
-    made += _judged("DecoyChemistry", "lm", claim="D1", model="nano", where=BESIDE.format(CHEMISTRY))
-    made += _judged("DecoyEngineering", "lm", claim="D1", model="nano", where=BESIDE.format(ENGINEERING))
+    made += _judged("DecoyChemistry", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(CHEMISTRY))
+    made += _judged("DecoyEngineering", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(ENGINEERING))
     made += _judged("DecoyFacts", "lm", claim="D1", model="pico", primary=True,
                     where=f"{facts}: independent, lambda 4, real beside permuted, D_post 65,536, matched loss_ft")  # fmt: skip
     made += _judged("Provenance", "lm", claim="E1", model="pico", primary=True)
