@@ -20,6 +20,7 @@ CONTROLLED = "lm/nano/controlled"
 CHEMISTRY, ENGINEERING = "general>instruction>chemistry", "general>instruction>engineering"
 ALL = "independent, real, {}, D_post 131,072, matched loss_ft"
 BESIDE = "{}: independent, lambda 1, real beside bigram, pre, shuffled, sibling, D_post 131,072, matched loss_ft"
+DECOYS = ("Shuffled", "Bigram", "Sibling", "Pre")
 RATES = (("Low", 1e-4), ("Middle", 3e-4), ("High", 1e-3))
 FITTED = ("null", "plain", "rp+spectrum", "S", "S5", "S8", "Smax")
 NANO_VOCABULARY = 1024
@@ -94,9 +95,7 @@ def _effects() -> list[Macro]:
     made = []
     table = f"results/{CONTROLLED}.parquet"
     how = "exposure 1 minus 0, paired by seed, mean and Student interval"
-    for word, arm in (
-        (word, f"{word.lower()}, chemistry") for word in ("Real", "Shuffled", "Bigram", "Sibling", "Pre")
-    ):
+    for word, arm in ((word, f"{word.lower()}, chemistry") for word in ("Real", *DECOYS)):
         made.append(
             Macro(name=f"{word}Im", table=table, column="loss_im", reduction=f"{arm}: {how}",
                   value=partial(_change, CHEMISTRY, arm, "loss_im", 1e-4))
@@ -106,12 +105,23 @@ def _effects() -> list[Macro]:
                 Macro(name=f"{word}Ret{place}", table=table, column="loss_ret", reduction=f"{arm}, lr_ft {rate:g}: {how}",
                       value=partial(_change, CHEMISTRY, arm, "loss_ret", rate))
             )  # fmt: skip
+    for word in DECOYS:
+        made.append(
+            Macro(name=f"RealMinus{word}Im", table=table, column="loss_im", reduction=f"real minus {word.lower()}, chemistry, exposure 1, paired by seed",
+                  value=partial(_beside, f"{word.lower()}, chemistry"))
+        )  # fmt: skip
     for place, rate in RATES:
         made.append(
             Macro(name=f"Forgetting{place}", table=table, column="loss_ret - loss_im", digits=2,
                   reduction=f"real, chemistry, exposure 0, lr_ft {rate:g}: mean over seeds", value=partial(_forgotten, rate))
         )  # fmt: skip
     return made
+
+
+def _beside(decoy: str) -> Interval:
+    """loss_im after exposure to D_post minus that after exposure to a decoy."""
+    real, other = (_by_seed(CHEMISTRY, arm, "loss_im", 1e-4, 1.0) for arm in ("real, chemistry", decoy))
+    return mean_interval(np.array([real[seed] - other[seed] for seed in sorted(real)]))
 
 
 def _forgotten(rate: float) -> float:
