@@ -107,7 +107,7 @@ def _effects() -> list[Macro]:
             )  # fmt: skip
     for word in DECOYS:
         made.append(
-            Macro(name=f"RealMinus{word}Im", table=table, column="loss_im", reduction=f"real minus {word.lower()}, chemistry, exposure 1, paired by seed",
+            Macro(name=f"RealMinus{word}Im", table=table, column="loss_im", reduction=f"real minus {word.lower()}, exposure 1, by seed",
                   value=partial(_beside, f"{word.lower()}, chemistry"))
         )  # fmt: skip
     for place, rate in RATES:
