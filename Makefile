@@ -22,9 +22,9 @@ test: .venv/dev  ## run the whole test suite, on two cores
 soak: .venv/dev  ## kill commands and damage their files, and compare with runs that nobody touched (an hour at most)
 	@$(PY) -m tests.soak $(SOAK)
 
-figures: .venv/core  ## draw every figure, the paper's included
+figures: .venv/core  ## draw every figure, the paper's included, as PNG with its numbers as CSV
 	@$(PY) -m theory study
-	@$(PY) -m figures make
+	@$(PY) -m figures make --formats png csv
 
 gallery: .venv/site figures  ## build the static site: figures with their findings, claims, errata, the explorer
 	@$(PY) -m gallery build
