@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import results
 from common.claims import STATEMENTS
 from common.files import atomic_write, target
+from common.losses import LOSSES
 from common.published import RESULTS
 from common.settings import WrongUse
 from figures.claims import stored
@@ -60,21 +60,12 @@ def build(out: Path, figures: Path, *, reference: bool, step: Callable[[str], No
         written.append(path)
         step(name)
 
-    write(
-        "index.html",
-        rendered(
-            "index.html", "index.html", answers=answers(), words=words(), explorer="explorer.html", reference=reference
-        ),
-    )
+    write("index.html", rendered("index.html", "index.html", answers=answers(), words=words(), reference=reference))
     write("figures.html", rendered("figures.html", "figures.html", cards=cards))
     for card in cards:
         written.append(fewer_colours(figures / f"{card['name']}.png", out / "figures" / f"{card['name']}.png"))
     step("pictures")
-    program = explorer.scripts(asset)
-    write(
-        "explorer.html",
-        rendered("explorer.html", "explorer.html", data=explorer.data(), program=program, losses=explorer.LOSSES),
-    )
+    write("explorer.html", explorer_page())
     write("claims.html", rendered("claims.html", "text.html", body=html(stored(RESULTS))))
     write("errata.html", rendered("errata.html", "errata.html", errata=errata()))
     for name in ("theory", "studies", "your-own-run"):
@@ -88,6 +79,12 @@ def build(out: Path, figures: Path, *, reference: bool, step: Callable[[str], No
         written += document(out / "reference")
         step("reference")
     return written
+
+
+def explorer_page() -> str:
+    """The explorer, complete in itself."""
+    program = explorer.scripts(asset)
+    return rendered("explorer.html", "explorer.html", data=explorer.data(), program=program, losses=LOSSES)
 
 
 def figure_cards(figures: Path) -> list[dict[str, Any]]:
@@ -115,6 +112,8 @@ def figure_cards(figures: Path) -> list[dict[str, Any]]:
 
 def provenance(path: Path, command: str) -> dict[str, str]:
     """A table's place, the command that makes it, its code version, and the day of its last commit where git knows it."""
+    import pyarrow.parquet as pq
+
     found = {
         "path": str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path),
         "command": command,
@@ -122,11 +121,8 @@ def provenance(path: Path, command: str) -> dict[str, str]:
         "date": "",
     }
     if path.exists():
-        table = results.read(path) if path.stem != "verdicts" else None
-        if table is not None and "code_version" in table.column_names:
-            found["version"] = ", ".join(
-                sorted({str(one) for one in table["code_version"].unique().to_pylist() if one})
-            )
+        versions = pq.read_table(path, columns=["code_version"])["code_version"].unique().to_pylist()
+        found["version"] = ", ".join(sorted(str(one) for one in versions if one))
         found["date"] = _committed(path)
     return found
 

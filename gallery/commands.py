@@ -43,21 +43,11 @@ class Explorer(Command):
     def run(self, out: Output) -> Any:
         """Write it and say where it is."""
         from common.files import atomic_write, target
-        from gallery import explorer
-        from gallery.pages import asset, rendered
+        from gallery.build import explorer_page
 
         path = target(self.out / "explorer.html")
         with atomic_write(path) as partial:
-            partial.write_text(
-                rendered(
-                    "explorer.html",
-                    "explorer.html",
-                    data=explorer.data(),
-                    program=explorer.scripts(asset),
-                    losses=explorer.LOSSES,
-                ),
-                encoding="utf-8",
-            )
+            partial.write_text(explorer_page(), encoding="utf-8")
         out.show(str(path))
         return {"page": path}
 

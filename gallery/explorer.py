@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from common.losses import LOSSES
 from common.published import load
 from common.recipe import Recipe
 from gallery.formulas import javascript
@@ -14,8 +13,6 @@ from theory.laws.forms import Provenance
 from theory.pathways import Pathways
 from theory.realise import Budget
 from theory.stages import PlainSchedule
-
-__all__ = ["LOSSES", "data", "page", "scripts"]
 
 RECIPE, DATA, NETWORK, LAW = "Recipe", "Data", "Targets and start", "The law S"
 PASSES = 3.2
@@ -92,7 +89,7 @@ def page() -> dict[str, Any]:
         "choices": list(CHOICES),
         "groups": list(GROUPS),
         "fixed": {name: getattr(Blocks(), name) for name in ("n", "k", "sigma_inv")},
-        "settings": {"plain": _own(PLAIN), **{name: _own(PATHWAYS) for name in ("rp", "rp-shared")}},
+        "settings": {"plain": list(PLAIN.items()), **{name: list(PATHWAYS.items()) for name in ("rp", "rp-shared")}},
         "published": published(),
         "tokens_pre": TOKENS_PRE,
         "times": TIMES,
@@ -103,10 +100,6 @@ COMMON = {name: name for name in ("replay", "dropout", "t_post", "t_ft", "beta",
 PLAIN = COMMON | {name: name for name in ("leakage", "sigma_pre", "sigma_post", "sigma_ft")}
 PATHWAYS = COMMON | {"correlation": "correlation"} | {f"sigma_{task}": f"path_{task}" for task in ("pre", "post", "ft")}
 """A model's settings -> names in the state."""
-
-
-def _own(names: dict[str, str]) -> list[tuple[str, str]]:
-    return list(names.items())
 
 
 def _described(slider: Slider) -> dict[str, Any]:

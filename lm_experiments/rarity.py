@@ -73,12 +73,8 @@ def gate_columns(
     def of(kind: Kind) -> Any:
         corpus = corpora[kind]
         store, windows = open_store(corpus.store), max(1, min(corpus.windows, corpus.count))
-        name = (
-            store.fingerprint,
-            corpus.store,
-            windows,
-            length,
-        )  # the same name may have other tokens in another study
+        # with the fingerprint, because the same name may have other tokens in another study
+        name = (store.fingerprint, corpus.store, windows, length)
         if name not in kept:
             kept[name] = counts(store, windows, length)
         return kept[name]
