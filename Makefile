@@ -1,6 +1,6 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak figures gallery paper sims judge lint audit bench clean
+.PHONY: help demo demo-sweep demo-fit demo-theory demo-overlay demo-headline test soak figures gallery paper sims judge lint audit bench clean
 
 PY := .venv/bin/python
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
@@ -11,10 +11,19 @@ help:     ## list the errands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 18
 
 demo: .venv/core  ## sweep a million settings, draw the theory figures over the published numbers
-	@$(PY) -m theory study overlay & fit=$$!; trap 'kill $$fit 2>/dev/null' EXIT; \
-	  $(PY) -m theory sweep $(SWEEP) --out $(HEADLINE) && $(PY) -m theory study $(QUICK) && \
-	  $(PY) -m figures make $(QUICK) --formats png --workers 1 && wait $$fit
-	@$(PY) -m theory headline > out/headline.txt & head=$$!; $(PY) -m figures make overlay --formats png && wait $$head && cat out/headline.txt
+	@$(MAKE) -s -j 2 demo-sweep demo-fit demo-theory demo-overlay demo-headline
+	@cat out/headline.txt
+
+demo-sweep:
+	@$(PY) -m theory sweep $(SWEEP) --out $(HEADLINE)
+demo-fit:
+	@$(PY) -m theory study overlay
+demo-theory:
+	@$(PY) -m theory study $(QUICK) && $(PY) -m figures make $(QUICK) --formats png --workers 1
+demo-overlay: demo-fit
+	@$(PY) -m figures make overlay --formats png
+demo-headline: demo-sweep demo-fit
+	@$(PY) -m theory headline > out/headline.txt
 
 test: .venv/dev  ## run the whole test suite, on two cores
 	$(PY) -m pytest -n 2 --dist loadfile

@@ -115,16 +115,40 @@ def filled(value: Any, kind: Any, size: int) -> Any:
 
     if value is None:
         return pa.nulls(size, kind)
-    if pa.types.is_dictionary(kind) and not np.ndim(value):
-        zeros = np.zeros(size, dtype=np.int32)
-        return pa.DictionaryArray.from_arrays(pa.array(zeros), pa.array([value], pa.string()))
-    if np.ndim(value):
-        return (
-            pa.array(value, type=pa.string()).dictionary_encode()
-            if pa.types.is_dictionary(kind)
-            else pa.array(value, type=kind)
-        )
-    return pa.array(np.full(size, value), type=kind)
+    if pa.types.is_dictionary(kind):
+        return _words(list(value) if np.ndim(value) else [value] * size)
+    numeric, known = kind.to_pandas_dtype(), np.ones(size, dtype=bool)
+    if isinstance(value, list | tuple):
+        known = np.array([entry is not None for entry in value])
+        value = np.array([0 if entry is None else entry for entry in value])
+    elif hasattr(value, "mask"):  # a numpy.ma array, whose module would take a while to import
+        value, known = value.filled(0), ~np.ma.getmaskarray(value)
+    whole = value if np.ndim(value) else np.full(size, value)
+    return _numbers(whole.astype(numeric), known) if np.can_cast(whole.dtype, numeric) else pa.array(whole, type=kind)
+
+
+def _numbers(values: np.ndarray, known: np.ndarray) -> Any:
+    """Numbers, null where they are not known. `pa.array` would import pandas first, which takes longer than most tables do."""
+    import pyarrow as pa
+
+    bits = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
+    whole = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(whole.dtype), len(whole), [bits, pa.py_buffer(whole)])
+
+
+def _words(values: Sequence[str | None]) -> Any:
+    """Texts as codes of the different ones, in the order of their first appearance; without pandas, as `_numbers`."""
+    import pyarrow as pa
+
+    if not all(type(value) is str for value in values):
+        return pa.array(values, type=pa.string()).dictionary_encode()
+    codes = {word: i for i, word in enumerate(dict.fromkeys(values))}
+    encoded = [word.encode() for word in codes]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    words = pa.Array.from_buffers(
+        pa.string(), len(codes), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    )
+    return pa.DictionaryArray.from_arrays(_numbers(np.array([codes[value] for value in values], np.int32), np.ones(len(values), dtype=bool)), words)
 
 
 def verify(made: Any) -> None:
@@ -271,7 +295,6 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
         WrongUse: no such file, not of the kind that its name says, truncated, or not a results table.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
         if not (_is_csv(path) or seals.intact(Path(path))):
@@ -279,7 +302,7 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
         made = (
             _read_csv(path, columns)
             if _is_csv(path)
-            else pq.read_table(path, columns=columns, partitioning=None, page_checksum_verification=True)
+            else _read_parquet(path, columns)
         )
         _ = made.column_names  # names that are no text are found only when they are asked for
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -290,6 +313,16 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
         made = _with_older_recipe(made)
         verify(made)
     return made
+
+
+def _read_parquet(path: Path, columns: list[str] | None) -> Any:
+    """A table from one parquet file; `read_table` would import pandas first."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if missing := set(columns or ()) - set(file.schema_arrow.names):
+            raise ValueError(f"it has no column {min(missing)}")
+        return file.read(columns)
 
 
 def _read_csv(path: Path, columns: list[str] | None) -> Any:

@@ -51,6 +51,7 @@ EXPECTED = {
     "redundant": "proved",
     "shared-unit": "argued",
     "law-optimum": "proved",
+    "law-derived": "proved",
 }
 proved = cache(prove)
 
