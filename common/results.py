@@ -145,10 +145,10 @@ def _words(values: Sequence[str | None]) -> Any:
     codes = {word: i for i, word in enumerate(dict.fromkeys(values))}
     encoded = [word.encode() for word in codes]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    words = pa.Array.from_buffers(
-        pa.string(), len(codes), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    words = pa.Array.from_buffers(pa.string(), len(codes), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+    return pa.DictionaryArray.from_arrays(
+        _numbers(np.array([codes[value] for value in values], np.int32), np.ones(len(values), dtype=bool)), words
     )
-    return pa.DictionaryArray.from_arrays(_numbers(np.array([codes[value] for value in values], np.int32), np.ones(len(values), dtype=bool)), words)
 
 
 def verify(made: Any) -> None:
@@ -299,11 +299,7 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
     try:
         if not (_is_csv(path) or seals.intact(Path(path))):
             raise ValueError("it was altered: its checksum does not match")
-        made = (
-            _read_csv(path, columns)
-            if _is_csv(path)
-            else _read_parquet(path, columns)
-        )
+        made = _read_csv(path, columns) if _is_csv(path) else _read_parquet(path, columns)
         _ = made.column_names  # names that are no text are found only when they are asked for
     except (OSError, ValueError, pa.ArrowException) as error:
         raise WrongUse(

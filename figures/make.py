@@ -80,6 +80,7 @@ OPTIMUM = {
     study: Measured(f"sims/{study}", study, f"python -m sims {study}")
     for study in ("compute-matched", "latent", "placement")
 }
+REDUNDANT = Measured("sims/redundant-features", "redundant-features", "python -m sims redundant-features")
 VERDICTS = Measured("sims/verdicts", "verdicts", "python -m sims verdicts", "--results {} --out {}")
 
 
@@ -187,6 +188,7 @@ PICTURES: dict[str, Picture] = {
     "simulated_optimum": Picture("simulated_optimum:compute_matched", measured=(OPTIMUM["compute-matched"],)),
     "simulated_curves": Picture("simulated_optimum:curves", measured=(OPTIMUM["compute-matched"],)),
     "simulated_latent": Picture("simulated_optimum:latent", measured=(OPTIMUM["latent"],)),
+    "simulated_redundant_features": Picture("laws:redundant_features", measured=(REDUNDANT,)),
     "simulated_placement": Picture("simulated_optimum:placement", measured=(OPTIMUM["placement"],)),
     "verdicts": Picture("verdicts:verdicts", measured=(VERDICTS,)),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),

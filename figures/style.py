@@ -148,7 +148,9 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("p
     engine = figure.get_layout_engine()
     if engine is not None:  # lay out once, not once a format
         engine.execute(figure)
-        with mpl.rc_context({"figure.constrained_layout.use": False}):  # "none" would leave an engine that draws once more
+        with mpl.rc_context(
+            {"figure.constrained_layout.use": False}
+        ):  # "none" would leave an engine that draws once more
             figure.set_layout_engine(None)
     paths = []
     for kind, path in targets.items():

@@ -105,7 +105,12 @@ def test_at_equal_step_sizes_everything_in_stage_one_is_never_best():
     for overlap in (0.1, 0.5, 0.9):
         values = law_values(overlap, 1.0, 0.9)
         found = predict(
-            exposure=np.array([0.99, 1.0]), model="Slin", split="compute-matched", pre_time=9000.0, post_time=150.0, **values
+            exposure=np.array([0.99, 1.0]),
+            model="Slin",
+            split="compute-matched",
+            pre_time=9000.0,
+            post_time=150.0,
+            **values,
         )
         assert found.loss_ret[0] < found.loss_ret[1]
 

@@ -17,14 +17,38 @@ so that kappa < 1 - rho/m can be checked in a fit. `prove law-derived` derives a
 of its own, unrelated to D_post, psi is the mean of its square. Source: not in the paper.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from common.arrays import Array, Float, Number
+from common.arrays import Array, Float, Number, namespace
+from common.settings import Settings, setting
+from theory.two_layer import SMALLEST_INIT
 
 STEP, LOWEST = 0.2, -36.0
 """Of the quadrature in ln gamma, and ln of the least weight that counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedundantFeatures(Settings):
+    """Targets of D_post that a finite number of modes learns, each through a feature of its own and a shared one."""
+
+    overlap: float = setting(0.6, low=0, high=0.99)
+    """o: share of the squared norm of D_post's features that D_pre and D_ft excite."""
+    hold: float = setting(1.0, low=0)
+    """g: variance of the shared features under D_pre and D_ft."""
+    slowest: float = setting(0.03, low=0, open_low=True)
+    """Least gamma, the variance of an own feature under D_post."""
+    fastest: float = setting(3.0, low=0, open_low=True)
+    """Largest gamma; the modes lie between, at equal ratios."""
+    power: float = setting(0.25, low=0, open_low=True)
+    """a: exponent of the spectrum."""
+    offset: float = setting(0.3, low=0)
+    """d0: exposure to D_post that D_pre is worth."""
+    init_scale: float = setting(1e-3, low=SMALLEST_INIT)
+    """Initial scale of the weights of a network of two layers."""
 
 
 class Residuals(NamedTuple):
@@ -89,7 +113,22 @@ def spectrum(power: float, offset: float) -> tuple[Float[np.ndarray, "modes"], F
     return rates, weights
 
 
-def losses(power: float, offset: float, **stages: Number) -> tuple[Float[Array, "*s"], Float[Array, "*s"], Float[Array, "*s"]]:
+def weights_of(rates: Float[Array, "modes"], values: Mapping[str, Number]) -> Float[Array, "modes"]:
+    """Squares of what D_post wants of modes at equal ratios of their rates: gamma^a e^(-2 gamma d0), of sum 1. Numpy or JAX.
+
+    Args:
+        rates: gamma.
+        values: with `power` and `offset`, as in `RedundantFeatures`.
+    """
+    xp = namespace(rates, values["power"], values["offset"])
+    made = xp.exp(values["power"] * xp.log(rates) - 2 * rates * values["offset"])
+    weights: Array = made / made.sum()
+    return weights
+
+
+def losses(
+    power: float, offset: float, **stages: Number
+) -> tuple[Float[Array, "*s"], Float[Array, "*s"], Float[Array, "*s"]]:
     """L(x), loss_im and loss_ret of the network, in units of A and without floor and psi.
 
     Args:

@@ -43,7 +43,12 @@ def _stages(d: Derivation) -> None:
     fast = (learn * (1 + w) + back + apart) / 2
     slow = learn * back / fast
     total, product = fast + slow, fast * slow
-    d.equal("Sum of both rates of stage 1", total, learn * (1 + w) + back, r"\Lambda_1 + \Lambda_2 = \alpha\gamma(1 + w) + (1 - \alpha) g")
+    d.equal(
+        "Sum of both rates of stage 1",
+        total,
+        learn * (1 + w) + back,
+        r"\Lambda_1 + \Lambda_2 = \alpha\gamma(1 + w) + (1 - \alpha) g",
+    )
     d.equal("Their product", product, learn * back, r"\Lambda_1 \Lambda_2 = \alpha\gamma\,(1 - \alpha) g")
     d.equal(
         "The slow one learns the own feature alone",
@@ -111,7 +116,10 @@ def _law(d: Derivation) -> None:
     d.equal(
         "Squared residual after stage 3, averaged over what D_ft wants",
         mean,
-        (1 - kappa) ** 2 * second**2 + 2 * kappa * (1 - kappa) * first * second + kappa**2 * first**2 + erased**2 * variance,
+        (1 - kappa) ** 2 * second**2
+        + 2 * kappa * (1 - kappa) * first * second
+        + kappa**2 * first**2
+        + erased**2 * variance,
         r"\mathbb E\, r_3^2 = (1 - \kappa)^2 r_2^2 + 2\kappa(1 - \kappa)\, r_1 r_2 + \kappa^2 r_1^2 + \psi",
     )
     decay = sp.exp(-gamma * x), sp.exp(-gamma * (x + z))
@@ -132,13 +140,19 @@ def _law(d: Derivation) -> None:
     share = sp.Symbol("s", positive=True)  # kappa = s/(1 + s)
     lost = (kappa**2 * (early + late) + 2 * kappa * (1 - kappa) * late).subs(kappa, share / (1 + share))
     least, most = (bound.subs(kappa, share / (1 + share)) * (early + late) for bound in (kappa**2, kappa * (2 - kappa)))
-    d.sign("At least what S loses at phi = kappa^2", lost - least, formula=r"L_{ret} \ge L_{im} + \psi + \kappa^2 [L(x) - L_{im}]")
+    d.sign(
+        "At least what S loses at phi = kappa^2",
+        lost - least,
+        formula=r"L_{ret} \ge L_{im} + \psi + \kappa^2 [L(x) - L_{im}]",
+    )
     d.sign(
         "At most what S loses at phi = kappa (2 - kappa)",
         most - lost,
         formula=r"L_{ret} \le L_{im} + \psi + \kappa(2 - \kappa) [L(x) - L_{im}]",
     )
-    done = sp.Symbol("f", positive=True)  # r in {0, 1}: what is known stays known, so r_1 r_2 = r_2 and both are their squares
+    done = sp.Symbol(
+        "f", positive=True
+    )  # r in {0, 1}: what is known stays known, so r_1 r_2 = r_2 and both are their squares
     d.equal(
         "S itself where modes are learned or not",
         ((1 - kappa) ** 2 + 2 * kappa * (1 - kappa)) * done + kappa**2,
