@@ -13,6 +13,7 @@ import numpy as np
 
 from common import recipe, seals
 from common.files import atomic_write, target
+from common.filling import filled
 from common.losses import LOSSES
 from common.settings import WrongUse
 from common.versions import code_version
@@ -107,48 +108,6 @@ def table(columns: Mapping[str, Any], extra: Mapping[str, str] | None = None) ->
     made = pa.Table.from_arrays(arrays, schema=shape)
     verify(made)
     return made
-
-
-def filled(value: Any, kind: Any, size: int) -> Any:
-    """One column of `size` rows: an array or list as it is, a single value repeated, None as nulls."""
-    import pyarrow as pa
-
-    if value is None:
-        return pa.nulls(size, kind)
-    if pa.types.is_dictionary(kind):
-        return _words(list(value) if np.ndim(value) else [value] * size)
-    numeric, known = kind.to_pandas_dtype(), np.ones(size, dtype=bool)
-    if isinstance(value, list | tuple):
-        known = np.array([entry is not None for entry in value])
-        value = np.array([0 if entry is None else entry for entry in value])
-    elif hasattr(value, "mask"):  # a numpy.ma array, whose module would take a while to import
-        value, known = value.filled(0), ~np.ma.getmaskarray(value)
-    whole = value if np.ndim(value) else np.full(size, value)
-    return _numbers(whole.astype(numeric), known) if np.can_cast(whole.dtype, numeric) else pa.array(whole, type=kind)
-
-
-def _numbers(values: np.ndarray, known: np.ndarray) -> Any:
-    """Numbers, null where they are not known. `pa.array` would import pandas first, which takes longer than most tables do."""
-    import pyarrow as pa
-
-    bits = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
-    whole = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(whole.dtype), len(whole), [bits, pa.py_buffer(whole)])
-
-
-def _words(values: Sequence[str | None]) -> Any:
-    """Texts as codes of the different ones, in the order of their first appearance; without pandas, as `_numbers`."""
-    import pyarrow as pa
-
-    if not all(type(value) is str for value in values):
-        return pa.array(values, type=pa.string()).dictionary_encode()
-    codes = {word: i for i, word in enumerate(dict.fromkeys(values))}
-    encoded = [word.encode() for word in codes]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    words = pa.Array.from_buffers(pa.string(), len(codes), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
-    return pa.DictionaryArray.from_arrays(
-        _numbers(np.array([codes[value] for value in values], np.int32), np.ones(len(values), dtype=bool)), words
-    )
 
 
 def verify(made: Any) -> None:

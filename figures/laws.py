@@ -58,7 +58,7 @@ def law_optimum(table: Any) -> Figure:
 
 
 def redundant_features(table: Any) -> Figure:
-    """loss_ret of networks with redundant features along lambda, beside the law Slin: as D_post becomes rare, and as the network becomes lazy.
+    """loss_ret of networks with redundant features along lambda beside the law Slin: as D_post becomes rare, as the network becomes lazy.
 
     Args:
         table: `redundant-features.parquet` of `python -m sims redundant-features`.

@@ -114,8 +114,8 @@ CAPTIONS: dict[str, Caption] = {
         "After a converged stage 2: flat and falling is a latent benefit, both flat is none.", ("P2", "P10")
     ),
     "simulated_redundant_features": Caption(
-        "Networks with redundant features forget as the law Slin says once D_post is rare and the network linear in its weights, and have an "
-        "interior best exposure at equal step sizes.",
+        "Networks with redundant features forget as the law Slin says once D_post is rare and they are linear in their weights, "
+        "and have an interior best exposure at equal step sizes.",
         ("C2",),
     ),
     "simulated_placement": Caption(

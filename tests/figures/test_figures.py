@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
-from common import results
 from common.console import run
 from common.published import RESULTS
 from common.settings import WrongUse

@@ -15,15 +15,16 @@ THEOREM = Theorem(
     title="Law of provenance derived: redundant features in a linear model",
     source="not in the paper; contrast Sec. 4.2",
     assumptions=(
-        r"Linear regression: $D_{post}$ excites each mode through a feature of its own and one, with share $o < 1$ of the squared norm, that "
-        r"$D_{pre}$ and $D_{ft}$ excite too; $D_{pre}$ asks nothing of it, $D_{ft}$ something of its own with mean 0 and variance $v$.",
+        r"Linear regression: $D_{post}$ excites each mode through a feature of its own and one, with share $o < 1$ of the squared norm, "
+        r"that $D_{pre}$ and $D_{ft}$ excite too; $D_{pre}$ asks nothing of it, $D_{ft}$ something of its own with mean 0 and variance $v$.",
         r"$\alpha \to 0$ with $x = \alpha t_{pre}$ given: $D_{post}$ is a small part of stage 1.",
         r"The rates $\gamma$ of the own features have the density $\gamma^{a - 1} e^{-2 \gamma d_0}$.",
     ),
     statement=(
-        r"$L(e) = E + A (e + d_0)^{-a}$, $L_{im} = L(x + z)$ with $z = m t_{post}$, $m = \rho/(1 - o)$, and $L_{ret} = L_{im} + \psi + \kappa^2 "
-        r"[L(x) - L_{im}] + 2 \kappa (1 - \kappa) [L(x + z/2) - L_{im}]$ with $\kappa = o\,(1 - e^{-g t_{ft}})$. Under one pass in all "
-        r"$L_{ret}$ is strictly convex in $\lambda$, and $\lambda = 1$ is best iff $\kappa \ge 1 - 1/m$: at $\rho = 1$ never."
+        r"$L(e) = E + A (e + d_0)^{-a}$, $L_{im} = L(x + z)$ with $z = m t_{post}$, $m = \rho/(1 - o)$, and "
+        r"$L_{ret} = L_{im} + \psi + \kappa^2 [L(x) - L_{im}] + 2 \kappa (1 - \kappa) [L(x + z/2) - L_{im}]$ with "
+        r"$\kappa = o\,(1 - e^{-g t_{ft}})$. Under one pass in all $L_{ret}$ is strictly convex in $\lambda$, and $\lambda = 1$ is best iff "
+        r"$\kappa \ge 1 - 1/m$: at $\rho = 1$ never."
     ),
 )
 
@@ -37,7 +38,7 @@ def derive(d: Derivation) -> None:
 
 
 def _stages(d: Derivation) -> None:
-    alpha, t, gamma, w, hold, exposure = positive("alpha t gamma w g x")
+    alpha, t, gamma, w, hold = positive("alpha t gamma w g")
     learn, back = alpha * gamma, (1 - alpha) * hold
     apart = sp.sqrt((learn * (1 + w) - back) ** 2 + 4 * learn * w * back)
     fast = (learn * (1 + w) + back + apart) / 2

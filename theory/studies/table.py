@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from common import results, rows
+from common import results
 from common.arrays import Array
+from common.filling import filled, rows
 from common.losses import LOSSES
 from common.settings import config_hash
 from theory.grid import Axis, Grid, evaluate
@@ -39,7 +40,7 @@ def join(parts: list[dict[str, Any]], study: str, *science: Any) -> Any:
 
 
 def _filled(part: dict[str, Any], kinds: dict[str, str], size: int) -> dict[str, Any]:
-    return {field.name: results.filled(part.get(field.name), field.type, size) for field in results.schema(kinds)}
+    return {field.name: filled(part.get(field.name), field.type, size) for field in results.schema(kinds)}
 
 
 def solved(values: dict[str, Any], model: str = "plain") -> dict[str, Any]:
