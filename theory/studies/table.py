@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from common import results
+from common import results, rows
 from common.arrays import Array
-from common.filling import filled, rows
+from common.filling import filled
 from common.losses import LOSSES
 from common.settings import config_hash
 from theory.grid import Axis, Grid, evaluate
