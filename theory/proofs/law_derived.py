@@ -23,7 +23,7 @@ THEOREM = Theorem(
     statement=(
         r"$L(e) = E + A (e + d_0)^{-a}$, $L_{im} = L(x + z)$ with $z = m t_{post}$, $m = \rho/(1 - o)$, and "
         r"$L_{ret} = L_{im} + \psi + \kappa^2 [L(x) - L_{im}] + 2 \kappa (1 - \kappa) [L(x + z/2) - L_{im}]$ with "
-        r"$\kappa = o\,(1 - e^{-g t_{ft}})$. Under one pass in all $L_{ret}$ is strictly convex in $\lambda$, and $\lambda = 1$ is best iff "
+        r"$\kappa = o\,(1 - e^{-g t_{ft}})$. Under one pass in all $L_{ret}$ is strictly convex in $\lambda$; $\lambda = 1$ is best iff "
         r"$\kappa \ge 1 - 1/m$: at $\rho = 1$ never."
     ),
 )
@@ -34,7 +34,7 @@ def derive(d: Derivation) -> None:
     _stages(d)
     _law(d)
     _minimum(d)
-    d.agree("Network against law as D_post becomes rare: errors in proportion to alpha", _reduction(), 0.02)
+    d.agree("Network against law as exposure becomes rare: errors in proportion to alpha", _reduction(), 0.02)
 
 
 def _stages(d: Derivation) -> None:
@@ -57,7 +57,12 @@ def _stages(d: Derivation) -> None:
         gamma,
         r"\lim_{\alpha \to 0} \Lambda_2/\alpha = \gamma",
     )
-    d.equal("The fast one is D_pre's hold", sp.limit(fast, alpha, 0, "+"), hold, r"\lim_{\alpha \to 0} \Lambda_1 = g")
+    d.equal(
+        "The fast one is the hold of pretraining",
+        sp.limit(fast, alpha, 0, "+"),
+        hold,
+        r"\lim_{\alpha \to 0} \Lambda_1 = g",
+    )
     # r(t) = c e^(-slow t) + (1 - c) e^(-fast t), from r(0) = 1 and r'(0) = -learn (1 + w); q(t) = k (e^(-slow t) - e^(-fast t))
     rates = positive("Lambda_1 Lambda_2")
     share = (rates[0] - learn * (1 + w)) / (rates[0] - rates[1])
@@ -104,7 +109,9 @@ def _stages(d: Derivation) -> None:
     )
     start = sp.Symbol("q_2", positive=True)
     held = pull + (start - pull) * sp.exp(-forget * t)
-    d.solves("Stage 3 takes the shared feature to what D_ft wants", held, lambda q: forget * (pull - q), t, start)
+    d.solves(
+        "Stage 3 takes the shared feature to what fine-tuning wants", held, lambda q: forget * (pull - q), t, start
+    )
 
 
 def _law(d: Derivation) -> None:
@@ -115,7 +122,7 @@ def _law(d: Derivation) -> None:
     third = second + erased * (overlap * (first - second) - pull)  # r_2 + (q_2 - q_3)
     mean = sp.expand(third**2).coeff(pull, 0) + sp.expand(third**2).coeff(pull, 2) * variance
     d.equal(
-        "Squared residual after stage 3, averaged over what D_ft wants",
+        "Squared residual after stage 3, averaged over what fine-tuning wants",
         mean,
         (1 - kappa) ** 2 * second**2
         + 2 * kappa * (1 - kappa) * first * second
