@@ -16,7 +16,7 @@ THEOREM = Theorem(
     source="not in the paper; contrast Sec. 4.2",
     assumptions=(
         r"Linear regression: $D_{post}$ excites each mode through a feature of its own and one, with share $o < 1$ of the squared norm, "
-        r"that $D_{pre}$ and $D_{ft}$ excite too; $D_{pre}$ asks nothing of it, $D_{ft}$ something of its own with mean 0 and variance $v$.",
+        r"that $D_{pre}$ and $D_{ft}$ excite too; $D_{pre}$ asks nothing of it, $D_{ft}$ something with mean 0 and variance $v$.",
         r"$\alpha \to 0$ with $x = \alpha t_{pre}$ given: $D_{post}$ is a small part of stage 1.",
         r"The rates $\gamma$ of the own features have the density $\gamma^{a - 1} e^{-2 \gamma d_0}$.",
     ),
@@ -149,7 +149,7 @@ def _law(d: Derivation) -> None:
     lost = (kappa**2 * (early + late) + 2 * kappa * (1 - kappa) * late).subs(kappa, share / (1 + share))
     least, most = (bound.subs(kappa, share / (1 + share)) * (early + late) for bound in (kappa**2, kappa * (2 - kappa)))
     d.sign(
-        "At least what S loses at phi = kappa^2",
+        "At least what S loses at phi = kappa squared",
         lost - least,
         formula=r"L_{ret} \ge L_{im} + \psi + \kappa^2 [L(x) - L_{im}]",
     )
