@@ -1,12 +1,14 @@
 """`python -m lm_experiments plan`: what a run would cost, before anything is fetched or trained."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from common.console import Output
 from common.settings import setting
 from lm_experiments.commands.run import Run
 from lm_experiments.models import ModelSettings, parameter_count
+
+if TYPE_CHECKING:
     from lm_experiments.stages import Node
 
 PEAKS = {"a100": 312e12, "h100": 989e12, "h200": 989e12, "l40s": 362e12, "rtx4090": 165e12}
