@@ -36,14 +36,8 @@ def published(table: Any) -> Figure:
     rows = Rows(table)
     names = rows.distinct("published.panel")
     pipelines = {name: rows.where(published__panel=name)["pipeline"][0] for name in names}
-    columns = min(4, len(names))
-    count = -(-len(names) // columns)
-    figure, axes = style.panels(
-        count, columns, width=style.PAGE if columns > 1 else style.COLUMN, height=2.35 * count + 0.5
-    )
-    for ax in axes.flat[len(names) :]:
-        ax.axis("off")
-    for ax, name in zip(axes.flat, names, strict=False):
+    figure, axes = style.grid(len(names), 4, row=2.35, more=0.5)
+    for ax, name in zip(axes, names, strict=True):
         panel = rows.where(published__panel=name)
         x, y = panel["published.x"][0], panel["published.y"][0]
         shown = panel["published.in_axes"] == 1
@@ -61,9 +55,7 @@ def published(table: Any) -> Figure:
     ]
     style.legend_below(figure, shown_below, min(5, len(shown_below)))
     source = rows["study"][0].replace("figure", "Figure ")
-    figure.suptitle(
-        f"{source} of arXiv 2605.12705, {rows['scale'][0]} model; losses in nats/token", fontsize=8, x=0.01, ha="left"
-    )
+    style.heading(figure, f"{source} of arXiv 2605.12705, {rows['scale'][0]} model; losses in nats/token")
     return figure
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
-from inspect import signature
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -206,13 +205,13 @@ def picture(name: str, *tables: Any, ax: Any = None) -> Any:
     Args:
         name: which; `PICTURES` says what tables each takes, and that published points come first where it shows them.
         tables: results tables, or pandas data frames with their columns; the published ones may be left out.
-        ax: matplotlib axes to draw into, for pictures of a single panel; else a figure is made.
+        ax: matplotlib axes to draw into, where these tables make a single panel; else a figure is made. The legend goes below them.
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        WrongUse: no such picture, another number of tables, something that is no table, or `ax` for several panels.
+        WrongUse: no such picture, another number of tables, something that is no table, or `ax` for several panels or a page of its own.
 
     Example:
         >>> from theory import predict
@@ -234,11 +233,14 @@ def picture(name: str, *tables: Any, ax: Any = None) -> Any:
     given = [*(shown if len(tables) == needed else []), *map(as_table, tables)]
     if ax is None:
         return drawing(*given)
-    if "ax" not in signature(drawing).parameters:
-        raise WrongUse(
-            f"{name} has several panels, or a page of its own, and cannot be drawn into given axes. Leave ax out."
-        )
-    return drawing(*given, ax=ax)
+    from figures import style
+
+    with style.into(name, ax):
+        made = drawing(*given)
+    if made is not ax.figure:
+        style.plt.close(made)
+        raise WrongUse(f"{name} is a page of its own and cannot be drawn into given axes. Leave ax out.")
+    return made
 
 
 def needs(name: str) -> list[str]:

@@ -4,16 +4,22 @@ Black is unmixed and purple mixed, as in the paper; everything else comes from t
 apart by marker or dash as well.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from common.files import atomic_write, target
+from common.settings import WrongUse
 from figures import drawn
 
 COLUMN, PAGE = 3.35, 6.9
@@ -112,9 +118,45 @@ def apply() -> None:
     mpl.rcParams.update(look)
 
 
-def panels(rows: int, columns: int, *, width: float = PAGE, height: float, **options: Any) -> tuple[Figure, Any]:
-    """A figure of `width` x `height` inches and its axes as a two-dimensional array."""
-    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+_GIVEN: ContextVar[tuple[str, Axes] | None] = ContextVar("_GIVEN", default=None)
+"""The name of the picture that is drawn into somebody's axes, and these; see `into`."""
+
+
+@contextmanager
+def into(name: str, ax: Axes) -> Iterator[None]:
+    """Within it `panels` hands out these axes in the place of a figure, and a legend goes below them: any figure of one panel."""
+    token = _GIVEN.set((name, ax))
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+
+
+def panels(rows: int, columns: int, *, width: float = PAGE, height: float, **options: Any) -> tuple[Any, Any]:
+    """A figure of `width` x `height` inches and its axes as a two-dimensional array; within `into`, the given ones.
+
+    Raises:
+        WrongUse: axes are given, and this figure has several panels.
+    """
+    given = _GIVEN.get()
+    if given is None:
+        return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+    name, ax = given
+    if rows * columns > 1:
+        raise WrongUse(
+            f"{name} draws {rows * columns} panels from these tables, and ax is one. Leave ax out, or give the rows of one panel."
+        )
+    return ax.figure, np.array([[ax]])
+
+
+def grid(count: int, columns: int, *, row: float, more: float, **options: Any) -> tuple[Any, list[Axes]]:
+    """A figure of `count` panels, `columns` beside one another, and these; `row` inches a row and `more` for all the rest."""
+    across = min(columns, count)
+    rows = -(-count // across)
+    figure, axes = panels(rows, across, width=PAGE if across > 1 else COLUMN, height=row * rows + more, **options)
+    for ax in axes.flat[count:]:
+        ax.axis("off")
+    return figure, list(axes.flat[:count])
 
 
 def label(ax: Axes, x: str, y: str, unit: str = "") -> None:
@@ -133,9 +175,28 @@ def from_zero(ax: Axes, linear: float) -> None:
     ax.axvspan(0, linear, **LINEAR)
 
 
-def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
-    """One legend for the whole figure, below it."""
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+def log_ticks(axis: Any) -> None:
+    """Few, plainly written ticks on a logarithmic axis whose limits are set: a label at every minor tick is clutter."""
+    low, high = axis.get_view_interval()
+    decades = np.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=(1,) if decades > 2.5 else (1, 3) if decades > 1.2 else (1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def legend_below(figure: Any, handles: list[Any], columns: int) -> None:
+    """One legend for the whole figure, below it; below somebody's axes where these were given."""
+    given = _GIVEN.get()
+    if given is None:
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    else:
+        given[1].legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(columns, 2))
+
+
+def heading(figure: Any, text: str, size: float = 8) -> None:
+    """A line over the whole figure; none where the figure is somebody's."""
+    if _GIVEN.get() is None:
+        figure.suptitle(text, fontsize=size, x=0.01, ha="left")
 
 
 FORMATS: dict[str, Any] = {"pdf": {"CreationDate": None}, "png": {"Software": None}, "svg": {"Date": None}}
@@ -146,9 +207,10 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("p
     """Write `name.<format>` into `folder`, without timestamps: the same table gives the same file."""
     targets = {kind: target(folder / f"{name}.{kind}") for kind in formats}
     engine = figure.get_layout_engine()
-    if engine is not None:  # lay out once, not once a format
+    if engine is not None:  # lay out once, not once a format; "none" would leave a placeholder, for which all is drawn twice
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        with mpl.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
     paths = []
     for kind, path in targets.items():
         with atomic_write(path) as partial:
