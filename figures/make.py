@@ -176,6 +176,7 @@ PICTURES: dict[str, Picture] = {
         for number in (2, 4, 6, 7)
     },
     "verify": Picture("simulation_checks:verified", measured=(VERIFY,)),
+    "simulated_attainment": Picture("simulated_frontiers:attainment", measured=(FRONTIER,)),
     "simulated_hypervolume": Picture("simulated_frontiers:hypervolumes", measured=(FRONTIER,)),
     **{
         f"simulated_{study.replace('-', '_')}": Picture(f"simulations:{function}", measured=(RELAXATIONS[study],))

@@ -207,7 +207,9 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("p
     """Write `name.<format>` into `folder`, without timestamps: the same table gives the same file."""
     targets = {kind: target(folder / f"{name}.{kind}") for kind in formats}
     engine = figure.get_layout_engine()
-    if engine is not None:  # lay out once, not once a format; "none" would leave a placeholder, for which all is drawn twice
+    if (
+        engine is not None
+    ):  # lay out once, not once a format; "none" would leave a placeholder, for which all is drawn twice
         engine.execute(figure)
         with mpl.rc_context({"figure.constrained_layout.use": False}):
             figure.set_layout_engine(None)
