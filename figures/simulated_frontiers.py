@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from common.frontier import attainment as surface
 from common.frontier import attainment_difference, box_shares, lower_left_hull
@@ -65,13 +66,15 @@ def beside(published: Any, simulated: Any) -> Figure:
             _published(ax, paper, block, (x, y))
         else:
             _simulated(ax, rows.where(model=block).whole_seeds(), (x, y), methods)
-        style.label(ax, x, y, style.NATS if block in PIPELINES else "")
+        style.label(ax, x, y)
         if i % len(views) == 0:
-            ax.set_title(PIPELINES.get(block) or style.NETWORKS[block])
+            ax.set_title(PIPELINES.get(block) or style.NETWORKS[block], fontsize=7.5)
+    style.heading(figure, "published losses in nats/token")
     style.legend_below(figure, [*handles(list(methods)), ONE_SEED], 3)
     return figure
 
 
+HALO = withStroke(linewidth=2.4, foreground="white")
 ONE_SEED = Line2D([], [], color="0.5", lw=0.6, alpha=0.5, label="hull of one seed")
 
 
@@ -153,7 +156,7 @@ def hypervolumes(simulated: Any) -> Figure:
 
 
 def attainment(simulated: Any) -> Figure:
-    """Where mixing attains more: a row a network, its frontiers left, and right the share of seeds that reach a pair of losses, mixed minus unmixed.
+    """Where mixing attains more than no mixing: a row a network with its frontiers, and the difference of the attainment surfaces.
 
     Both methods have the same settings and seeds. Lines on the right are what half of the seeds attain.
     """
@@ -177,7 +180,7 @@ def attainment(simulated: Any) -> Figure:
         image, ax=axes[:, 1].tolist(), label="share of the seeds that attain it, mixed $-$ unmixed", aspect=40
     )
     medians = [
-        Line2D([], [], color=style.METHODS[method][0], lw=1, ls="--", label=f"half of the seeds, {method}")
+        Line2D([], [], color=style.METHODS[method][0], lw=1, path_effects=[HALO], label=f"half of the seeds, {method}")
         for method in ALONE
     ]
     style.legend_below(figure, [*handles(list(ALONE)), ONE_SEED, *medians], 3)
@@ -194,13 +197,14 @@ def _differences(ax: Axes, sweeps: dict[str, list[Any]]) -> PolyCollection:
         [np.stack(pair, axis=1) for pair in ((left, low), (right, low), (right, high), (left, high))], axis=1
     )
     drawn = PolyCollection(
-        list(boxes), array=shares, cmap="PuOr", clim=(-1, 1), lw=0, antialiased=False, rasterized=True
+        list(boxes), array=shares, cmap=style.FAVOUR, clim=(-1, 1), lw=0, antialiased=False, rasterized=True
     )
     ax.add_collection(drawn, autolim=False)
     for method, sweep in sweeps.items():
         line = surface(sweep)
         x, y = line[np.argsort(line[:, 0])].T
-        ax.step(np.append(x, far[0]), np.append(y, y[-1]), where="post", color=style.METHODS[method][0], lw=1, ls="--")
+        look: dict[str, Any] = {"color": style.METHODS[method][0], "lw": 1, "path_effects": [HALO]}
+        ax.step(np.append(x, far[0]), np.append(y, y[-1]), where="post", **look)
     return drawn
 
 

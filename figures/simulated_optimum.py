@@ -37,7 +37,7 @@ PLACEMENTS = {"early": ("#0072B2", "v"), "late": ("#E69F00", "^"), "anneal": ("#
 
 
 def compute_matched(table: Any) -> Figure:
-    """Which exposures are as good as the best, against fine-tuning length; a panel a network, filled where the minimum counts as interior."""
+    """Which exposures are as good as the best, against fine-tuning length, a panel a network; filled where the minimum is interior."""
     rows, closed = Rows(table).where(sims__question="ratio"), Rows(table).where(sims__question="closed form")
     figure, panels = _panels(rows)
     for ax, model in panels:

@@ -14,7 +14,7 @@ WAYS = {
     "plain": "plain model, nothing added",
     "unbalanced": "unbalanced start",
     "replay": "replay in stage 2",
-    "l2 to start": "penalty on the way from the start",
+    "l2 to start": "penalty on distance from the start",
     "depth 3": "three layers",
     "depth 4": "four layers",
     "dropout, unit basis": "dropout, a unit per mode",
@@ -33,7 +33,7 @@ MARKERS = ("o", "s", "^", "v", "D")
 
 
 def verified(table: Any) -> Figure:
-    """Largest error of every loss at each step size; a row a way of learning, a panel a loss, a tick where first order puts the smallest."""
+    """Largest error of every loss at each step size: a row a way of learning, a panel a loss; a tick marks what first order predicts."""
     rows = Rows(table)
     names, steps = rows.distinct("method"), sorted(rows.distinct("sims.rate"), reverse=True)
     looks = list(zip(ramp(len(steps)), MARKERS, strict=False))
@@ -46,8 +46,8 @@ def verified(table: Any) -> Figure:
             ax.plot(error, places, marker, color=colour, ms=4)
         ax.plot(errors[0] * steps[-1] / steps[0], places, "|", color="#d55e00", ms=8, mew=1.2)
         ax.set_xscale("log")
-        style.log_ticks(ax.xaxis)
-        ax.set_title(style.AXES[loss].replace("retained pretraining", "pretraining"))
+        ax.minorticks_off()
+        ax.set_title(style.AXES[loss])
         ax.set_xlabel("largest error")
         ax.grid(axis="y", lw=0.4, color="0.9")
         ax.set_axisbelow(True)

@@ -14,7 +14,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -27,6 +27,8 @@ COLUMN, PAGE = 3.35, 6.9
 
 _BLUE, _ORANGE, _GREEN, _VERMILION = (to_hex(mpl.color_sequences["okabe_ito"][i]) for i in (5, 1, 3, 6))
 UNMIXED, MIXED = "#000000", "#8e44ad"
+FAVOUR = LinearSegmentedColormap.from_list("favour", [_ORANGE, "#ffffff", MIXED])
+"""Signed colours: purple where mixing is better, orange where it is worse."""
 METHODS: dict[str, tuple[str, str, str]] = {
     "unmixed": (UNMIXED, "o", "-"),
     "mixed": (MIXED, "o", "-"),
@@ -75,7 +77,7 @@ AXES = {
     "loss_im": r"immediate loss $L_\mathrm{im}$",
     "loss_ret": r"retained loss $L_\mathrm{ret}$",
     "loss_ft": r"fine-tuning loss $L_\mathrm{ft}$",
-    "loss_pre": r"retained pretraining loss $L_\mathrm{pre}$",
+    "loss_pre": r"pretraining loss $L_\mathrm{pre}$",
     "exposure": r"early exposure $\lambda$",
     "alpha": r"mixture weight $\alpha$",
     "t_pre": r"stage-1 flow time $t_\mathrm{pre}$",
