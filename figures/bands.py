@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
-from common.seeds import student
+from common.seeds import mean_interval, student
 
 LOOKS = (("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "v"), ("#CC79A7", "D"))
 """Colour and marker of the series of a panel, in order; colour-blind safe."""
@@ -33,3 +34,10 @@ def band(ax: Axes, x: Any, values: Any, look: int, name: str, **more: Any) -> No
     """Means over seeds with their intervals; `look` is an index into `LOOKS`, `name` for the legend, `more` for the line."""
     colour, marker = LOOKS[look]
     ax.plot(x, shade(ax, x, values, colour), color=colour, marker=marker, label=name, **more)
+
+
+def student_ends(values: Any) -> tuple[float, float]:
+    """The interval of a mean over seeds as seaborn takes it: Student's, as everywhere here, in the place of a bootstrap."""
+    found = mean_interval(np.asarray(values, dtype=float))
+    at = float(found.value)
+    return (at if found.low is None else found.low), (at if found.high is None else found.high)

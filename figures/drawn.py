@@ -43,9 +43,7 @@ def rows(figure: Figure) -> Iterator[tuple[Any, ...]]:
                 middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
                 yield from _map(names, middle.reshape(-1, 2), drawn.get_array())
             elif isinstance(drawn, PolyCollection) and drawn.get_array() is not None:  # rectangles; a band has no array
-                yield from _map(
-                    names, [path.get_extents().get_points().mean(0) for path in drawn.get_paths()], drawn.get_array()
-                )
+                yield from _map(names, [path.vertices[:4].mean(0) for path in drawn.get_paths()], drawn.get_array())
 
 
 def _map(names: tuple[Any, ...], middle: Any, values: Any) -> Iterator[tuple[Any, ...]]:

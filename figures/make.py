@@ -136,6 +136,8 @@ class Picture:
         return self.missing() is None
 
 
+STUDY_OF = {"swept": "sweep"}
+"""Table -> its study, where the two differ: what anybody sweeps lies in theory/sweep.parquet by default, and must not be overwritten."""
 PICTURES: dict[str, Picture] = {
     "overlay": Picture("lambda_curves:overlay", ("overlay",), (3,)),
     "trajectories": Picture("trajectories:trajectories", ("trajectories",)),
@@ -149,6 +151,8 @@ PICTURES: dict[str, Picture] = {
     "optimum_time": Picture("comparisons:optimum_time", ("optimum_time",)),
     "optimum_map": Picture("comparisons:optimum_map", ("optimum_map",)),
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
+    "sweep": Picture("sweeps:facets", ("swept",)),
+    "sweep_pairs": Picture("sweeps:pairs", ("swept",)),
     "law_optimum": Picture("laws:law_optimum", ("law_optimum",)),
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
     "crosscheck": Picture("crosscheck:crosscheck", measured=(CROSSCHECK,)),
@@ -305,7 +309,7 @@ def _table(study: str, path: Path, command: str) -> Any:
     if study == "verdicts":
         return verdict_table.read(path)
     table = results.read(path)
-    if set(table["study"].unique().to_pylist()) != {study}:
+    if set(table["study"].unique().to_pylist()) != {STUDY_OF.get(study, study)}:
         raise WrongUse(f"{path} is not the table {study}. Make it with `{command}`.")
     return table
 

@@ -192,13 +192,15 @@ def _differences(ax: Axes, sweeps: dict[str, list[Any]]) -> PolyCollection:
     everything = np.concatenate([points for sweep in sweeps.values() for points in sweep])
     corners, shares = attainment_difference(sweeps["mixed"], sweeps["unmixed"])
     far = everything.max(0) + (everything.max(0) - everything.min(0))
-    left, low, right, high = np.minimum(corners, np.tile(far, 2)).T
+    inside = (corners[:, :2] < far).all(axis=1)
+    left, low, right, high = np.minimum(corners[inside], np.tile(far, 2)).T
     boxes = np.stack(
         [np.stack(pair, axis=1) for pair in ((left, low), (right, low), (right, high), (left, high))], axis=1
     )
     drawn = PolyCollection(
-        list(boxes), array=shares, cmap=style.FAVOUR, clim=(-1, 1), lw=0, antialiased=False, rasterized=True
+        list(boxes), array=shares[inside], cmap=style.FAVOUR, clim=(-1, 1), lw=0, antialiased=False, rasterized=True
     )
+    drawn.set_in_layout(False)
     ax.add_collection(drawn, autolim=False)
     for method, sweep in sweeps.items():
         line = surface(sweep)

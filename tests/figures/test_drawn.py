@@ -10,8 +10,9 @@ from common.console import run
 from common.published import RESULTS, load
 from common.seeds import mean_interval
 from common.settings import WrongUse
+from figures.bands import student_ends
 from figures.commands import Make
-from figures.decoy_rates import ARM, CHANGE, RATE, changed, student
+from figures.decoy_rates import ARM, CHANGE, RATE, changed
 from figures.make import PICTURES, draw
 from figures.of_the_paper import NUMBERS, SOURCES, picture_of
 from figures.tables import Rows
@@ -82,5 +83,5 @@ def test_changes_are_paired_by_seed_and_intervals_are_students():
         by_seed.append(float((mixed["loss_ret"] - mixed["loss_im"] - unmixed["loss_ret"] + unmixed["loss_im"])[0]))
     assert np.allclose(sorted(values), sorted(by_seed), atol=1e-12)
     found = mean_interval(values)
-    assert student(values) == (found.low, found.high)
-    assert student(values[:1]) == (values[0], values[0])
+    assert student_ends(values) == (found.low, found.high)
+    assert student_ends(values[:1]) == (values[0], values[0])
