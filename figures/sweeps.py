@@ -45,7 +45,8 @@ def facets(table: Any) -> Figure:
     chosen = {
         name: some(sorted(rows.distinct(name)), most) for name, most in ((hue, COLOURS), (column, COLUMNS)) if name
     }
-    data = long_frame(rows, names, chosen | {name: [value] for name, value in held.items()})
+    losses, said = measured(rows)
+    data = long_frame(rows, names, losses, chosen | {name: [value] for name, value in held.items()})
     order = chosen.get(hue)
     with mpl.rc_context({"figure.constrained_layout.use": False}):
         grid = seaborn.relplot(
@@ -62,7 +63,7 @@ def facets(table: Any) -> Figure:
             kind="line",
             errorbar=student_ends if "seed" in data else None,
             height=1.7,
-            aspect=style.PAGE / 1.7 / max(len(chosen.get(column, [None])) + 0.7, 2.0),
+            aspect=style.PAGE / 1.7 / max(len(chosen.get(column, [None])), 1.5),
             facet_kws={"sharey": "row", "margin_titles": False},
         )
     for i, loss in enumerate(grid.row_names):
@@ -72,12 +73,7 @@ def facets(table: Any) -> Figure:
             ax.set_xlabel(name_of(x) if loss == grid.row_names[-1] else "")
             ax.set_title(f"{name_of(column)} = {_said(value)}" if column and i == 0 else "")
         grid.axes[i, 0].set_ylabel(style.AXES[loss])
-    if grid.legend is not None:
-        grid.legend.set_title(name_of(hue))
-    made: Figure = grid.figure
-    if held:
-        made.suptitle(", ".join(f"{name_of(name)} = {_said(value)}" for name, value in held.items()), fontsize=8, y=1.0)
-    return made
+    return _with_legend(grid, hue, [*(f"{name_of(name)} = {_said(value)}" for name, value in held.items()), *said])
 
 
 def pairs(table: Any) -> Figure:
@@ -85,30 +81,47 @@ def pairs(table: Any) -> Figure:
     import seaborn
 
     rows = Rows(table)
-    names, losses = swept(rows)[:COLUMNS], measured(rows)
-    data = frame({name_of(name): rows[name] for name in (*names, *losses)})
+    names, (losses, said) = swept(rows)[:COLUMNS], measured(rows)
+    data = frame({symbol(name): rows[name] for name in (*names, *losses)})
     if len(data) > POINTS:
         data = data.sample(POINTS, random_state=0)
     fewest = min(names, key=lambda name: len(rows.distinct(name)))
     order = sorted(rows.distinct(fewest))
-    hue = name_of(fewest) if len(order) <= COLOURS else None
+    hue = symbol(fewest) if len(order) <= COLOURS else None
     across = len(names) + len(losses)
     with mpl.rc_context({"figure.constrained_layout.use": False}):
         grid = seaborn.pairplot(
             data,
-            x_vars=[name_of(name) for name in (*names, *losses)],
-            y_vars=[name_of(name) for name in losses],
+            x_vars=[symbol(name) for name in (*names, *losses)],
+            y_vars=[symbol(name) for name in losses],
+            diag_kind=None,
             hue=hue,
             hue_order=order if hue else None,
             palette=ramp(len(order)) if hue else None,
             height=1.5,
-            aspect=style.PAGE / 1.5 / (across + 0.8),
-            plot_kws={"s": 5, "linewidth": 0, "alpha": 0.6},
+            aspect=style.PAGE / 1.5 / across,
+            plot_kws={"s": 8, "linewidth": 0, "alpha": 0.6},
         )
     for j, name in enumerate((*names, *losses)):
         if _geometric(rows.distinct(name)) and name not in losses:
             grid.axes[0, j].set_xscale("log")
+    for loss, line in zip(losses, grid.axes, strict=True):
+        line[0].set_ylabel(style.AXES[loss])
+    return _with_legend(grid, fewest if hue else None, said)
+
+
+def _with_legend(grid: Any, hue: str | None, said: list[str]) -> Figure:
+    """seaborn's figure, laid out as all others, with its legend below it and what is held above."""
     made: Figure = grid.figure
+    made.set_layout_engine("constrained")
+    if grid.legend is not None:
+        handles = grid.legend.legend_handles
+        for handle, text in zip(handles, grid.legend.get_texts(), strict=True):
+            handle.set_label(f"{name_of(hue)} = {text.get_text().removesuffix('.0')}")
+        grid.legend.remove()
+        style.legend_below(made, handles, COLOURS)
+    if said:
+        style.heading(made, "; ".join(said))
     return made
 
 
@@ -133,14 +146,22 @@ def swept(rows: Rows) -> list[str]:
     return found
 
 
-def measured(rows: Rows) -> list[str]:
-    """The losses that the table knows."""
-    return [loss for loss in LOSSES if rows.distinct(loss)]
+def measured(rows: Rows) -> tuple[list[str], list[str]]:
+    """The losses that the table knows, without those equal to another; and these, in words."""
+    found: list[str] = []
+    said = []
+    for loss in LOSSES:
+        twin = next((other for other in found if np.array_equal(rows[loss], rows[other])), None)
+        if twin:
+            said.append(f"{style.AXES[loss]} equals {symbol(twin)}")
+        elif rows.distinct(loss):
+            found.append(loss)
+    return found, said
 
 
-def long_frame(rows: Rows, names: list[str], chosen: dict[str, list[Any]]) -> Any:
+def long_frame(rows: Rows, names: list[str], losses: list[str], chosen: dict[str, list[Any]]) -> Any:
     """A data frame with a row per setting, seed and loss (`loss`, `value`), of the rows whose columns have one of the chosen values."""
-    here, losses = rows.one_of(chosen), measured(rows)
+    here = rows.one_of(chosen)
     seed = {"seed": here["seed"]} if rows.distinct("seed") else {}
     data = frame({name: here[name] for name in (*names, *losses)} | seed)
     return data.melt(id_vars=[*names, *seed], value_vars=losses, var_name="loss")
@@ -161,6 +182,12 @@ def name_of(column: str | None) -> str:
     if head in ("sigma", "beta"):
         return f"$\\{head}" + (f"_\\mathrm{{{tail}}}$" if tail else "$")
     return f"{head} {tail}".replace("_", " ").strip()
+
+
+def symbol(column: str) -> str:
+    """The symbol of a column, where there is one, else its name."""
+    name = name_of(column)
+    return name[name.index("$") :] if name.endswith("$") else name
 
 
 def _said(value: Any) -> str:
