@@ -94,7 +94,10 @@ def attainment_difference(
         raise WrongUse(f"{said} are no fair comparison of frontiers. Give both methods the same settings and seeds.")
     import moocore
 
-    found = np.asarray(moocore.eafdiff(_labelled(first), _labelled(second), rectangles=True))
+    both = _labelled(first), _labelled(second)
+    if not moocore.eafdiff(*both)[:, 2].any():  # moocore 0.3.2 fails where there is no rectangle
+        return np.empty((0, 4)), np.empty(0)
+    found = np.asarray(moocore.eafdiff(*both, rectangles=True))
     return found[:, :4], found[:, 4] / len(first)
 
 

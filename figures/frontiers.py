@@ -47,8 +47,8 @@ def published(table: Any) -> Figure:
         limits(ax, panel[x][shown], panel[y][shown])
         ax.set_title(pipelines[name].replace(">", " → "), fontsize=6.5)
         style.label(ax, x, y)
-        ax.xaxis.label.set_size(7)
-        ax.yaxis.label.set_size(7)
+        ax.xaxis.label.set_fontsize(7)
+        ax.yaxis.label.set_fontsize(7)
     shown_below = [
         *handles(rows.distinct("method")),
         Line2D([], [], color="0.4", marker="o", mfc="none", ls="none", ms=6, label="vertex in the paper"),

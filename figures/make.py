@@ -238,12 +238,14 @@ def picture(name: str, *tables: Any, ax: Any = None) -> Any:
     given = [*(shown if len(tables) == needed else []), *map(as_table, tables)]
     if ax is None:
         return drawing(*given)
+    import matplotlib.pyplot as plt
+
     from figures import style
 
     with style.into(name, ax):
         made = drawing(*given)
     if made is not ax.figure:
-        style.plt.close(made)
+        plt.close(made)
         raise WrongUse(f"{name} is a page of its own and cannot be drawn into given axes. Leave ax out.")
     return made
 

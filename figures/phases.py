@@ -32,7 +32,7 @@ LINE: dict[str, Any] = {
 RETAINED = style.AXES["loss_ret"]
 
 
-def phase_alpha(table: Any) -> Any:
+def phase_alpha(table: Any) -> Figure:
     """loss_ret over (alpha, t_ft)."""
     rows = Rows(table)
     figure, ((ax,),) = style.panels(1, 1, width=style.COLUMN + 1.0, height=3.1)
@@ -104,7 +104,7 @@ def _map(
     style.label(ax, x_name, y_name)
 
 
-def _legend(figure: Any, rows: Rows) -> None:
+def _legend(figure: Figure, rows: Rows) -> None:
     """The boundaries by dash, below the maps."""
     shown = [DASHES[boundary] for boundary in rows.distinct("problem.boundary")]
     if shown:

@@ -69,7 +69,7 @@ def compute_matched(table: Any) -> Figure:
     return figure
 
 
-def _panels(rows: Rows) -> tuple[Any, list[tuple[Any, str]]]:
+def _panels(rows: Rows) -> tuple[Figure, list[tuple[Any, str]]]:
     """A figure with a titled panel for every network of the table, and these."""
     present = [model for model in NAMES if model in rows.distinct("model")]
     figure, axes = style.grid(len(present), 3, row=1.85, more=0.7)
@@ -123,7 +123,7 @@ def curves(table: Any) -> Figure:
         style.log_ticks(ax.yaxis)
         ax.set_xlabel(style.AXES["exposure"])
         ax.set_ylabel("loss on $D_\\mathrm{post}$")
-    handles = [Line2D([], [], color=c, ls=d, marker=m, label=name) for _, _, c, d, m, name in lines]
+    handles: list[Any] = [Line2D([], [], color=c, ls=d, marker=m, label=name) for _, _, c, d, m, name in lines]
     handles += [
         Line2D([], [], color="0.4", marker="o", ls="none", label="lowest"),
         Line2D([], [], color="0.4", lw=3.5, alpha=0.4, label="as low: within 1 %, or not told apart"),

@@ -134,7 +134,7 @@ def into(name: str, ax: Axes) -> Iterator[None]:
         _GIVEN.reset(token)
 
 
-def panels(rows: int, columns: int, *, width: float = PAGE, height: float, **options: Any) -> tuple[Any, Any]:
+def panels(rows: int, columns: int, *, width: float = PAGE, height: float, **options: Any) -> tuple[Figure, Any]:
     """A figure of `width` x `height` inches and its axes as a two-dimensional array; within `into`, the given ones.
 
     Raises:
@@ -148,10 +148,11 @@ def panels(rows: int, columns: int, *, width: float = PAGE, height: float, **opt
         raise WrongUse(
             f"{name} draws {rows * columns} panels from these tables, and ax is one. Leave ax out, or give the rows of one panel."
         )
-    return ax.figure, np.array([[ax]])
+    figure: Any = ax.figure
+    return figure, np.array([[ax]])
 
 
-def grid(count: int, columns: int, *, row: float, more: float, **options: Any) -> tuple[Any, list[Axes]]:
+def grid(count: int, columns: int, *, row: float, more: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels, `columns` beside one another, and these; `row` inches a row and `more` for all the rest."""
     across = min(columns, count)
     rows = -(-count // across)
@@ -186,7 +187,7 @@ def log_ticks(axis: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def legend_below(figure: Any, handles: list[Any], columns: int) -> None:
+def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
     """One legend for the whole figure, below it; below somebody's axes where these were given."""
     given = _GIVEN.get()
     if given is None:
@@ -195,7 +196,7 @@ def legend_below(figure: Any, handles: list[Any], columns: int) -> None:
         given[1].legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(columns, 2))
 
 
-def heading(figure: Any, text: str, size: float = 8) -> None:
+def heading(figure: Figure, text: str, size: float = 8) -> None:
     """A line over the whole figure; none where the figure is somebody's."""
     if _GIVEN.get() is None:
         figure.suptitle(text, fontsize=size, x=0.01, ha="left")
@@ -209,19 +210,17 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = ("p
     """Write `name.<format>` into `folder`, without timestamps: the same table gives the same file."""
     targets = {kind: target(folder / f"{name}.{kind}") for kind in formats}
     engine = figure.get_layout_engine()
-    if (
-        engine is not None
-    ):  # lay out once, not once a format; "none" would leave a placeholder, for which all is drawn twice
+    if engine is not None:  # lay out once, not once a format
         engine.execute(figure)
-        with mpl.rc_context({"figure.constrained_layout.use": False}):
-            figure.set_layout_engine(None)
     paths = []
-    for kind, path in targets.items():
-        with atomic_write(path) as partial:
-            if kind == "csv":
-                drawn.write(figure, partial)
-            else:
-                figure.savefig(partial, format=kind, metadata=FORMATS[kind])
-        paths.append(folder / path.name)
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # "none" would leave a placeholder, for which everything is drawn twice
+        for kind, path in targets.items():
+            with atomic_write(path) as partial:
+                if kind == "csv":
+                    drawn.write(figure, partial)
+                else:
+                    figure.savefig(partial, format=kind, metadata=FORMATS[kind])
+            paths.append(folder / path.name)
     plt.close(figure)
     return paths

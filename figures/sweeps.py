@@ -40,14 +40,15 @@ def facets(table: Any) -> Figure:
 
     rows = Rows(table)
     names = swept(rows)
-    x, hue, column, *others = [*names, None, None][: max(len(names), 3)]
-    held = {name: sorted(rows.distinct(name))[(len(rows.distinct(name)) - 1) // 2] for name in others if name}
+    x, hue, column = (names[i] if i < len(names) else None for i in range(3))
+    held = {name: sorted(rows.distinct(name))[(len(rows.distinct(name)) - 1) // 2] for name in names[3:]}
     chosen = {
-        name: some(sorted(rows.distinct(name)), most) for name, most in ((hue, COLOURS), (column, COLUMNS)) if name
+        name: some(sorted(rows.distinct(name)), most)
+        for name, most in zip(names[1:3], (COLOURS, COLUMNS), strict=False)
     }
+    order, columns = chosen.get(hue or ""), chosen.get(column or "", [None])
     losses, said = measured(rows)
     data = long_frame(rows, names, losses, chosen | {name: [value] for name, value in held.items()})
-    order = chosen.get(hue)
     with mpl.rc_context({"figure.constrained_layout.use": False}):
         grid = seaborn.relplot(
             data=data,
@@ -63,12 +64,12 @@ def facets(table: Any) -> Figure:
             kind="line",
             errorbar=student_ends if "seed" in data else None,
             height=1.7,
-            aspect=style.PAGE / 1.7 / max(len(chosen.get(column, [None])), 1.5),
+            aspect=style.PAGE / 1.7 / max(len(columns), 1.5),
             facet_kws={"sharey": "row", "margin_titles": False},
         )
     for i, loss in enumerate(grid.row_names):
-        for ax, value in zip(grid.axes[i], chosen.get(column, [None]), strict=True):
-            if _geometric(rows.distinct(x)):
+        for ax, value in zip(grid.axes[i], columns, strict=True):
+            if _geometric(rows.distinct(names[0])):
                 ax.set_xscale("log")
             ax.set_xlabel(name_of(x) if loss == grid.row_names[-1] else "")
             ax.set_title(f"{name_of(column)} = {_said(value)}" if column and i == 0 else "")

@@ -60,7 +60,7 @@ def test_attainment_differences_by_counting_sets(four):
     for x, y in np.stack(np.meshgrid(np.arange(11), np.arange(11)), axis=-1).reshape(-1, 2) + 0.5:
         reached = [(points <= (x, y)).all(axis=1).any() for points in sets]
         expected = (sum(reached[:2]) - sum(reached[2:])) / 2
-        inside = (boxes[:, 0] < x) & (x < boxes[:, 2]) & (boxes[:, 1] < y) & (y < boxes[:, 3]) if len(boxes) else []
+        inside = (boxes[:, 0] < x) & (x < boxes[:, 2]) & (boxes[:, 1] < y) & (y < boxes[:, 3])
         assert np.sum(shares[inside]) == expected
 
 

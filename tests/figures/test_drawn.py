@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from common import results
 from common.console import run
@@ -26,6 +27,14 @@ def test_the_csv_holds_what_is_drawn(tmp_path):
         drawn = {round(float(row["y"]), 9) for row in rows}
         assert {round(value, 9) for value in published[loss].to_pylist()} <= drawn
     assert {row["x_name"] for row in rows if row["x_name"]} == {r"early exposure $\lambda$"}
+
+
+def test_every_format_is_drawn_once(tmp_path, monkeypatch):
+    times = []
+    drawing = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: times.append(1) or drawing(self, renderer))
+    draw("published_figure03", out=tmp_path, formats=("png", "svg", "csv"))
+    assert len(times) == 2
 
 
 def test_the_svg_is_the_same_twice(tmp_path):
