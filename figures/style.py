@@ -81,8 +81,11 @@ AXES = {
     "exposure": r"early exposure $\lambda$",
     "alpha": r"mixture weight $\alpha$",
     "t_pre": r"stage-1 flow time $t_\mathrm{pre}$",
+    "t_post": r"stage-2 flow time $t_\mathrm{post}$",
     "t_ft": r"stage-3 flow time $t_\mathrm{ft}$",
     "problem.beta": r"specialised target $\beta$",
+    "problem.init_scale": r"initial scale $\zeta$",
+    "model": "network",
 }
 """Column -> axis label, without its unit."""
 NATS = " (nats/token)"

@@ -74,7 +74,9 @@ def facets(table: Any) -> Figure:
             ax.set_xlabel(name_of(x) if loss == grid.row_names[-1] else "")
             ax.set_title(f"{name_of(column)} = {_said(value)}" if column and i == 0 else "")
         grid.axes[i, 0].set_ylabel(style.AXES[loss])
-    return _with_legend(grid, hue, [*(f"{name_of(name)} = {_said(value)}" for name, value in held.items()), *said])
+    return _with_legend(
+        grid, hue, order, [*(f"{name_of(name)} = {_said(value)}" for name, value in held.items()), *said]
+    )
 
 
 def pairs(table: Any) -> Figure:
@@ -108,17 +110,17 @@ def pairs(table: Any) -> Figure:
             grid.axes[0, j].set_xscale("log")
     for loss, line in zip(losses, grid.axes, strict=True):
         line[0].set_ylabel(style.AXES[loss])
-    return _with_legend(grid, fewest if hue else None, said)
+    return _with_legend(grid, fewest, order, said)
 
 
-def _with_legend(grid: Any, hue: str | None, said: list[str]) -> Figure:
+def _with_legend(grid: Any, hue: str | None, order: list[Any] | None, said: list[str]) -> Figure:
     """seaborn's figure, laid out as all others, with its legend below it and what is held above."""
     made: Figure = grid.figure
     made.set_layout_engine("constrained")
     if grid.legend is not None:
         handles = grid.legend.legend_handles
-        for handle, text in zip(handles, grid.legend.get_texts(), strict=True):
-            handle.set_label(f"{name_of(hue)} = {text.get_text().removesuffix('.0')}")
+        for handle, value in zip(handles, order or [], strict=True):
+            handle.set_label(f"{name_of(hue)} = {_said(value)}")
         grid.legend.remove()
         style.legend_below(made, handles, COLOURS)
     if said:
@@ -132,14 +134,11 @@ def swept(rows: Rows) -> list[str]:
     Raises:
         WrongUse: nothing differs.
     """
-    columns = rows.columns
-    derived = SPENT if BUDGET in columns and rows.distinct(BUDGET) else UNSPENT
-    known = [
-        name for name in columns if (name in SCHEMA or "." in name) and name not in NO_SETTING and name not in derived
-    ]
-    counts = {name: len(rows.distinct(name)) for name in known}
-    words = {name: rows[name].dtype == object for name in known}
-    found = sorted((name for name in known if counts[name] > 1), key=lambda name: (words[name], -counts[name]))
+    varied = [name for name in rows.varied if (name in SCHEMA or "." in name) and name not in NO_SETTING]
+    derived = SPENT if BUDGET in rows.names else UNSPENT
+    counts = {name: len(rows.distinct(name)) for name in varied if name not in derived}
+    words = {name: rows[name].dtype == object for name in counts}
+    found = sorted((name for name in counts if counts[name] > 1), key=lambda name: (words[name], -counts[name]))
     if not found:
         raise WrongUse(
             "No setting differs in this table, so that there is no sweep to draw. Give one of `python -m theory sweep`."
@@ -192,7 +191,7 @@ def symbol(column: str) -> str:
 
 
 def _said(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 def _geometric(values: list[Any]) -> bool:

@@ -26,9 +26,14 @@ class Rows:
         return self._column(name)[self._keep]
 
     @property
-    def columns(self) -> list[str]:
-        """Names of the table's columns."""
+    def names(self) -> list[str]:
+        """The table's columns."""
         return list(self._table.column_names)
+
+    @property
+    def varied(self) -> list[str]:
+        """Names of the columns in which the whole table has several values; of a large table this needs no numpy copy."""
+        return [name for name in self._table.column_names if len(self._table[name].unique()) > 1]
 
     @property
     def mask(self) -> Any:
