@@ -43,8 +43,8 @@ def rows(figure: Figure) -> Iterator[tuple[Any, ...]]:
                 middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
                 yield from _map(names, middle.reshape(-1, 2), drawn.get_array())
             elif isinstance(drawn, PolyCollection) and drawn.get_array() is not None:  # rectangles; a band has no array
-                boxes = np.array([path.vertices[:4] for path in drawn.get_paths()], dtype=float).reshape(-1, 4, 2)
-                yield from _map(names, boxes.mean(axis=1), drawn.get_array())
+                corners = np.array([np.asarray(path.vertices)[:4] for path in drawn.get_paths()])
+                yield from _map(names, corners.reshape(-1, 4, 2).mean(axis=1), drawn.get_array())
 
 
 def _map(names: tuple[Any, ...], middle: Any, values: Any) -> Iterator[tuple[Any, ...]]:

@@ -117,10 +117,10 @@ def _with_legend(grid: Any, hue: str | None, order: list[Any] | None, said: list
     """seaborn's figure, laid out as all others, with its legend below it and what is held above."""
     made: Figure = grid.figure
     made.set_layout_engine("constrained")
-    if grid.legend is not None:
+    if hue is not None and grid.legend is not None:
         handles = grid.legend.legend_handles
         for handle, value in zip(handles, order or [], strict=True):
-            handle.set_label(f"{name_of(hue)} = {_said(value)}")
+            handle.set_label(f"{symbol(hue)} = {_said(value)}")
         grid.legend.remove()
         style.legend_below(made, handles, COLOURS)
     if said:
