@@ -236,7 +236,7 @@ def leaked(table: Any) -> Figure:
         axes[0, 1].plot(late, law, color=LOOKS[look][0], ls="--", lw=0.9)
     axes[0, 1].plot([], [], **REFERENCE, label="slope, closed form")
     axes[0, 1].set_yscale("log")
-    axes[0, 1].set_ylim(top=30)
+    axes[0, 1].set_ylim(top=60)
     axes[0, 1].set_yticks([1e-4, 1e-3, 1e-2, 1e-1])
     axes[0, 1].minorticks_off()
     axes[0, 1].set_title("pace of forgetting")
@@ -250,6 +250,6 @@ def leaked(table: Any) -> Figure:
     axes[0, 2].set_xlabel("dropout in stage 3")
     axes[0, 2].set_ylabel("share of a frozen feature lost")
     axes[0, 0].legend(loc="upper right")
-    axes[0, 1].legend(loc="upper right", ncols=2, columnspacing=1)
+    axes[0, 1].legend(loc="upper right")
     axes[0, 2].legend(loc="center right", bbox_to_anchor=(1, 0.3))
     return figure
