@@ -3,6 +3,8 @@
 .PHONY: help demo test soak figures gallery paper sims judge lint audit bench clean
 
 PY := .venv/bin/python
+# The build tool's own packages are held to the constraints too, which takes an environment variable (older pip: the first, newer: the second).
+PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt .venv/bin/pip install -q --disable-pip-version-check -c constraints.txt
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
 SWEEP := alpha=0:0.5:20 beta=0.3:2.5:10 sigma_ft=0.1:1.3:10 t_post=0.05:5:25:log t_ft=0.01:10:20:log
 HEADLINE := out/theory/headline_sweep.parquet
@@ -62,15 +64,15 @@ clean:    ## remove what was generated, the environment included
 .venv/core: pyproject.toml constraints.txt
 	@test -x $(PY) || python3 -m venv .venv
 	@echo "Installing the toolkit into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@$(PIP) -e .
 	@touch $@
 
 .venv/site: .venv/core
 	@echo "Installing what the gallery needs into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@$(PIP) -e '.[site]'
 	@touch $@
 
 .venv/dev: .venv/core
 	@echo "Installing torch and the test and lint tools into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[lm,site,dev]'
+	@$(PIP) -e '.[lm,site,dev]'
 	@touch $@

@@ -14,6 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from common.files import reason
 from common.settings import WrongUse, config_hash
 from lm_experiments import paths
 from lm_experiments.corpora import Report, corpus, documents, hub
@@ -132,7 +133,7 @@ def _end_of_text(folder: Path) -> str | None:
                     return str(entry["content"] if isinstance(entry, dict) else entry)
             except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
                 raise WrongUse(
-                    f"{folder / file} cannot be read ({type(error).__name__}: {error}). Fetch or save the tokenizer again."
+                    f"{folder / file} cannot be read ({type(error).__name__}: {reason(error)}). Fetch or save the tokenizer again."
                 ) from error
     return None
 
