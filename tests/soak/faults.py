@@ -50,6 +50,20 @@ def kind(path: Path) -> str:
     return f"{path.parent.parent.name if path.parent.name else ''}/{stem}"
 
 
+def _forge(data: bytearray, chance: random.Random) -> int:
+    """Put another digit or letter in the place of one, so that a document stays one and says something else; returns the place."""
+    alphabets = (b"0123456789", b"abcdefghijklmnopqrstuvwxyz")
+    place = chance.choice([i for i, letter in enumerate(data) if any(letter in one for one in alphabets)] or [0])
+    (others,) = [one for one in alphabets if data[place] in one] or [b"?"]
+    data[place] = chance.choice(others.replace(data[place : place + 1], b"") or b"?")
+    return place
+
+
+def _footer(data: bytearray) -> int:
+    """Where the footer of a parquet file begins, which says what its pages are; 0 in a file that is none."""
+    return max(0, len(data) - 8 - int.from_bytes(data[-8:-4], "little"))
+
+
 def damage(folder: Path, chance: random.Random) -> str:
     """Damage one file, every kind of file and of damage as often; says what was done."""
     by_kind: dict[str, list[Path]] = {}
@@ -57,7 +71,8 @@ def damage(folder: Path, chance: random.Random) -> str:
         by_kind.setdefault(kind(path), []).append(path)
     path = chance.choice(by_kind[chance.choice(sorted(by_kind))])
     others = [other for other in files(folder) if other.suffix == path.suffix and other != path]
-    way = chance.choice(("flip", "flip", "truncate", "swap" if others else "flip", "delete", "zero"))
+    ways = ["flip", "flip", "truncate", "swap" if others else "flip", "delete", "zero"]
+    way = chance.choice(ways + ["letter"] * 4 * (path.suffix in (".json", ".jsonl")))
     name = path.relative_to(folder)
     if way == "delete":
         path.unlink()
@@ -70,8 +85,10 @@ def damage(folder: Path, chance: random.Random) -> str:
         return f"swap {name} {other.relative_to(folder)}"
     else:
         data = bytearray(path.read_bytes())
-        place = chance.randrange(len(data))
-        if way == "flip":
+        place = chance.randrange(_footer(data) if path.suffix == ".parquet" and chance.random() < 0.5 else 0, len(data))
+        if way == "letter":
+            place = _forge(data, chance)
+        elif way == "flip":
             data[place] ^= 1 << chance.randrange(8)
         elif way == "zero":
             data[place : place + 64] = bytes(len(data[place : place + 64]))
