@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -51,9 +52,14 @@ def kind(path: Path) -> str:
 
 
 def _forge(data: bytearray, chance: random.Random) -> int:
-    """Put another digit or letter in the place of one, so that a document stays one and says something else; returns the place."""
+    """Put another digit or letter in the place of one, so that a file stays one of its kind and says something else: anywhere in a
+    document, in the dotted names of columns of a parquet file. Returns the place."""
     alphabets = (b"0123456789", b"abcdefghijklmnopqrstuvwxyz")
-    place = chance.choice([i for i, letter in enumerate(data) if any(letter in one for one in alphabets)] or [0])
+    spans = [(0, len(data))]
+    if footer := _footer(data):
+        spans = [one.span() for one in re.compile(rb"[a-z_]{2,}\.[a-z_]{2,}").finditer(data, footer)]
+    letters = [i for span in spans for i in range(*span) if any(data[i] in one for one in alphabets)]
+    place = chance.choice(letters or [0])
     (others,) = [one for one in alphabets if data[place] in one] or [b"?"]
     data[place] = chance.choice(others.replace(data[place : place + 1], b"") or b"?")
     return place
@@ -61,6 +67,8 @@ def _forge(data: bytearray, chance: random.Random) -> int:
 
 def _footer(data: bytearray) -> int:
     """Where the footer of a parquet file begins, which says what its pages are; 0 in a file that is none."""
+    if data[-4:] != b"PAR1":
+        return 0
     return max(0, len(data) - 8 - int.from_bytes(data[-8:-4], "little"))
 
 
@@ -72,7 +80,7 @@ def damage(folder: Path, chance: random.Random) -> str:
     path = chance.choice(by_kind[chance.choice(sorted(by_kind))])
     others = [other for other in files(folder) if other.suffix == path.suffix and other != path]
     ways = ["flip", "flip", "truncate", "swap" if others else "flip", "delete", "zero"]
-    way = chance.choice(ways + ["letter"] * 4 * (path.suffix in (".json", ".jsonl")))
+    way = chance.choice(ways + ["letter"] * 4 * (path.suffix in (".json", ".jsonl", ".parquet")))
     name = path.relative_to(folder)
     if way == "delete":
         path.unlink()
@@ -85,7 +93,7 @@ def damage(folder: Path, chance: random.Random) -> str:
         return f"swap {name} {other.relative_to(folder)}"
     else:
         data = bytearray(path.read_bytes())
-        place = chance.randrange(_footer(data) if path.suffix == ".parquet" and chance.random() < 0.5 else 0, len(data))
+        place = chance.randrange(len(data))
         if way == "letter":
             place = _forge(data, chance)
         elif way == "flip":
