@@ -124,7 +124,9 @@ def _no_go(d: Derivation, u1: Any, rho: Any, at: Mapping[str, Any]) -> None:
     )
     y = positive("y")
     short = y - 1 + sp.exp(-y)
-    d.equal("Its last factor vanishes at $S = 0$", short.subs(y, 0), sp.S(0), r"(y - 1 + e^{-y})|_{y = 0} = 0, \quad y = 4S")
+    d.equal(
+        "Its last factor vanishes at $S = 0$", short.subs(y, 0), sp.S(0), r"(y - 1 + e^{-y})|_{y = 0} = 0, \quad y = 4S"
+    )
     slack, above, more = nonnegative("p g h")
     d.sign(
         "and rises from there ($e^{-y} = 1/(1+p)$), so $u_2' \\ge 0$",

@@ -66,7 +66,14 @@ def derive(d: Derivation) -> None:
         1 - 1 / ((1 + 4 * c * start * zero) * (1 + 4 * c * other * zero)),
         formula=r"\frac{1}{(1 + 4 c a_u t)(1 + 4 c a_m t)} \le 1",
     )
-    d.solves("A zero state (where $s_{ft} = 0$ by assumption) stays zero", sp.S(0), lambda a: -4 * c * a**2, t, sp.S(0), "a = 0")
+    d.solves(
+        "A zero state (where $s_{ft} = 0$ by assumption) stays zero",
+        sp.S(0),
+        lambda a: -4 * c * a**2,
+        t,
+        sp.S(0),
+        "a = 0",
+    )
     d.solves("and a mode with $c_{ft} = 0$ where it is", start, lambda a: sp.S(0) * a, t, start, r"\dot a = 0")
     _distances(d)
     d.agree("Random settings: largest violation", _violation(), 1e-12)
@@ -81,7 +88,9 @@ def _distances(d: Derivation) -> None:
         formula=r"d^2 - k^2 d^2 \ge 0 \ (0 \le k \le 1) \Rightarrow \|a_3^u - a_3^m\| \le \|a_2^u - a_2^m\|",
     )
     x, y = real("x y")
-    one, other = positive("X Y")  # norms of the vectors x, y of all modes; a vector of norm 0 makes each claim an equality
+    one, other = positive(
+        "X Y"
+    )  # norms of the vectors x, y of all modes; a vector of norm 0 makes each claim an equality
     both = real("Z")  # their inner product
     for sign, word in ((-1, "from above"), (1, "from below")):
         d.equal(
