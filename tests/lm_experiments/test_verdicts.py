@@ -13,8 +13,8 @@ from common.curves import NOTABLE
 from common.published import load
 from common.recipe import COLUMNS
 from common.settings import WrongUse
-from common.verdicts import data_hash
 from common.verdict_table import load as load_verdicts
+from common.verdicts import data_hash
 from lm_experiments.commands.verdicts import STORED, Verdicts
 from lm_experiments.verdicts import verdicts
 from lm_experiments.verdicts.claims import MOSTLY, UNTESTED, _best
@@ -133,7 +133,7 @@ def test_verdicts_across_tables_name_all_their_data():
 def test_a_row_in_two_tables_is_refused_and_not_judged_twice(tmp_path, capsys):
     table = study(FLAT, FALLING)
     for other in (table, table.slice(table.num_rows - 1)):
-        with pytest.raises(WrongUse, match="table 1 and table 3 share .* rows, which would be judged twice .*seed = "):
+        with pytest.raises(WrongUse, match=r"table 1 and table 3 share .* rows, which would be judged twice .*seed = "):
             verdicts([table, study(FLAT, FALLING, split="compute-matched"), other])
     path = str(results.write(table, tmp_path / "one.parquet"))
     code = run("lm_experiments", {"verdicts": Verdicts, "other": Verdicts}, "", ["verdicts", path, path])
