@@ -86,8 +86,8 @@ def _antiderivative(d: Derivation) -> None:
     first, second = sp.hyper((1, 1 - q), (2 - q,), x), sp.hyper((2, 2 - q), (3 - q,), x)
     d.equal(
         "Derivative of a hypergeometric function",
-        sp.diff(psi, x),
-        x ** (-q) * (first + x / (2 - q) * second),
+        sp.powsimp(sp.expand(x**q * sp.diff(psi, x))),
+        first + x / (2 - q) * second,
         r"\Psi' = x^{-q} [{}_2F_1(1, 1-q; 2-q; x) + \frac{x}{2-q}\, {}_2F_1(2, 2-q; 3-q; x)]",
     )
     other = sp.rf(2, n) * sp.rf(2 - q, n) / (sp.rf(3 - q, n) * sp.factorial(n) * (2 - q))
