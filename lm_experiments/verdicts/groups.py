@@ -139,7 +139,8 @@ def apart(tables: Sequence[Any], names: Sequence[str]) -> None:
         rows = [set(zip(*(table[name].to_pylist() for name in common), strict=True)) for table in (one, other)]
         if twice := rows[0] & rows[1]:
             row = dict(zip(common, min(twice, key=repr), strict=True))
-            said = ", ".join(f"{name} = {_spelled(value)}" for name, value in row.items() if value not in (None, ""))
+            short = ("study", "scale", "lm.variant", "split", "tokens_post", "lr_ft", "exposure", "seed")
+            said = ", ".join(f"{name} = {_spelled(row[name])}" for name in short if row.get(name) not in (None, ""))
             raise WrongUse(
                 f"{names[i]} and {names[j]} share {len(twice)} rows, which would be judged twice (one has {said}). Give every row once."
             )
