@@ -131,7 +131,8 @@ def _read_csv(source: str) -> dict[str, list[str]]:
             lines = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise WrongUse(
-            f"{source} cannot be read as CSV ({reason(error)}). Give a text file whose first line names the columns exposure, loss_im, loss_ret."
+            f"{source} cannot be read as CSV ({reason(error)}). Give a text file whose first line names the columns exposure, "
+            "loss_im, loss_ret."
         ) from error
     if len(lines) < 2:
         raise WrongUse(f"{source} has {len(lines)} lines. Give a first line of column names, and a line for every run.")
