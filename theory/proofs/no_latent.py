@@ -53,7 +53,7 @@ def derive(d: Derivation) -> None:
         formula=r"a \ge s/2 \Rightarrow a + (s - a) r^2 - s r = (1 - r)[a(1 + r) - s r] \ge 0",
     )
     zero = nonnegative("tau")
-    start, other = positive("a_u a_m")
+    start, other = nonnegative("a_u a_m")
     algebraic = start / (1 + 4 * c * start * zero) - other / (1 + 4 * c * other * zero)
     d.equal(
         "Target zero",
