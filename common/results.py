@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from common import recipe, seals
-from common.files import atomic_write, target
+from common.files import atomic_write, ordinary, reason, target
 from common.filling import filled
 from common.losses import LOSSES
 from common.settings import WrongUse
@@ -256,13 +256,14 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
     import pyarrow as pa
 
     try:
+        ordinary(path)
         if not (_is_csv(path) or seals.intact(Path(path))):
             raise ValueError("it was altered: its checksum does not match")
         made = _read_csv(path, columns) if _is_csv(path) else _read_parquet(path, columns)
         _ = made.column_names  # names that are no text are found only when they are asked for
     except (OSError, ValueError, pa.ArrowException) as error:
         raise WrongUse(
-            f"{path} cannot be read as a results table ({error}). Write it again with the command that made it."
+            f"{path} cannot be read as a results table ({reason(error)}). Write it again with the command that made it."
         ) from error
     if columns is None:
         made = _with_older_recipe(made)
