@@ -11,6 +11,7 @@ have the same one. Weights in bfloat16 or float16 are trained in float32.
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -123,9 +124,16 @@ def load(begun: Start, shape: "ModelSettings") -> "LlamaForCausalLM":
 
 def _fetched(name: str) -> Path:
     repository, revision = hub.pinned(name, "model")
-    hub.reach(repository, revision, model=True)
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
+    with suppress(
+        LocalEntryNotFoundError, WrongUse
+    ):  # a commit never changes: what was fetched before serves without the hub
+        folder = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        if (folder / "config.json").is_file() and _files(name, folder):
+            return folder
+    hub.reach(repository, revision, model=True)
     return Path(snapshot_download(repository, revision=revision, allow_patterns=list(WANTED)))
 
 
@@ -196,8 +204,6 @@ def _handles(name: str, folder: Path, shape: "ModelSettings") -> Iterator[tuple[
     Raises:
         WrongUse: a file is no safetensors, a tensor is missing, too many, of another shape or of whole numbers.
     """
-    from contextlib import ExitStack
-
     import torch
     from safetensors import SafetensorError, safe_open
     from transformers import LlamaForCausalLM

@@ -20,7 +20,7 @@ from lm_experiments import derived, initial, rarity
 from lm_experiments.corpora import Report, key
 from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.models import ModelSettings
-from lm_experiments.plan import Corpus, Kind, Plan
+from lm_experiments.plan import Corpus, Kind, Part, Plan
 from lm_experiments.realise import Problem, Realised, realise
 from lm_experiments.stage_settings import Execution, StageSettings
 from lm_experiments.stages import Node
@@ -175,7 +175,7 @@ class Pipeline:
         parent: Node | None = None
         for kind, plan in self.realised.plans.items():
             if kind == "pre" and self.settings.begin_at == "stage2":
-                made[kind] = parent = self._taken_over(plan)
+                made[kind] = parent = self._taken_over()
             else:
                 made[kind] = parent = self._node(kind, plan, self.settings.stages[kind], parent)
         return made
@@ -186,9 +186,10 @@ class Pipeline:
         chosen = self.settings
         return self._start(chosen.init_from, chosen.model) if chosen.init_from else None
 
-    def _taken_over(self, plan: Plan) -> Node:
+    def _taken_over(self) -> Node:
         """In the place of stage 1 the model of somebody else: measured and kept as it is. Nothing of stage 1's settings is in its name."""
-        one = Plan(length=plan.length, batch=1, steps=1, seed=0, parts=(replace(plan.parts[0], count=1),))
+        text = Part(store=f"{self.keys[0]}/train", windows=1, count=1)
+        one = Plan(length=self.settings.length, batch=1, steps=1, seed=0, parts=(text,))
         untrained = Stage(tokens=1, batch=1, lr=1.0, floor=1.0, warmup=0)
         node = self._node("pre", one, untrained, None)
         return replace(node, settings=replace(node.settings, trains=False, seed=0))

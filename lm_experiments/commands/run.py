@@ -146,6 +146,10 @@ class Run(Command):
             raise WrongUse(
                 f"Two studies are called {twice}, and would write one table. Run one after the other, with --out."
             )
+        if self.save_study and len(names) > 1:
+            raise WrongUse(
+                f"--save-study {self.save_study} holds one study, and {len(names)} are named. Save one after the other."
+            )
         if self.arms is not None:
             found = [study.chosen(self.arms) for study in found]
         if self.corpora:
@@ -168,13 +172,9 @@ class Run(Command):
         return study
 
     def save(self, studies: list[Study], out: Output) -> None:
-        """Write the study's file where that is asked for. Raises `WrongUse` for several studies, or another file in its place."""
+        """Write the study's file where that is asked for. Raises `WrongUse` for another file in its place."""
         if self.save_study is None:
             return
-        if len(studies) > 1:
-            raise WrongUse(
-                f"--save-study {self.save_study} holds one study, and {len(studies)} are named. Save one after the other."
-            )
         name = saved.write(studies[0], self.save_study)
         out.show(
             f"The study is in {self.save_study}, hash {name}: `python -m lm_experiments run {self.save_study}` carries it out."

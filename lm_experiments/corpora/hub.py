@@ -185,16 +185,17 @@ def reach(repository: str, revision: str | None, *, model: bool = False) -> None
                 f"The hub has no {repository} at {revision or 'all'} that you may read (HTTP {status}). Check both; where there "
                 "are terms, accept them there and log in with `hf auth login`."
             ) from error
-        raise unreachable(repository, error) from error
+        raise unreachable(repository, error, model=model) from error
     except Exception as error:  # the transport behind the hub's client has errors of its own, and changes
-        raise unreachable(repository, error) from error
+        raise unreachable(repository, error, model=model) from error
 
 
-def unreachable(what: str, error: Exception) -> ConnectionError:
+def unreachable(what: str, error: Exception, *, model: bool = False) -> ConnectionError:
     """The error for a hub that does not answer: says so, and what works without one."""
     from lm_experiments.corpora.embedded import EMBEDDED
 
+    copy = f"name a local copy with @FOLDER. Without a hub there are the embedded corpora: {', '.join(EMBEDDED)}"
     return ConnectionError(
         f"The Hugging Face hub cannot be reached for {what} ({type(error).__name__}: {error}). Connect, set HF_ENDPOINT to a mirror, "
-        f"or name a local copy with @FOLDER. Without a hub there are the embedded corpora: {', '.join(EMBEDDED)}"
+        f"or {'give the folder of a local copy' if model else copy}"
     )
