@@ -16,7 +16,7 @@ from lm_experiments import checkpoints, local, models
 
 SHAPE = replace(models.PRESETS["135m"], layers=1)
 AT = 2
-"""The step of stage 2 after whose checkpoint the process dies."""
+"""The step after whose checkpoint the process dies."""
 
 
 class Here:
@@ -47,12 +47,11 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(1)
     models.PRESETS["135m"] = SHAPE
     local.Local = Here  # type: ignore[assignment, misc]
-    save, stages = checkpoints.save, []
+    save = checkpoints.save
 
     def fatal(folder: Any, step: int, *rest: Any) -> None:
         save(folder, step, *rest)
-        stages.append(folder)
-        if step == AT and len(set(stages)) == 2:
+        if step == AT:
             os.kill(os.getpid(), signal.SIGKILL)
 
     checkpoints.save = fatal

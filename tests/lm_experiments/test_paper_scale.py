@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -20,7 +22,6 @@ from lm_experiments.models import PRESETS
 from lm_experiments.studies import saved
 from lm_experiments.tokenizers import END_OF_TEXT, load
 from tests.lm_experiments.chain import SHAPE, Here
-from tests.lm_experiments.test_paper_studies import written
 
 TOKENIZER = "EARLY_EXPOSURE_SMOLLM2"
 """Names the folder of SmolLM2's tokenizer; without it one of as many ids is made, which knows bytes only."""
@@ -39,29 +40,27 @@ def tokenizer(folder):
     return folder
 
 
+def written(folder, name, documents=250):
+    """A small corpus of words of its own."""
+    draw = np.random.default_rng(len(name))
+    words = ["".join(draw.choice(list("abcdefghijklmnop"), 4)) for _ in range(300)]
+    texts = [" ".join(draw.choice(words, 60)) for _ in range(documents)]
+    (folder / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    return f"file:{folder / name}.jsonl"
+
+
 def options(folder, tokenizer):
-    """Three steps a stage of the first cell with exposure."""
+    """Two or three steps a stage of the first cell with exposure."""
     corpora = {"c4": "general", "musicpile": "music", "chempile": "chemistry"}
-    words = ["--scale", "135m", "--exposures", "1", "--tokens-post", "128", "--length", "64", "--max-tokens", "40000"]
+    words = ["--scale", "135m", "--exposures", "1", "--tokens-post", "128", "--length", "64", "--max-tokens", "9000"]
     words += [
         "--tokenizer",
         str(tokenizer),
         "--corpora",
         *(f"{old}={written(folder, new)}" for old, new in corpora.items()),
     ]
-    words += [
-        "--stop-windows",
-        "2",
-        "--report-windows",
-        "2",
-        "--workers",
-        "1",
-        "--checkpoint-steps",
-        "2",
-        "--micro-batch",
-        "1",
-    ]
-    for stage, tokens in (("stage1", 192), ("stage2", 384), ("stage3", 384)):
+    words += ["--stop-windows", "2", "--report-windows", "2", "--workers", "1", "--checkpoint-steps", "2"]
+    for stage, tokens in (("stage1", 128), ("stage2", 384), ("stage3", 256)):
         words += [f"--{stage}.tokens", str(tokens), f"--{stage}.batch", "2", f"--{stage}.warmup", "1"]
     return words
 
@@ -81,6 +80,8 @@ def test_a_chain_of_the_135m_study_is_killed_resumed_and_opened(tmp_path, monkey
     cut = tmp_path / "cut/runs"
     assert len(list(cut.glob("*/done"))) == 1
     assert [path.name for path in cut.glob("*/checkpoint-*")] == ["checkpoint-2"]
+    (sealed,) = (path.parent for path in cut.glob("*/done"))
+    shutil.copytree(sealed, tmp_path / "whole/runs" / sealed.name)  # stage 1 needs no second training
     for name in ("cut", "whole"):
         assert run("lm_experiments", COMMANDS, "test", asked(name)) == 0
     folders = sorted(path.parent for path in cut.glob("*/done"))
@@ -89,9 +90,9 @@ def test_a_chain_of_the_135m_study_is_killed_resumed_and_opened(tmp_path, monkey
         for file in ("model.safetensors", "metrics.jsonl", "ledger.json"):
             assert (folder / file).read_bytes() == (tmp_path / "whole/runs" / folder.name / file).read_bytes()
         spec = json.loads((folder / "spec.json").read_text())["science"]["settings"]["StageSettings"]
-        assert (spec["precision"], spec["max_steps"], spec["length"]) == ("bf16", 3, 64)
+        assert (spec["precision"], spec["batch"], spec["length"]) == ("bf16", 2, 64)
     (row,) = results.read(tmp_path / "cut/fig3a.parquet").to_pylist()
-    assert (row["lm.vocabulary"], row["lm.precision"], row["lm.max_tokens"]) == (49_152, "bf16", 40_000)
+    assert (row["lm.vocabulary"], row["lm.precision"], row["lm.max_tokens"]) == (49_152, "bf16", 9_000)
     opened_alike(folders[-1])
 
 
