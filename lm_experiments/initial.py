@@ -102,24 +102,18 @@ def check_tokenizer(name: str, folder: Path, tokenizer: str) -> bool:
 
 def load(begun: Start, shape: "ModelSettings") -> "LlamaForCausalLM":
     """The model in float32. Raises `WrongUse` where it is no longer what was planned with."""
-    import torch
-    from transformers import LlamaForCausalLM
-
-    from lm_experiments.models import configuration
+    from lm_experiments.models import assembled
 
     name, held, digest = str(begun.folder), {}, hashlib.sha256()
     for key, tensor in _tensors(name, begun.folder, shape):
         _add(digest, key, tensor)
-        held[key] = tensor.float()
+        held[key] = tensor
     if digest.hexdigest()[:16] != begun.fingerprint:
         raise WrongUse(
             f"init_from = {name} is not the model that this stage was planned with: its weights have changed. Run the study again; it "
             "plans with the model as it is."
         )
-    with torch.random.fork_rng(devices=[]):
-        made = LlamaForCausalLM(configuration(shape))
-    made.load_state_dict(held, strict=False)
-    return made
+    return assembled(shape, held)
 
 
 def _fetched(name: str) -> Path:
