@@ -59,7 +59,8 @@ def options(folder, tokenizer):
         "--corpora",
         *(f"{old}={written(folder, new)}" for old, new in corpora.items()),
     ]
-    words += ["--stop-windows", "2", "--report-windows", "2", "--workers", "1", "--checkpoint-steps", "2"]
+    words += ["--stop-windows", "1", "--report-windows", "1", "--workers", "1", "--stage1.eval-every", "0"]
+    words += ["--stage2.eval-every", "0", "--stage2.patience", "0"]
     for stage, tokens in (("stage1", 128), ("stage2", 384), ("stage3", 256)):
         words += [f"--{stage}.tokens", str(tokens), f"--{stage}.batch", "2", f"--{stage}.warmup", "1"]
     return words
@@ -72,22 +73,26 @@ def test_a_chain_of_the_135m_study_is_killed_resumed_and_opened(tmp_path, monkey
     monkeypatch.setitem(PRESETS, "135m", SHAPE)
     words = options(tmp_path, tokenizer(tmp_path / "tokenizer"))
 
-    def asked(name):
-        return ["run", "fig3a", *words, "--out", str(tmp_path / name), "--runs", str(tmp_path / name / "runs")]
+    def asked(name, *more):
+        return ["run", "fig3a", *words, *more, "--out", str(tmp_path / name), "--runs", str(tmp_path / name / "runs")]
 
-    killed = subprocess.run([sys.executable, "-m", "tests.lm_experiments.chain", *asked("cut")], capture_output=True)
+    often = asked("cut", "--checkpoint-steps", "2")
+    killed = subprocess.run([sys.executable, "-m", "tests.lm_experiments.chain", *often], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     cut = tmp_path / "cut/runs"
     assert len(list(cut.glob("*/done"))) == 1
     assert [path.name for path in cut.glob("*/checkpoint-*")] == ["checkpoint-2"]
     (sealed,) = (path.parent for path in cut.glob("*/done"))
     shutil.copytree(sealed, tmp_path / "whole/runs" / sealed.name)  # stage 1 needs no second training
-    for name in ("cut", "whole"):
-        assert run("lm_experiments", COMMANDS, "test", asked(name)) == 0
+    assert run("lm_experiments", COMMANDS, "test", often) == 0
+    monkeypatch.setattr(Here, "most", 1)  # nor stage 3
+    with pytest.raises(SystemExit):
+        run("lm_experiments", COMMANDS, "test", asked("whole"))
     folders = sorted(path.parent for path in cut.glob("*/done"))
-    assert len(folders) == 3
+    again = {path.parent.name for path in (tmp_path / "whole/runs").glob("*/done")}
+    assert (len(folders), len(again)) == (3, 2)
     for folder in folders:
-        for file in ("model.safetensors", "metrics.jsonl", "ledger.json"):
+        for file in ("model.safetensors", "metrics.jsonl", "ledger.json") if folder.name in again else ():
             assert (folder / file).read_bytes() == (tmp_path / "whole/runs" / folder.name / file).read_bytes()
         spec = json.loads((folder / "spec.json").read_text())["science"]["settings"]["StageSettings"]
         assert (spec["precision"], spec["batch"], spec["length"]) == ("bf16", 2, 64)
