@@ -45,9 +45,9 @@ class Execution(Settings):
     eval_batch: int = setting(16, low=1, science=False)
     """Windows at a time where losses are only measured."""
     compile: bool = setting(False, science=False)
-    """Compile the model with torch.compile: a minute for every stage, and faster afterwards on a GPU."""
+    """Compile the model with torch.compile: every stage begins later, and is faster on a GPU."""
     activation_checkpointing: bool = setting(False, science=False)
-    """Compute activations a second time in the place of keeping them: a third slower, and much less memory."""
+    """Compute activations a second time in the place of keeping them: slower, and much less memory."""
     log_every: int = setting(10, low=1, science=False)
     """Steps between two lines of metrics.jsonl, the log that every stage keeps in its folder."""
     checkpoint_steps: int = setting(0, low=0, science=False)

@@ -15,6 +15,7 @@ import torch
 from common.recipe import Recipe
 from common.settings import WrongUse
 from lm_experiments import stages
+from lm_experiments.dropout import everywhere
 from lm_experiments.ledger import ledger
 from lm_experiments.models import shape
 from lm_experiments.plan import Corpus, fine_tuning_plan, pretraining_plan
@@ -231,6 +232,30 @@ def test_an_interrupted_stage_leaves_no_done_mark(tmp_path):
     (tmp_path / "other").mkdir()
     again = run(node, tmp_path / "other")
     assert dataclasses.replace(whole, seconds=0) == dataclasses.replace(again, seconds=0)
+
+
+@pytest.mark.parametrize("cuts", [(5,), (9,), (3, 7), (5, 9), (2, 4, 6, 8)], ids=str)
+def test_interrupted_again_and_again_it_ends_with_the_same_bits(tmp_path, cuts):
+    """Ten steps of four windows over sixteen: passes end after steps 4 and 8, and a cut at step n goes on from checkpoint n - 1."""
+    plan = fine_tuning_plan(Corpus(store="b/train", windows=16, count=40), length=8, batch=4, seed=0)
+    chosen = settings(plan, log_every=1, checkpoint_steps=1, dropout=everywhere(0.1))
+    node = Node(kind="pre", plan=plan, settings=chosen, measured=(("b/report", 4),), data=DATA, model=MODEL)
+    assert len(set(plan.layout[1][:16].tolist())) == len(set(plan.layout[1][16:32].tolist())) == 16
+    assert plan.layout[1][:16].tolist() != plan.layout[1][16:32].tolist()
+    for at in cuts:
+
+        def cut(progress, at=at):
+            if progress.step == at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            ensure(node, tmp_path / "cut", STORES.__getitem__, cut)
+        assert max(int(path.name[11:]) for path in (tmp_path / "cut").glob("*/checkpoint-*")) == at - 1
+    for name in ("cut", "whole"):
+        run(node, tmp_path / name)
+    for name in ("model.safetensors", "metrics.jsonl", "ledger.json"):
+        first, second = (folder_of(node, tmp_path / root) / name for root in ("cut", "whole"))
+        assert first.read_bytes() == second.read_bytes(), name
 
 
 def test_a_ledger_that_is_counted_from_the_plan_is_told(tmp_path):
