@@ -180,13 +180,21 @@ def specify(node: "Node", folder: Path) -> None:
     path = folder / "spec.json"
     if path.exists():
         try:
-            same = checkpoints.read_json(path)["science"] == json.loads(json.dumps(node.science))
+            told = checkpoints.read_json(path)
+            same = told["hash"] == node.hash and _agree(told["science"], json.loads(json.dumps(node.science)))
         except (checkpoints.Damaged, KeyError):
             same = False
         if not same:
             raise WrongUse(f"{path} describes another stage. Remove {folder} and run the same command again.")
         return
     checkpoints.write_json(path, {"hash": node.hash, "science": node.science, "code_version": results.code_version()})
+
+
+def _agree(told: Any, wanted: Any) -> bool:
+    """Whether a spec says nothing else; one of an older version lacks settings that came later, at their default as the hash proves."""
+    if isinstance(told, dict) and isinstance(wanted, dict):
+        return all(name in wanted and _agree(value, wanted[name]) for name, value in told.items())
+    return bool(told == wanted)
 
 
 def seal(node: "Node", folder: Path) -> None:

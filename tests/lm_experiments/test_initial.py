@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from common.console import Output
+from common.console import Output, run
 from common.gates import gates
 from common.results import table
 from common.settings import WrongUse
 from lm_experiments import checkpoints, initial, models, paths
+from lm_experiments.commands import COMMANDS
 from lm_experiments.conduct import conduct
 from lm_experiments.corpora import hub
 from lm_experiments.evaluation import EvalSet, evaluate
@@ -252,6 +253,16 @@ def test_the_hub(given, tmp_path, monkeypatch):
     shutil.copytree(given, tmp_path / "models--a--b" / "snapshots" / REVISION)
     assert initial.start(f"a/b@{REVISION}", NANO).fingerprint == initial.start(str(given), NANO).fingerprint
     assert hub.local(str(given), "model") == given
+
+
+def test_a_plan_counts_no_stage_1_where_there_is_none(given, capsys):
+    words = ["plan", "smoke", "--exposures", "0", "--init-from", str(given), "--json"]
+    found = []
+    for more in (["--begin-at", "stage1"], ["--begin-at", "stage2"]):
+        assert run("lm_experiments", COMMANDS, "test", [*words, *more]) == 0
+        found.append(json.loads(capsys.readouterr().out)["by_stage"])
+    assert [one["stage 1"]["tokens"] for one in found] == [20_480, 0]
+    assert found[0]["stage 2"] == found[1]["stage 2"]
 
 
 def test_a_plan_reads_no_weights(given, monkeypatch):

@@ -148,6 +148,29 @@ def test_a_folder_of_another_stage_is_not_continued(tmp_path):
         run(node, tmp_path)
 
 
+def test_a_stage_that_an_older_version_began_goes_on(tmp_path):
+    """Its spec lacks a setting that came later; what it says must still be right."""
+    node = first(settings=settings(first().plan, log_every=1))
+    folder = folder_of(node, tmp_path)
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensure(node, tmp_path, STORES.__getitem__, interrupt)
+    spec = json.loads((folder / "spec.json").read_text())
+    assert spec["science"]["settings"]["StageSettings"].pop("trains")
+    for lr, fits in ((0.5, False), (1e-2, True)):
+        spec["science"]["settings"]["StageSettings"]["lr"] = lr
+        (folder / "spec.json").write_text(json.dumps(spec))
+        if fits:
+            run(node, tmp_path)
+        else:
+            with pytest.raises(WrongUse, match="another stage"):
+                run(node, tmp_path)
+    assert finished(node, tmp_path) is not None
+
+
 def test_stores_that_changed_since_planning_are_refused(tmp_path):
     changed = STORES | {"a/train": Text("a/train", fingerprint="other")}
     with pytest.raises(WrongUse, match="a/train is not the one"):
