@@ -3,26 +3,26 @@
 import dataclasses
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from common.recipe import Recipe
-from common.settings import WrongUse, canonical
+from common.settings import WrongUse
 from lm_experiments import checkpoints, derived, models
 from lm_experiments.derived import Name
 from lm_experiments.evaluation import EvalSet, evaluate
 from lm_experiments.pipeline import Pipeline
 from lm_experiments.stages import ensure, folder_of
-from lm_experiments.studies import STUDIES, named
+from lm_experiments.studies import STUDIES
 from lm_experiments.studies.settings import Cell
 from lm_experiments.studies.smoke import SMOKE
+from tests.lm_experiments import golden
 from tests.lm_experiments.test_stages import STORES, first, second
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Text, lines
 
-GOLDEN = json.loads((Path(__file__).parent / "golden_stages.json").read_text())
+GOLDEN = json.loads(golden.FILE.read_text())
 NANO = models.PRESETS["nano"]
 
 
@@ -243,26 +243,14 @@ def test_settings_of_a_stage_reach_its_training():
         _ = pipeline(changes, dropout=0.1).nodes
 
 
-FIRST = ("smoke", "fig3a", "fig3b", "fig3a-replay", "fig3b-replay")
-"""Studies whose first cell is written down at the scales that were measured. Of the others it is the last one with three stages, of the
-last arm, which differs most from the first."""
-
-
 @pytest.mark.parametrize("key", GOLDEN)
 def test_a_study_trains_as_it_is_written_down(key):
     """The settings of one of its cells: what a study means does not change by accident."""
-    name, scale = key.split("/")
-    study = named(name, scale)
-    first = name in FIRST and scale in ("nano", "micro", "mini")
-    cells = study.cells() if first else reversed(list(study.chosen([study.arms[-1].name]).cells()))
-    made = (Pipeline(cell, lambda name: Sized(1 << 27)).nodes for cell in cells)
-    nodes = next(nodes for nodes in made if len(nodes) == 3)
-    found = {kind: next(iter(canonical(node.settings, defaults=False).values())) for kind, node in nodes.items()}
-    assert json.loads(json.dumps(found)) == GOLDEN[key]
+    assert golden.stages(key) == GOLDEN[key]
 
 
 def test_every_study_is_written_down():
-    assert set(GOLDEN) == {"/".join(key) for key in STUDIES}
+    assert set(GOLDEN) == {"/".join(key) for key in STUDIES}, "python -m tests.lm_experiments.golden"
 
 
 def test_orders_are_paired_across_lambda():

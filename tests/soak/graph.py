@@ -8,6 +8,8 @@ Nothing may be lost (a sealed stage stays as it is, the newest checkpoint of ano
 is sealed once, and a stage goes on from its checkpoint). In the end every model, log and ledger is bit for bit that of the untouched run.
 """
 
+import contextlib
+import json
 import os
 import random
 import signal
@@ -29,7 +31,10 @@ SMALL = (
     "--seeds 0 1 --exposures 0 1 --workers 2 --stage1.tokens 61440 --stage2.tokens 40960 --stage3.tokens 40960 --checkpoint-seconds 0 "
     "--report-windows 2 --stop-windows 2"
 )
-"""Stages of seconds, with a checkpoint whenever that costs little."""
+"""Stages of a few seconds, with a checkpoint whenever that costs little."""
+
+EARLY, LATEST = 0.2, 4.0
+"""Share of the kills that come whenever they come; seconds of training after which the others come at the latest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +101,24 @@ def faults(before: tuple[dict[str, tuple[int, int]], dict[str, int]], folder: Pa
             yield f"the stage {name} was at step {step}, and is at {steps.get(name, 0)}"
 
 
-def strike(driver: "subprocess.Popen[bytes]", chance: random.Random) -> str:
-    """Kill the driver or one of its workers; returns which, or nothing where it had ended."""
-    time.sleep(chance.uniform(0.1, 12))
+def training(pid: int, folder: Path) -> bool:
+    """Whether a worker of this driver trains a stage: what was killed leaves its name too."""
+    crew = workers(pid)
+    for path in (folder / "runs").glob("*/owner.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if json.loads(path.read_text())["pid"] in crew:
+                return True
+    return False
+
+
+def strike(driver: "subprocess.Popen[bytes]", folder: Path, chance: random.Random) -> str:
+    """Kill the driver or one of its workers, mostly while stages are trained; returns which, or nothing where it had ended."""
+    if chance.random() < EARLY:
+        time.sleep(chance.uniform(0, 10))
+    else:
+        while driver.poll() is None and not training(driver.pid, folder):
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, LATEST))
     crew = workers(driver.pid)
     if driver.poll() is not None:
         return ""
@@ -133,7 +153,7 @@ def main(chosen: Killing) -> int:
                 before = (sealed(folder), reached(folder))
                 driver = start(folder)
                 spare = sum(killed.values()) < chosen.kills
-                if spare and (which := strike(driver, chance)):
+                if spare and (which := strike(driver, folder, chance)):
                     killed[which] += 1
                     print(
                         f"killed a {which}; {len(sealed(folder))} of {STAGES} stages are done",
