@@ -26,6 +26,10 @@ class Endless:
         """More than any stage reads."""
         return 1 << 27
 
+    def window(self, index: int, length: int) -> Any:
+        """Nobody reads it."""
+        raise NotImplementedError
+
 
 def stages(key: str) -> dict[str, Any]:
     """Settings that are not at their default, by stage, of a study's cell; key: STUDY/SCALE."""
