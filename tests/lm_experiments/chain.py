@@ -23,8 +23,6 @@ class Here:
     """In the place of the local executor: trains in this process."""
 
     name = "local"
-    most = 3
-    """Stages that it trains before it gives up."""
 
     def __init__(self, workers: int) -> None:
         """Args: workers: are not used."""
@@ -34,8 +32,8 @@ class Here:
         from lm_experiments.stages import attempt
 
         stores = opener()
-        for _ in range(self.most):
-            for node in launch.ready():
+        while ready := launch.ready():
+            for node in ready:
                 launch.waiting.pop(node.hash)
                 kind, what = attempt(node, launch.root, stores, lambda _: None)
                 launch.settle(node, kind, what)

@@ -257,11 +257,12 @@ def test_an_interrupted_stage_leaves_no_done_mark(tmp_path):
     assert dataclasses.replace(whole, seconds=0) == dataclasses.replace(again, seconds=0)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("cuts", [(5,), (9,), (3, 7), (5, 9), (2, 4, 6, 8)], ids=str)
-def test_interrupted_again_and_again_it_ends_with_the_same_bits(tmp_path, cuts):
+def test_interrupted_again_and_again_it_ends_with_the_same_bits(tmp_path, cuts, precision):
     """Ten steps of four windows over sixteen: passes end after steps 4 and 8, and a cut at step n goes on from checkpoint n - 1."""
     plan = fine_tuning_plan(Corpus(store="b/train", windows=16, count=40), length=8, batch=4, seed=0)
-    chosen = settings(plan, log_every=1, checkpoint_steps=1, dropout=everywhere(0.1))
+    chosen = settings(plan, log_every=1, checkpoint_steps=1, dropout=everywhere(0.1), precision=precision)
     node = Node(kind="pre", plan=plan, settings=chosen, measured=(("b/report", 4),), data=DATA, model=MODEL)
     assert len(set(plan.layout[1][:16].tolist())) == len(set(plan.layout[1][16:32].tolist())) == 16
     assert plan.layout[1][:16].tolist() != plan.layout[1][16:32].tolist()
