@@ -33,6 +33,7 @@ test: .venv/dev  ## run the whole test suite, on two cores
 
 soak: .venv/dev  ## kill commands and damage their files, and compare with runs that nobody touched (an hour at most)
 	@$(PY) -m tests.soak $(SOAK)
+	@$(PY) -m tests.soak.graph
 
 figures: .venv/core  ## draw every figure, the paper's included, as PNG with its numbers as CSV
 	@$(PY) -m theory study

@@ -80,10 +80,10 @@ def gates(table: Any, vocabulary: int, parameters: int | None) -> list[Gate]:
         stopped = column(table, "lm.stopped_early")[stopping]
         made.append(_below("V5", "share of stage 2 that took all its steps", 1 - stopped, 0.5, "0"))
     if parameters:
-        tokens = column(table, "tokens_pre")[keep] / parameters
+        tokens, needed = column(table, "tokens_pre")[keep] / parameters, f"at least {TOKENS_PER_PARAMETER:g}"
         made.append(
-            Gate("V6", "stage-1 tokens per parameter", _said((tokens >= TOKENS_PER_PARAMETER).all()), float(tokens.min()),
-                 f"at least {TOKENS_PER_PARAMETER:g}")
+            _unsaid("V6", "stage-1 tokens per parameter", needed) if np.isnan(tokens).any()  # a model of somebody else
+            else Gate("V6", "stage-1 tokens per parameter", _said((tokens >= TOKENS_PER_PARAMETER).all()), float(tokens.min()), needed)
         )  # fmt: skip
     return made
 

@@ -211,7 +211,7 @@ def load_model(folder: Path, settings: "ModelSettings") -> "LlamaForCausalLM":
     import torch
     from transformers import LlamaForCausalLM
 
-    from lm_experiments.models import configuration
+    from lm_experiments.models import assembled, configuration
 
     try:
         with torch.device("meta"):
@@ -220,10 +220,7 @@ def load_model(folder: Path, settings: "ModelSettings") -> "LlamaForCausalLM":
         held = read_tensors(folder / "model.safetensors", weights(model))
     except Damaged as error:
         raise WrongUse(f"The model in {folder} is damaged ({error}). Remove that folder and train it again.") from error
-    with torch.random.fork_rng(devices=[]):
-        made = LlamaForCausalLM(model.config)
-    made.load_state_dict(held, strict=False)
-    return made
+    return assembled(settings, held)
 
 
 def _compare_configuration(path: Path, usual: Mapping[str, Any]) -> None:

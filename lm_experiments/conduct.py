@@ -4,16 +4,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import results
 from common.console import Output
 from common.settings import WrongUse, canonical
-from lm_experiments import launch
+from lm_experiments import initial, launch
 from lm_experiments.corpora import corpus, hub
 from lm_experiments.corpora.progress import reporting
 from lm_experiments.pipeline import EXTRA, Pipeline, StoreFactory
+from lm_experiments.stage_settings import Execution
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import Cell, Study
 
@@ -45,6 +47,7 @@ def conduct(
     verify: bool = False,
     executor: launch.Executor | None = None,
     arguments: Sequence[str] = (),
+    execution: Execution | None = None,
 ) -> dict[str, StudyResult]:
     """Carry out studies together, so that what they share is trained once; by name of the study, in order.
 
@@ -56,6 +59,7 @@ def conduct(
         verify: read the files of finished stages though they are as they were when they were last verified.
         executor: what trains the stages; by default worker processes on this machine.
         arguments: of the command, for `history` and `rerun`.
+        execution: how stages are carried out, which decides nothing about the result.
 
     Raises:
         WrongUse: settings that cannot be carried out; nothing was trained then.
@@ -63,11 +67,13 @@ def conduct(
     """
     cells = [cell for study in studies for cell in study.cells()]
     opener = _opener(cells)
+    _check_starts(cells, out)
     with reporting(out) as report:
         stores = opener(report)
         for name in (f"{corpus(text).key}/{split}" for text in opener.texts for split in ("train", "stop", "report")):
             stores(name)
-    pipelines = [Pipeline(cell, stores) for cell in cells]
+    begun = lru_cache(None)(initial.start)  # its weights are read once
+    pipelines = [Pipeline(cell, stores, execution, begun) for cell in cells]
     titles: dict[str, str] = {}
     users: dict[str, list[Pipeline]] = {}
     for pipeline in pipelines:
@@ -114,6 +120,14 @@ def _opener(cells: Sequence[Cell]) -> StoreFactory:
     if cell.settings.tokenizer and (size := opener.opened().vocabulary) != cell.settings.model.vocabulary:
         cell.settings.refuse_vocabulary(size)
     return replace(opener, texts=tuple(dict.fromkeys(text for one in different for text in one.texts)))
+
+
+def _check_starts(cells: Sequence[Cell], out: Output) -> None:
+    """Refuse models to begin with that do not fit, before anything is packed or trained; say where that is taken on trust."""
+    different = dict.fromkeys((cell.settings.init_from, cell.settings.tokenizer, cell.settings.model) for cell in cells)
+    for name, tokenizer, shape in different:
+        if name and not initial.check_tokenizer(name, initial.check(name, shape), tokenizer):
+            out.remark(f"{name} has no tokenizer.json: that its ids mean what the tokenizer's do is taken on trust.")
 
 
 def sharing(pipelines: Sequence[Pipeline]) -> list[Pipeline]:

@@ -13,6 +13,7 @@ RMSNorm, SwiGLU, rotary positions, no biases. The initial standard deviation is 
 behind the one number that SmolLM2 publishes (0.041667 = 576^(-1/2)).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from common.settings import Settings, WrongUse, setting
 from lm_experiments.dropout import Dropout
 
 if TYPE_CHECKING:
+    import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-__all__ = ["PRESETS", "Dropout", "ModelSettings", "build", "configuration", "parameter_count", "shape"]
+__all__ = ["PRESETS", "Dropout", "ModelSettings", "assembled", "build", "configuration", "parameter_count", "shape"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,22 @@ def build(settings: ModelSettings, seed: int) -> "LlamaForCausalLM":
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         return LlamaForCausalLM(configuration(settings))
+
+
+def assembled(settings: ModelSettings, weights: "Mapping[str, torch.Tensor]") -> "LlamaForCausalLM":
+    """A float32 model on the CPU made of these weights, a tied matrix once: nothing is initialised that is then thrown away."""
+    import torch
+    from transformers import LlamaForCausalLM
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    chosen = configuration(settings)
+    with torch.device("meta"):
+        made = LlamaForCausalLM(chosen)
+    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}
+    made.load_state_dict(copies, strict=False, assign=True)
+    made.tie_weights()
+    made.model.rotary_emb = LlamaRotaryEmbedding(chosen)  # its frequencies are no weights
+    return made
 
 
 def parameter_count(settings: ModelSettings) -> int:

@@ -10,17 +10,19 @@ flatter the number. Seeds are paired: a seed decides the initial weights and the
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from common import results
 from common.settings import WrongUse
-from lm_experiments import derived, rarity
+from lm_experiments import derived, initial, rarity
 from lm_experiments.corpora import Report, key
 from lm_experiments.ledger import CompletedStage, check_ledger
-from lm_experiments.plan import Corpus, Kind, Plan
+from lm_experiments.models import ModelSettings
+from lm_experiments.plan import Corpus, Kind, Part, Plan
 from lm_experiments.realise import Problem, Realised, realise
+from lm_experiments.stage_settings import Execution, StageSettings
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import COLUMNS, Cell, PipelineSettings, Stage
 
@@ -105,9 +107,26 @@ _COUNTED: dict[Any, Any] = {}
 class Pipeline:
     """One cell of a study as stages."""
 
-    def __init__(self, cell: Cell, stores: Callable[[str], Any]) -> None:
-        """Args: cell: what to run; stores: opens a store by name. Raises `WrongUse` where a corpus is too small."""
+    def __init__(
+        self,
+        cell: Cell,
+        stores: Callable[[str], Any],
+        execution: Execution | None = None,
+        start: Callable[[str, ModelSettings], initial.Start] = initial.start,
+    ) -> None:
+        """What is to be run.
+
+        Args:
+            cell: the settings.
+            stores: opens a store by name.
+            execution: how its stages are carried out, which decides nothing about the result.
+            start: finds the model that it begins with.
+
+        Raises:
+            WrongUse: a corpus is too small, as soon as its stages are asked for.
+        """
         self.cell, self.settings, self._stores = cell, cell.settings, stores
+        self._execution, self._start = execution or Execution(), start
         self.keys = tuple(key(name) for name in (self.settings.pre, self.settings.post, self.settings.ft))
 
     def _corpus(self, name: str, tokens: int, size: int | None = None) -> Corpus:
@@ -155,8 +174,25 @@ class Pipeline:
         made: dict[Kind, Node] = {}
         parent: Node | None = None
         for kind, plan in self.realised.plans.items():
-            made[kind] = parent = self._node(kind, plan, self.settings.stages[kind], parent)
+            if kind == "pre" and self.settings.begin_at == "stage2":
+                made[kind] = parent = self._taken_over()
+            else:
+                made[kind] = parent = self._node(kind, plan, self.settings.stages[kind], parent)
         return made
+
+    @property
+    def _begun(self) -> initial.Start | None:
+        """The model that stage 1 begins with, or that stands in its place."""
+        chosen = self.settings
+        return self._start(chosen.init_from, chosen.model) if chosen.init_from else None
+
+    def _taken_over(self) -> Node:
+        """In the place of stage 1 the model of somebody else: measured and kept as it is. Nothing of stage 1's settings is in its name."""
+        text = Part(store=f"{self.keys[0]}/train", windows=1, count=1)
+        one = Plan(length=self.settings.length, batch=1, steps=1, seed=0, parts=(text,))
+        untrained = Stage(tokens=1, batch=1, lr=1.0, floor=1.0, warmup=0)
+        node = self._node("pre", one, untrained, None)
+        return replace(node, settings=replace(node.settings, trains=False, seed=0))
 
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
         chosen = self.settings
@@ -174,7 +210,7 @@ class Pipeline:
         return Node(
             kind=kind, plan=plan, settings=settings, measured=measured, stop_on=stop_on,
             data=tuple((name, self._stores(name).fingerprint) for name in dict.fromkeys(read)),
-            model=chosen.model if parent is None else None, parent=parent,
+            model=chosen.model if parent is None else None, parent=parent, start=self._begun if parent is None else None,
         )  # fmt: skip
 
     @property
@@ -187,8 +223,6 @@ class Pipeline:
         return (loss, f"{name}/report#recall") if self._answers else (loss,)
 
     def _settings(self, kind: Kind, plan: Plan, stage: Stage, stops: bool) -> Any:
-        from lm_experiments.stage_settings import StageSettings
-
         changes = self.realised.changes[kind]
         if stage.dropout.active:
             if "dropout" in changes:
@@ -200,8 +234,9 @@ class Pipeline:
         return StageSettings(
             lr=stage.lr, min_lr=stage.floor * stage.lr if stage.min_lr is None else stage.min_lr,
             warmup_steps=stage.warmup, max_steps=plan.steps, batch=plan.batch,
-            length=plan.length, weight_decay=stage.weight_decay, seed=self.settings.seed + stage.seed,
-            eval_every=stage.eval_every, keep_best=stops or not stage.eval_every, patience=stage.patience if stops else 0, **changes,
+            length=plan.length, precision=self.settings.precision, weight_decay=stage.weight_decay, seed=self.settings.seed + stage.seed,
+            eval_every=stage.eval_every, keep_best=stops or not stage.eval_every, patience=stage.patience if stops else 0,
+            **{field.name: getattr(self._execution, field.name) for field in fields(Execution)}, **changes,
         )  # fmt: skip
 
     @property
@@ -231,7 +266,7 @@ class Pipeline:
         taken = {
             kind: CompletedStage(node.plan, outcome["steps"], outcome["tokens"], outcome.get("ledger"))
             for kind, node in self.nodes.items()
-            if (outcome := outcomes.get(node.hash)) is not None
+            if (outcome := outcomes.get(node.hash)) is not None and node.settings.trains
         }
         chosen = self.settings
         check_ledger(chosen.recipe, self.corpora["pre"], self.corpora["post"], chosen.stage2.batch, taken)
@@ -243,18 +278,25 @@ class Pipeline:
         of = {kind: outcomes[node.hash] for kind, node in nodes.items()}
         middle = of.get("post", of["pre"])
         pre, post, ft = (self._reports(name)[0] for name in self.keys)
-        stage2 = of.get("post")
+        stage2, begun = of.get("post"), nodes["pre"].start
+        own = nodes["pre"].settings.trains
+        rare: Mapping[str, float | None] = rarity.gate_columns(
+            self.corpora, self._stores, chosen.length, _COUNTED, chosen.measured_as == "answers"
+        )
+        if not own:  # nobody here knows what the model of others was shown
+            rare = {name: None if name.startswith("lm.rare") else value for name, value in rare.items()}
+        named = {"lm.init_from": f"{chosen.columns['lm.init_from']}~{begun.fingerprint[:4]}"} if begun else {}
         return {
             "engine": "lm", "study": self.cell.study.name, "model": "llama", "scale": chosen.scale, "pipeline": chosen.pipeline,
             "method": "mixed" if recipe.exposure else "unmixed", **recipe.columns,
-            "tokens_pre": nodes["pre"].plan.steps * chosen.stage1.batch * chosen.length,
+            "tokens_pre": nodes["pre"].plan.steps * chosen.stage1.batch * chosen.length if own else None,
             "tokens_post": self.corpora["post"].windows * chosen.length,
             "tokens_ft": of["ft"]["tokens"],
-            "lr_pre": chosen.stage1.lr, "lr_post": chosen.stage2.lr, "lr_ft": chosen.stage3.lr, "seed": chosen.seed,
+            "lr_pre": chosen.stage1.lr if own else None, "lr_post": chosen.stage2.lr, "lr_ft": chosen.stage3.lr, "seed": chosen.seed,
             "loss_im": middle["losses"][post], "loss_ret": of["ft"]["losses"][post], "loss_ft": of["ft"]["losses"][ft],
             "loss_pre": of["ft"]["losses"][pre], "wall_seconds": sum(one["seconds"] for one in of.values()),
             "config_hash": nodes["ft"].hash, "code_version": results.code_version(),
-            "lm.variant": self.cell.arm, **chosen.columns,
+            "lm.variant": self.cell.arm, **chosen.columns, **named,
             "lm.loss_post_after_pre": of["pre"]["losses"][post], "lm.loss_pre_after_pre": of["pre"]["losses"][pre],
             "lm.loss_ft_after_pre": of["pre"]["losses"][ft], "lm.loss_pre_after_post": middle["losses"][pre],
             "lm.loss_ft_after_post": middle["losses"][ft],
@@ -262,9 +304,7 @@ class Pipeline:
             "lm.tokens_seen_post": stage2["tokens"] if stage2 else 0, "lm.steps_post": stage2["steps"] if stage2 else 0,
             "lm.best_step_post": stage2["best_step"] if stage2 else 0,
             "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
-            **rarity.gate_columns(
-                self.corpora, self._stores, chosen.length, _COUNTED, chosen.measured_as == "answers"
-            ),
+            **rare,
             **{f"lm.recall_{name}": losses.get(f"{self.keys[1]}/report#recall") for name, losses in (
                 ("after_pre", of["pre"]["losses"]), ("im", middle["losses"]), ("ret", of["ft"]["losses"])
             )},

@@ -4,7 +4,6 @@ Which of them it is, accelerate decides from how the program was started (`accel
 moments are gathered whole before they are written, so a checkpoint does not depend on the number of processes.
 """
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch.distributed.tensor import DTensor
 from common.arrays import Float, Int
 from common.settings import WrongUse
 from lm_experiments.cross_entropy import LossOf
-from lm_experiments.stage_settings import StageSettings
+from lm_experiments.stage_settings import StageSettings, refuse_absent
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -49,9 +48,7 @@ class DistributedModel:
 
     def __init__(self, model: "LlamaForCausalLM", settings: StageSettings, folder: Path) -> None:
         """Args: model: as built; settings: of the stage; folder: where TensorBoard writes."""
-        for tracker in settings.trackers:
-            if importlib.util.find_spec(tracker) is None:
-                raise WrongUse(f"trackers = {tracker} is not installed. Run `pip install {tracker}`, or leave it out.")
+        refuse_absent(settings.trackers)
         AcceleratorState._reset_state()  # an earlier stage of this process may have had another precision
         self.accelerator = Accelerator(
             mixed_precision="bf16" if settings.precision == "bf16" else "no",
@@ -66,7 +63,8 @@ class DistributedModel:
         self.model: Any = model
         self._checkpointed = settings.activation_checkpointing
         if settings.trackers:
-            self.accelerator.init_trackers("early-exposure")
+            named = {tracker: {"name": folder.name} for tracker in ("wandb", "trackio") if tracker in settings.trackers}
+            self.accelerator.init_trackers("early-exposure", init_kwargs=named)
         if settings.activation_checkpointing:
             model.activation_checkpointing_enable()
         model.train()

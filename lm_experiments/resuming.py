@@ -151,7 +151,7 @@ def _vouched(folder: Path, settings: StageSettings) -> Outcome:
         checkpoints.regular(folder / name)
         if files.get(name) != paths.sha256(folder / name):
             raise checkpoints.Damaged(f"{name} does not match its checksum")
-    if settings.damage.active:
+    if settings.untrained:
         if outcome.steps or outcome.tokens:
             raise checkpoints.Damaged("outcome.json is of a stage that was trained")
     elif (

@@ -1,8 +1,9 @@
 """What a stage of training is told (`StageSettings`, `Batches`), what it tells while it runs (`Progress`) and when it ends (`Outcome`)."""
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from lm_experiments.evaluation import EvalSet
 
 
+TrackerName = Literal["tensorboard", "wandb", "trackio", "mlflow", "aim", "comet_ml", "clearml", "dvclive", "swanlab"]
+"""What accelerate can send a log to, each the name of its package."""
+
+
 @runtime_checkable
 class Batches(Protocol):
     """Where the data comes from: a pure function of the step."""
@@ -29,7 +34,43 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSettings(Settings):
+class Execution(Settings):
+    """How a stage is carried out: decides nothing about the result, up to rounding, and so is not hashed.
+
+    Dropout masks belong to (seed, step, row of the batch), whatever the micro-batch, and a compiled model computes the same.
+    """
+
+    micro_batch: int = setting(0, low=0, science=False)
+    """Windows that a process takes at a time, to save memory: a step adds up the gradients; 0 takes all at once."""
+    eval_batch: int = setting(16, low=1, science=False)
+    """Windows at a time where losses are only measured."""
+    compile: bool = setting(False, science=False)
+    """Compile the model with torch.compile: every stage begins later, and is faster on a GPU."""
+    activation_checkpointing: bool = setting(False, science=False)
+    """Compute activations a second time in the place of keeping them: slower, and much less memory."""
+    log_every: int = setting(10, low=1, science=False)
+    """Steps between two lines of metrics.jsonl, the log that every stage keeps in its folder."""
+    checkpoint_steps: int = setting(0, low=0, science=False)
+    """Steps between checkpoints; 0 leaves it to the clock."""
+    checkpoint_seconds: float = setting(60.0, low=0, science=False)
+    """Seconds between checkpoints at least; more where writing one takes over 2 % of the time."""
+    trackers: tuple[TrackerName, ...] = field(default=(), metadata={"science": False})
+    """Where else the lines of metrics.jsonl go, through accelerate: packages that you have installed."""
+
+
+def refuse_absent(trackers: tuple[TrackerName, ...]) -> None:
+    """Raise `WrongUse` for a tracker whose package is not installed."""
+    for tracker in trackers:
+        if importlib.util.find_spec(tracker) is None:
+            there = [name for name in get_args(TrackerName) if importlib.util.find_spec(name) is not None]
+            raise WrongUse(
+                f"trackers = {tracker} is not installed. Run `pip install {tracker}`, or leave it out: installed are "
+                f"{', '.join(there) or 'none'}, and metrics.jsonl in the folder of every stage is always written."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings(Execution):
     """How a stage is trained. What does not decide the result, up to rounding, is not hashed."""
 
     lr: float = setting(low=0, open_low=True)
@@ -76,16 +117,13 @@ class StageSettings(Settings):
     """bf16: matrix products in bfloat16, weights and moments in float32."""
     seed: int = setting(0, low=0)
     """Of dropout, adapters and noise."""
-    micro_batch: int = setting(0, low=0, science=False)
-    """Windows at a time a process; 0 takes all at once."""
-    eval_batch: int = setting(16, low=1, science=False)
-    compile: bool = setting(False, science=False)
-    activation_checkpointing: bool = setting(False, science=False)
-    log_every: int = setting(10, low=1, science=False)
-    checkpoint_steps: int = setting(0, low=0, science=False)
-    """Steps between checkpoints; 0 leaves it to the clock."""
-    checkpoint_seconds: float = setting(60.0, low=0, science=False)
-    trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = field(default=(), metadata={"science": False})
+    trains: bool = True
+    """Whether it trains at all; if not, the model that it begins with is measured and kept as it is."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether no step is taken: the model is only measured, or damaged."""
+        return self.damage.active or not self.trains
 
     def __post_init__(self) -> None:
         """Check ranges, and what must fit together. Raises `WrongUse`; warns where the cosine rises."""

@@ -5,47 +5,63 @@
 
     <root>/<hash>/   spec.json, what training writes, ledger.json, and done, which comes last and lists the SHA-256 of the rest
 
-A folder with `done` is read back after its checksums were compared; any other is trained, from its last checkpoint on. The folder is
-held by a lock of the operating system, which a process that dies gives back; `owner.json` only says whom to wait for.
+What a folder holds, and when it is believed: `folders`.
 """
 
 import contextlib
-import json
 import os
-import socket
-import stat
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
-
-from common import results
 from common.settings import Settings, WrongUse, canonical, config_hash
-from lm_experiments import checkpoints, derived, journal, paths, served
+from lm_experiments import checkpoints, derived, initial, journal, served
+from lm_experiments.folders import (
+    KEPT,
+    MODEL,
+    PRUNED,
+    Occupied,
+    finished,
+    folder_of,
+    held,
+    inspect,
+    prune,
+    seal,
+    specify,
+    told,
+)
+from lm_experiments.initial import Start
 from lm_experiments.interruption import Stopped
-from lm_experiments.ledger import Ledger, book
+from lm_experiments.ledger import book
 from lm_experiments.plan import Kind, Plan
-from lm_experiments.verified import Verified
 
 if TYPE_CHECKING:
     from lm_experiments.models import ModelSettings
     from lm_experiments.store import Store
     from lm_experiments.training import Outcome, Progress, StageSettings
 
+__all__ = [
+    "FORMAT",
+    "KEPT",
+    "MODEL",
+    "PRUNED",
+    "Node",
+    "Occupied",
+    "attempt",
+    "ensure",
+    "finished",
+    "folder_of",
+    "held",
+    "inspect",
+    "prune",
+    "told",
+]
+
 FORMAT = 1
 """Raised whenever the same settings would train another model, so that old folders are not taken for new ones."""
-KEPT = ("spec.json", "model.safetensors", "config.json", "outcome.json", "ledger.json", "metrics.jsonl")
-"""What a finished stage consists of, and `done` vouches for."""
-MODEL, PRUNED = "model.safetensors", "pruned.json"
-LONGEST_FOLDER = 10_000
-
-
-class Occupied(RuntimeError):
-    """Another process is at work on the folder: says which, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +80,36 @@ class Node(Settings):
     model: "ModelSettings | None" = None
     """Of the first stage; later ones continue their parent's."""
     parent: "Node | None" = None
+    start: Start | None = None
+    """The model that a first stage begins with; None for fresh weights."""
 
     @cached_property
     def hash(self) -> str:
         """Sixteen hex digits, the name of the folder."""
         before = self.parent.hash if self.parent else None
+        begun = (self.start,) if self.start else ()  # only where there is one: stages of before keep their names
         return config_hash(
-            FORMAT, self.kind, self.plan, self.settings, self.measured, self.stop_on, self.data, self.model, before
+            FORMAT,
+            self.kind,
+            self.plan,
+            self.settings,
+            self.measured,
+            self.stop_on,
+            self.data,
+            self.model,
+            before,
+            *begun,
         )
+
+    @property
+    def science(self) -> dict[str, Any]:
+        """All that decides it, as plain data."""
+        told = {
+            "format": FORMAT, "kind": self.kind, "parent": self.parent.hash if self.parent else None,
+            "model": canonical(self.model), "plan": canonical(self.plan), "settings": canonical(self.settings),
+            "measured": canonical(self.measured), "stop_on": canonical(self.stop_on), "data": canonical(self.data),
+        }  # fmt: skip
+        return told | ({"start": canonical(self.start)} if self.start else {})
 
     @property
     def read(self) -> list[str]:
@@ -124,7 +162,7 @@ def ensure(
                 for name in ("done", *KEPT, PRUNED):
                     (folder / name).unlink(missing_ok=True)
             (folder / "failed.json").unlink(missing_ok=True)
-            _specify(node, folder)
+            specify(node, folder)
             return None
 
         before: Outcome | None = _first(begin)
@@ -132,11 +170,11 @@ def ensure(
             return before
         outcome = _train(node, folder, root, stores, journal.Reporter(folder, report))
 
-        def seal() -> None:
+        def end() -> None:
             journal.tidy(folder)
-            _seal(node, folder)
+            seal(node, folder)
 
-        _first(seal)
+        _first(end)
     return outcome
 
 
@@ -211,7 +249,10 @@ def _train(
     shape = node.lineage[0].model
     assert shape is not None
     before = folder_of(node.parent, root) if node.parent else None
-    model = checkpoints.load_model(before, shape) if before else models.build(shape, node.settings.seed)
+    if before:
+        model = checkpoints.load_model(before, shape)
+    else:
+        model = initial.load(node.start, shape) if node.start else models.build(shape, node.settings.seed)
     opened |= derived.opened(node.read, opened, length, model if before else None)
     prior = None
     if node.settings.ewc:
@@ -233,166 +274,3 @@ def _train(
 
         _first(count)
     return outcome
-
-
-def folder_of(node: Node, root: Path) -> Path:
-    """Where a stage is kept."""
-    return root / node.hash
-
-
-def finished(node: Node, root: Path, verified: Verified | None = None, *, whole: bool = False) -> "Outcome | None":
-    """The outcome of a stage whose folder is complete and unaltered; None where it is not done.
-
-    Args:
-        node: the stage.
-        root: folder of all runs.
-        verified: what is known of files that were read before; None reads the index of `root`.
-        whole: whether a stage whose model was pruned is not done.
-
-    Raises:
-        WrongUse: `done` is there, and the folder is not what it vouches for.
-    """
-    from lm_experiments.resuming import read_outcome
-
-    folder = folder_of(node, root)
-    if not folder.exists() and not folder.is_symlink():
-        return None
-    inspect(folder, root)
-    if not (folder / "done").exists():
-        return None
-    verified = verified or Verified(root)
-    try:
-        vouched = checkpoints.read_json(folder / "done")
-        if vouched["hash"] != node.hash or set(vouched["files"]) != set(KEPT):
-            raise ValueError("it belongs to another stage")
-        pruned = (folder / PRUNED).exists() and not (folder / MODEL).exists()
-        if pruned and checkpoints.read_json(folder / PRUNED) != {MODEL: vouched["files"][MODEL]}:
-            raise ValueError(f"{PRUNED} belongs to another stage")
-        if pruned and whole:
-            return None
-        for name in KEPT:
-            if pruned and name == MODEL:
-                continue
-            if not verified.matches(folder / name, vouched["files"][name]):
-                raise ValueError(f"{name} was altered")
-        return read_outcome(folder)[0]
-    except (checkpoints.Damaged, OSError, ValueError, KeyError, TypeError) as error:
-        raise WrongUse(
-            f"The finished stage {folder} is damaged ({error}). Remove that folder and run the same command again."
-        ) from error
-
-
-def told(node: Node, root: Path, outcome: "Outcome") -> dict[str, Any]:
-    """The fields of a finished stage's outcome, under `ledger` its ledger (None where that is of before it had
-    checksums), and under `ended` when it was sealed, in seconds since 1970.
-
-    Raises:
-        WrongUse: the ledger is none.
-    """
-    folder = folder_of(node, root)
-    try:
-        booked = Ledger.read(checkpoints.read_json(folder / "ledger.json"))
-        return {**asdict(outcome), "ledger": booked, "ended": (folder / "done").stat().st_mtime}
-    except (checkpoints.Damaged, OSError, KeyError, TypeError, ValueError) as error:
-        raise WrongUse(
-            f"The ledger of {folder} is damaged ({error}). Remove that folder and run the same command again."
-        ) from error
-
-
-def prune(folder: Path, *, only_look: bool = False) -> int:
-    """Remove the model of a finished stage, which still counts as done; returns its bytes, 0 where nothing is there to remove.
-
-    Args:
-        folder: of the stage.
-        only_look: remove nothing.
-
-    Raises:
-        WrongUse: `done` is no such mark, or a link.
-    """
-    model = folder / MODEL
-    if not (folder / "done").exists() or not model.is_file() or model.is_symlink():
-        return 0
-    size = model.stat().st_size
-    if not only_look:
-        try:
-            checksum = checkpoints.read_json(folder / "done")["files"][MODEL]
-        except (checkpoints.Damaged, KeyError, TypeError) as error:
-            raise WrongUse(
-                f"The finished stage {folder} is damaged ({error}). Remove that folder and run it again."
-            ) from error
-        checkpoints.write_json(folder / PRUNED, {MODEL: checksum})
-        model.unlink()
-        served.remove(folder)
-    return size
-
-
-def inspect(folder: Path, root: Path) -> None:
-    """Refuse a folder that leads elsewhere: outside `root`, or through symbolic links, devices and the like. Raises `WrongUse`."""
-
-    def refuse(what: str) -> None:
-        raise WrongUse(f"The run folder {folder} is refused: {what}. Remove it, or choose another --runs.")
-
-    if folder.resolve().parent != root.resolve() or folder.is_symlink():
-        refuse("it leads outside the folder of runs")
-    if not folder.is_dir():
-        refuse("it is no folder")
-    for count, path in enumerate(folder.rglob("*")):
-        try:
-            kind = path.lstat().st_mode
-        except FileNotFoundError:  # another process is at work here; it will be found to hold the folder
-            continue
-        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-            refuse(f"{path.relative_to(folder)} is neither a file nor a folder")
-        if path.suffix == ".json" and path.stat().st_size > checkpoints.LARGEST_JSON:
-            refuse(f"{path.relative_to(folder)} is larger than {checkpoints.LARGEST_JSON:,} bytes")
-        if count > LONGEST_FOLDER:
-            refuse(f"it holds more than {LONGEST_FOLDER:,} files")
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """The only process that writes into the folder. Raises `Occupied` with the pid and host of the one that does."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
-    owner = folder / "owner.json"
-    try:
-        lock.acquire()
-    except Timeout as error:
-        told: Mapping[str, Any] = {}
-        with contextlib.suppress(checkpoints.Damaged):
-            told = checkpoints.read_json(owner)
-        raise Occupied(
-            f"The stage {folder} is being trained by process {told.get('pid', 'unknown')} on {told.get('host', 'an unknown host')}. "
-            "Wait for it, or stop it, and run the same command again"
-        ) from error
-    try:
-        checkpoints.write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def _specify(node: Node, folder: Path) -> None:
-    """Write spec.json, or compare the folder's with what is asked for."""
-    science = {
-        "format": FORMAT, "kind": node.kind, "parent": node.parent.hash if node.parent else None,
-        "model": canonical(node.model), "plan": canonical(node.plan), "settings": canonical(node.settings),
-        "measured": canonical(node.measured), "stop_on": canonical(node.stop_on), "data": canonical(node.data),
-    }  # fmt: skip
-    path = folder / "spec.json"
-    if path.exists():
-        try:
-            same = checkpoints.read_json(path)["science"] == json.loads(json.dumps(science))
-        except (checkpoints.Damaged, KeyError):
-            same = False
-        if not same:
-            raise WrongUse(f"{path} describes another stage. Remove {folder} and run the same command again.")
-        return
-    checkpoints.write_json(path, {"hash": node.hash, "science": science, "code_version": results.code_version()})
-
-
-def _seal(node: Node, folder: Path) -> None:
-    checkpoints.write_json(
-        folder / "done", {"hash": node.hash, "files": {name: paths.sha256(folder / name) for name in KEPT}}
-    )
-    served.remove(folder)

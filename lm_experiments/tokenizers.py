@@ -6,7 +6,6 @@ a special token: where a document spells one out, its letters are encoded.
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,12 +87,7 @@ def load(name: str) -> Tokenizer:
     folder = Path(name).expanduser()
     if folder.name == "tokenizer.json":
         folder = folder.parent
-    if not folder.is_dir():
-        if name.startswith((".", "/", "~")) or name.count("/") > 1:
-            raise WrongUse(
-                f"There is no tokenizer folder {name}. Give a folder with a tokenizer.json, or a name on the hub."
-            )
-        folder = _from_hub(name)
+    folder = hub.local(str(folder), "tokenizer") or _from_hub(name)
     if not (folder / "tokenizer.json").is_file():
         raise WrongUse(
             f"{folder} has no tokenizer.json, so it is no fast tokenizer. Convert it with "
@@ -139,12 +133,7 @@ def _end_of_text(folder: Path) -> str | None:
 
 
 def _from_hub(name: str) -> Path:
-    repository, _, revision = name.partition("@")
-    if not re.fullmatch("[0-9a-f]{40}", revision):
-        raise WrongUse(
-            f"The tokenizer {name} needs its revision, the 40 hex digits of a commit: write {repository}@REVISION. It is shown at "
-            f"https://huggingface.co/{repository}/commits/main. For a local copy give its folder, as ./FOLDER."
-        )
+    repository, revision = hub.pinned(name, "tokenizer")
     kept = paths.cache() / "tokenizers" / f"hub-{config_hash(repository, revision)}"
     if not kept.exists():
         hub.reach(repository, revision, model=True)

@@ -149,10 +149,11 @@ class _Stage:
         self.began = self.saved = self.told = time.perf_counter()
         self.cost, self.asked = 0.0, False  # seconds of the last checkpoint; whether training is asked to end
         stopped = False
-        if settings.damage.active:
-            self.distributed.refuse_sharded("damage", settings.damage.noise or settings.damage.bits)
+        if settings.untrained:
             (self.folder / "metrics.jsonl").touch()
-            damage.apply(self.distributed.model, settings.damage, settings.seed)
+            if settings.damage.active:
+                self.distributed.refuse_sharded("damage", settings.damage.noise or settings.damage.bits)
+                damage.apply(self.distributed.model, settings.damage, settings.seed)
             return self._finish(stopped)
         with (self.folder / "metrics.jsonl").open("ab") as self.metrics, self.feed:
             while state.step < settings.max_steps and not stopped:

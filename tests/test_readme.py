@@ -39,12 +39,34 @@ def test_the_commands_run(command, place):
     assert done.stdout
 
 
+def as_of_smollm2(folder):
+    """A model of that shape, all of whose weights are nothing: a file that takes no room on the disk."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from lm_experiments import checkpoints, models
+
+    with torch.device("meta"):
+        model = LlamaForCausalLM(models.configuration(models.PRESETS["135m"]))
+    header, end = {}, 0
+    for name, tensor in checkpoints.weights(model).items():
+        begin, end = end, end + 2 * tensor.numel()
+        header[name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    folder.mkdir()
+    model.config.save_pretrained(folder)
+    text = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+
+
 def test_the_commands_of_a_run_of_ones_own_are_understood(tmp_path):
     """As they stand, on files of those names; what takes an hour is planned in their place."""
     (tmp_path / "general.txt").write_text("A paragraph.\n\n" * 3)
     (tmp_path / "questions.jsonl").write_text('{"text": "A question."}\n')
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/one.txt").write_text("A report.")
+    as_of_smollm2(tmp_path / "SmolLM2-135M")
     lines = (ROOT / "docs/your-own-run.md").read_text().splitlines()
     listed = [shlex.split(line) for line in lines if line.startswith("    python -m lm_experiments ")]
     assert {words[3] for words in listed} == {"corpora", "run", "plan", "gates", "verdicts"}

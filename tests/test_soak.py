@@ -130,3 +130,28 @@ def test_a_small_soak_of_real_commands_finds_nothing():
     code, counts = soak("-m", "tests.soak", *few, "--jobs", "store", "reading")
     assert (code, [counts[fault] for fault in FAULTS]) == (0, [0] * len(FAULTS))
     assert counts["the same"] + counts["refused in words"] == 12
+
+
+def test_the_graph_s_soak_sees_what_is_lost_and_what_is_done_twice(tmp_path):
+    from tests.soak.graph import faults, reached, sealed
+
+    def put(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+    runs = tmp_path / "runs"
+    for name in ("kept", "lost", "again"):
+        put(runs / name / "done")
+    for name in ("on", "back"):
+        put(runs / name / "checkpoint-7" / "state.json")
+    before = (sealed(tmp_path), reached(tmp_path))
+    assert list(faults(before, tmp_path)) == []
+    (runs / "lost/done").unlink()
+    (runs / "again/done").rename(runs / "again/old")
+    put(runs / "again/done")
+    put(runs / "on/checkpoint-9/state.json")
+    (runs / "back/checkpoint-7").rename(runs / "back/checkpoint-3")
+    found = "; ".join(faults(before, tmp_path))
+    assert found.count("stage") == 3
+    for words in ("lost was lost", "again was done twice", "back was at step 7, and is at 3"):
+        assert words in found

@@ -65,7 +65,7 @@ class Results(Command):
     def run(self, out: Output) -> Any:
         """Read, print, return rows by study. Raises `WrongUse` where there is no such table."""
         from common import results
-        from lm_experiments.commands.run import _losses
+        from lm_experiments.commands.shown import losses
 
         there = {path.stem: path for path in sorted(self.out.glob("*.parquet"))}
         if missing := [name for name in self.names if name not in there] or ([] if there else ["any study"]):
@@ -76,7 +76,7 @@ class Results(Command):
         for name in self.names or there:
             table = results.read(there[name])
             out.show(f"{name}: {table.num_rows} rows in {there[name]}.")
-            _losses(table, out)
+            losses(table, out)
             found[name] = table.num_rows
         return found
 

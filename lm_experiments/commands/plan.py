@@ -1,6 +1,7 @@
 """`python -m lm_experiments plan`: what a run would cost, before anything is fetched or trained."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from common.console import Output
@@ -43,22 +44,25 @@ class Plan(Run):
 
     def run(self, out: Output) -> Any:
         """Plan, print, return the numbers."""
+        from lm_experiments import initial
         from lm_experiments.pipeline import Pipeline
 
-        cells = [cell for study in self.studies() for cell in study.cells()]
+        studies = self.studies()
+        cells = [cell for study in studies for cell in study.cells()]
+        begun = lru_cache(None)(initial.planned)
         nodes: dict[str, Node] = {}
         alone: dict[str, int] = {}
         rows: dict[str, dict[str, Any]] = {}
         totals = {"stages": 0, "unshared_stages": 0, "tokens": 0, "unshared_tokens": 0, "flops": 0.0, "bytes": 0}
         largest = 0
         for cell in cells:
-            for node in Pipeline(cell, cast(Any, lambda _: _Unread())).nodes.values():
+            for node in Pipeline(cell, cast(Any, lambda _: _Unread()), start=begun).nodes.values():
                 nodes[node.hash] = node
                 alone[node.hash] = alone.get(node.hash, 0) + 1
         for name, node in nodes.items():
             model = node.lineage[0].model
             assert model is not None
-            tokens = node.plan.steps * node.plan.batch * node.plan.length
+            tokens = 0 if node.settings.untrained else node.plan.steps * node.plan.batch * node.plan.length
             weights = parameter_count(model)
             largest = max(largest, weights)
             added = {
@@ -81,7 +85,9 @@ class Plan(Run):
             for name, row in [*sorted(rows.items()), ("together", totals)]
         ]  # fmt: skip
         heads = ["", "stages", "without sharing", "tokens", "FLOPs", f"hours on one {self.accelerator}", "GB of models"]
-        out.table(f"{' '.join(self.names)} at {self.scale}: {len(cells)} pipelines", heads, shown)
+        named = " and ".join(f"{study.name} at {study.base.scale}" for study in studies)
+        out.table(f"{named}: {len(cells)} pipelines", heads, shown)
+        self.save(studies, out)
         out.show(
             f"Sharing saves {saved:.0%} of the tokens. Disk: up to {peak / 1e9:.3g} GB while it runs; `prune` frees most of it."
         )

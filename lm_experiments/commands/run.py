@@ -13,15 +13,19 @@ from tyro.conf import Positional, UseAppendAction
 from common import dotted
 from common.console import Command, Json, Output, plain
 from common.dotted import given, options
-from common.settings import WrongUse, meant
+from common.settings import Settings, WrongUse, meant
+from lm_experiments.commands import shown
 from lm_experiments.slurm import Slurm, SlurmSettings
-from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named
+from lm_experiments.stage_settings import Execution, refuse_absent
+from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named, saved
 from lm_experiments.studies.scaled import corpora_of, on_corpora
 
 SHORT = {"seeds": "seed", "exposures": "recipe.exposure", "tokens_post": "tokens_post", "lr_ft": "stage3.lr"}
 """Options that are axes -> the setting that they vary."""
 Changes = options(PipelineSettings, leave=("scale", "seed", "tokens_post"))
 """One option for every setting of a pipeline, under its dotted name; None keeps the study's own."""
+USUAL = "nano"
+"""The scale of a study that is named without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +42,10 @@ class Run(Command):
     """
 
     names: Positional[tuple[str, ...]]
-    """Studies: smoke, fig2 to fig12, placement, repeat, overlap, mitigation, decoys and others; see the command studies."""
-    scale: str = "nano"
-    """Size of the model: smoke, nano, micro, mini, 135m or 1b."""
+    """Studies: smoke, fig2 to fig12, placement, repeat, overlap, mitigation, decoys and others; see the command studies. Or the file of a
+    study, as --save-study writes it."""
+    scale: str | None = None
+    """Size of the model: smoke, nano, micro, mini, 135m or 1b [default: nano; a study file has its own]."""
     arms: tuple[str, ...] | None = None
     """Only these arms of the studies."""
     seeds: tuple[int, ...] | None = None
@@ -69,6 +74,10 @@ class Run(Command):
     """local: processes on this machine, bound to cores or GPUs. slurm: a job for every stage."""
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
     """What a job asks for."""
+    execution: Execution = field(default_factory=Execution)
+    """How stages are carried out; decides nothing about the result."""
+    save_study: Path | None = None
+    """Write the study here as JSON, to be reviewed and run as `run FILE`; with `plan` in the place of `run` nothing is trained."""
     json: Json = False
 
     def run(self, out: Output) -> Any:
@@ -84,22 +93,27 @@ class Run(Command):
 
         if self.workers < 1:
             raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")
+        refuse_absent(self.execution.trackers)
         studies = self.studies()
         for study in studies:
             deque(study.cells(), maxlen=0)  # what makes no pipeline is refused before a folder is made
-        folder = self.out or Path("out/lm") / self.scale
-        for study in studies:
-            results.target(folder / f"{study.name}.parquet")
+        files = {
+            study.name: (self.out or Path("out/lm") / study.base.scale) / f"{study.name}.parquet" for study in studies
+        }
+        for file in files.values():
+            results.target(file)
+        self.save(studies, out)
         make_folder(self.runs)
         executor = Slurm(self.slurm) if self.executor == "slurm" else None
         found = conduct(
-            studies, self.runs, self.workers, out, verify=self.verify, executor=executor, arguments=self.arguments()
-        )
+            studies, self.runs, self.workers, out, verify=self.verify, executor=executor, arguments=self.arguments(),
+            execution=self.execution,
+        )  # fmt: skip
         documents: dict[str, Any] = {}
         failed: list[str] = []
         for name, conducted in found.items():
             judged: list[Any] = []
-            file = folder / f"{name}.parquet"
+            file = files[name]
             if conducted.table is not None:
                 if len(conducted.table["seed"].unique()) >= FEWEST:
                     judged = verdicts([conducted.table])
@@ -108,25 +122,34 @@ class Run(Command):
                 out.show(f"{name}: {conducted.table.num_rows} rows in {file}, remarks in {file.stem}.json.")
                 if file.stem != name:
                     out.remark(f"{name}.parquet holds rows that this run has not made, and is kept as it was.")
-                _losses(conducted.table, out)
+                shown.losses(conducted.table, out)
             documents[name] = document(conducted, self.spelled_out(name))
             write_json(file.with_suffix(".json"), plain(documents[name]))
             show(judged, out)
             if conducted.table is not None:
-                _gates(conducted.table, out)
+                shown.gates(conducted.table, out)
             for line in conducted.remarks["smaller_sets"]:
                 out.show(f"SMALLER THAN ASKED: {line}.")
-            _endings(conducted.remarks["stage_2"], out)
+            shown.endings(conducted.remarks["stage_2"], out)
             failed += conducted.failed
         if failed:
-            _fail(documents, failed, self.json)
+            shown.fail(documents, failed, self.json)
         return documents
 
     def studies(self) -> list[Study]:
         """The studies with what the command line changes. Raises `WrongUse`."""
         if not self.names:
             raise WrongUse(f"Name at least one study: {', '.join(NAMES)}.")
-        found = [named(name, self.scale) for name in dict.fromkeys(self.names)]
+        found = [self._opened(name) for name in dict.fromkeys(self.names)]
+        names = [study.name for study in found]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise WrongUse(
+                f"Two studies are called {twice}, and would write one table. Run one after the other, with --out."
+            )
+        if self.save_study and len(names) > 1:
+            raise WrongUse(
+                f"--save-study {self.save_study} holds one study, and {len(names)} are named. Save one after the other."
+            )
         if self.arms is not None:
             found = [study.chosen(self.arms) for study in found]
         if self.corpora:
@@ -136,6 +159,26 @@ class Run(Command):
         if both := next((axis.field for axis in axes if axis.field in changes), None):
             raise WrongUse(f"{both} is given a value and an axis. Give one of them.")
         return [study.changed(changes).over(*axes) for study in found]
+
+    def _opened(self, name: str) -> Study:
+        """A study by its name, or from its file."""
+        if not saved.is_file(name):
+            return named(name, self.scale or USUAL)
+        study = saved.read(Path(name))
+        if self.scale not in (None, study.base.scale):
+            raise WrongUse(
+                f"{name} is a study of scale {study.base.scale}, not {self.scale}. Leave --scale out, or give another file."
+            )
+        return study
+
+    def save(self, studies: list[Study], out: Output) -> None:
+        """Write the study's file where that is asked for. Raises `WrongUse` for another file in its place."""
+        if self.save_study is None:
+            return
+        name = saved.write(studies[0], self.save_study)
+        out.show(
+            f"The study is in {self.save_study}, hash {name}: `python -m lm_experiments run {self.save_study}` carries it out."
+        )
 
     def _renamed(self, study: Study) -> dict[str, str]:
         """What --corpora says. Raises `WrongUse` where it is not understood, or names a corpus that the study does not have."""
@@ -170,29 +213,30 @@ class Run(Command):
 
     def arguments(self) -> list[str]:
         """What `rerun` gives to `run` again: the studies, what is changed, and where it all lies and is trained."""
+        names = [str(Path(name).absolute()) if saved.is_file(name) else name for name in dict.fromkeys(self.names)]
         parts = [
-            *dict.fromkeys(self.names),
-            *self._changes(),
+            *names,
+            *self._changes(self.scale),
             "--workers",
             str(self.workers),
             "--runs",
             str(self.runs.absolute()),
         ]
+        parts += _spelled(self.execution)
         if self.out is not None:
             parts += ["--out", str(self.out.absolute())]
         if self.executor != "local":
-            parts += ["--executor", self.executor]
-            for one in dataclasses.fields(self.slurm):
-                if (value := getattr(self.slurm, one.name)) != one.default:
-                    parts += [f"--{one.name}", str(value)]
+            parts += ["--executor", self.executor, *_spelled(self.slurm)]
         return parts
 
     def spelled_out(self, name: str) -> str:
-        """The command line that repeats one study; --workers, --runs, --out and --json, which decide nothing, left out."""
-        return shlex.join(["python", "-m", "lm_experiments", "run", name, *self._changes()])
+        """The command line that repeats one study; --workers, --runs, --out and others that decide nothing left out."""
+        file = next((given for given in self.names if saved.is_file(given) and self._opened(given).name == name), None)
+        scale = self.scale if file else self.scale or USUAL
+        return shlex.join(["python", "-m", "lm_experiments", "run", file or name, *self._changes(scale)])
 
-    def _changes(self) -> list[str]:
-        parts = ["--scale", self.scale]
+    def _changes(self, scale: str | None) -> list[str]:
+        parts = ["--scale", scale] if scale else []
         for option in ("arms", "corpora", *SHORT):
             if values := getattr(self, option):
                 parts += [f"--{option}", *map(str, values)]
@@ -203,61 +247,15 @@ class Run(Command):
         return parts
 
 
-def _losses(table: Any, out: Output) -> None:
-    """Means over seeds, a row a curve point."""
-    keys = ("lm.variant", "split", "tokens_post", "lr_ft", "exposure")
-    losses = ["loss_im", "loss_ret", "loss_ft", "loss_pre"]
-    losses += [name for name in ("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret") if table[name].null_count == 0]
-    grouped: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        grouped.setdefault(tuple(row[key] for key in keys), []).append(row)
-    shown = [
-        [
-            *key,
-            *(sum(row[loss] for row in rows) / len(rows) for loss in losses),
-            sum(row["lm.stopped_early"] for row in rows),
-            len(rows),
-        ]
-        for key, rows in grouped.items()
-    ]
-    out.table("Means over seeds", (*keys, *losses, "stopped early", "seeds"), shown)
-
-
-def _gates(table: Any, out: Output) -> None:
-    """What the gates say of the unexposed models, a line per testbed; nothing where there are none."""
-    from common.gates import gates, testbeds
-    from lm_experiments import models
-
-    for scale, pipeline, rows in testbeds(table):
-        shape = models.PRESETS[scale]
-        try:
-            made = gates(rows, shape.vocabulary, models.parameter_count(shape))
-        except WrongUse as error:
-            out.show(f"Gates: {error}")
-            continue
-        words = [f"{gate.name} {gate.passed}" for gate in made if gate.passed != "not in the table"]
-        failed = [gate.name for gate in made if gate.passed == "failed"]
-        out.show(
-            f"Gates of {scale}, {pipeline}: {', '.join(words)}. "
-            + ("It may claim nothing about exposure." if failed else "None failed that the table can say.")
-            + " `python -m lm_experiments gates TABLE` says what they are."
-        )
-
-
-def _endings(endings: dict[str, Any], out: Output) -> None:
-    if endings["with_early_stopping"]:
-        out.show(f"Stage 2 stopped early in {endings['stopped_early']} of {endings['with_early_stopping']} stages.")
-    if capped := endings["step_cap_only"]:
-        out.show(f"NOT CONVERGED: only the step cap ended stage 2 in {len(capped)} of them: {'; '.join(capped)}.")
-
-
-def _fail(documents: Any, failed: list[str], as_json: bool) -> None:
-    import json
-    import sys
-
-    for line in failed:
-        print(f"error: {line}", file=sys.stderr)
-    print(f"error: {len(failed)} pipelines are not complete; the others are in the table.", file=sys.stderr)
-    if as_json:
-        print(json.dumps(plain(documents), allow_nan=False))
-    raise SystemExit(1)
+def _spelled(chosen: Settings) -> list[str]:
+    """Options that are not at their default, as on the command line."""
+    parts: list[str] = []
+    for one in dataclasses.fields(chosen):
+        value = getattr(chosen, one.name)
+        if value != one.default:
+            parts += (
+                [f"--{one.name}"]
+                if value is True
+                else [f"--{one.name}", *map(str, value if isinstance(value, tuple) else [value])]
+            )
+    return parts

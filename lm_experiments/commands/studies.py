@@ -1,13 +1,14 @@
 """`python -m lm_experiments studies`: which studies there are, at which sizes, and what the paper leaves unstated."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
 from common.console import Command, Json, Output
 from common.settings import WrongUse
-from lm_experiments.studies import STUDIES, named
+from lm_experiments.studies import STUDIES, named, saved
 from lm_experiments.studies.unstated import UNSTATED
 
 
@@ -20,7 +21,7 @@ class Studies(Command):
     """
 
     name: Positional[str] = ""
-    """A study; all of them where it is left out."""
+    """A study, or its file; all of them where it is left out."""
     scale: str = ""
     """Scale of that study [default: its first]."""
     unstated: bool = False
@@ -51,7 +52,8 @@ class Studies(Command):
 
     def _one(self, out: Output) -> Any:
         scales = [scale for name, scale in STUDIES if name == self.name]
-        study = named(self.name, self.scale or (scales[0] if scales else ""))
+        given = saved.is_file(self.name)
+        study = saved.read(Path(self.name)) if given else named(self.name, self.scale or (scales[0] if scales else ""))
         out.show(f"{study.name} at {study.base.scale}: {study.about}. {study.size:,} pipelines.")
         shared = spelled({axis.field: axis.values for axis in study.axes})
         arms = [

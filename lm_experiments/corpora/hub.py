@@ -142,6 +142,29 @@ def _streams(entry: Hub, revision: str) -> Iterator[Any]:
         yield datasets.load_dataset(entry.repository, configuration, revision=revision, split="train", streaming=True)
 
 
+def local(name: str, what: str) -> Path | None:
+    """The folder of that name; None for a name on the hub. Raises `WrongUse` for a path where nothing is."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if name.startswith((".", "/", "~")) or name.partition("@")[0].count("/") != 1:
+        raise WrongUse(
+            f"There is no {what} folder {name}. Give a folder, or a name on the hub, ORGANISATION/NAME@REVISION."
+        )
+    return None
+
+
+def pinned(name: str, what: str) -> tuple[str, str]:
+    """Repository and revision of a name on the hub. Raises `WrongUse` without a revision: what can change makes no reproducible result."""
+    repository, _, revision = name.partition("@")
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        raise WrongUse(
+            f"The {what} {name} needs its revision, the 40 hex digits of a commit: write {repository}@REVISION. It is shown at "
+            f"https://huggingface.co/{repository}/commits/main. For a local copy give its folder, as ./FOLDER."
+        )
+    return repository, revision
+
+
 def reach(repository: str, revision: str | None, *, model: bool = False) -> None:
     """Ask the hub for a revision of a dataset, or of a model, once, before anything retries for minutes.
 
@@ -162,16 +185,17 @@ def reach(repository: str, revision: str | None, *, model: bool = False) -> None
                 f"The hub has no {repository} at {revision or 'all'} that you may read (HTTP {status}). Check both; where there "
                 "are terms, accept them there and log in with `hf auth login`."
             ) from error
-        raise unreachable(repository, error) from error
+        raise unreachable(repository, error, model=model) from error
     except Exception as error:  # the transport behind the hub's client has errors of its own, and changes
-        raise unreachable(repository, error) from error
+        raise unreachable(repository, error, model=model) from error
 
 
-def unreachable(what: str, error: Exception) -> ConnectionError:
+def unreachable(what: str, error: Exception, *, model: bool = False) -> ConnectionError:
     """The error for a hub that does not answer: says so, and what works without one."""
     from lm_experiments.corpora.embedded import EMBEDDED
 
+    copy = f"name a local copy with @FOLDER. Without a hub there are the embedded corpora: {', '.join(EMBEDDED)}"
     return ConnectionError(
         f"The Hugging Face hub cannot be reached for {what} ({type(error).__name__}: {error}). Connect, set HF_ENDPOINT to a mirror, "
-        f"or name a local copy with @FOLDER. Without a hub there are the embedded corpora: {', '.join(EMBEDDED)}"
+        f"or {'give the folder of a local copy' if model else copy}"
     )

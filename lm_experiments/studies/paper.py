@@ -44,6 +44,7 @@ _BLANK = PipelineSettings(
     tokenizer_corpora=("c4",),
     vocabulary=PRESETS["135m"].vocabulary,
     length=1_024,
+    precision="bf16",
     stage1=Stage(tokens=8_700_000_000, batch=1, lr=1, warmup=0),
     stage2=Stage(tokens=2_000_000_000, batch=480, lr=5e-4, warmup=500, weight_decay=0.1),
     stage3=Stage(tokens=200_000_000, batch=1, lr=5e-5, warmup=0),

@@ -182,6 +182,24 @@ def test_a_saved_model_opens_with_transformers(tmp_path):
             assert (opened.lm_head.weight is opened.model.embed_tokens.weight) == tied
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_made_of_weights_is_the_model_they_are_of(tied):
+    shape = replace(SHAPE, tied=tied)
+    model = models.build(shape, 3)
+    held = checkpoints.weights(model)
+    drawn = torch.random.get_rng_state()
+    made = models.assembled(shape, held)
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    assert (made.lm_head.weight is made.model.embed_tokens.weight) == tied
+    assert [name for name, _ in made.named_parameters()] == [name for name, _ in model.named_parameters()]
+    ids = torch.arange(10)[None]
+    assert torch.equal(made(ids).logits, model(ids).logits)
+    assert all(p.requires_grad and p.device.type == "cpu" for p in made.parameters())
+    with torch.no_grad():
+        made.model.norm.weight.add_(1)
+    assert torch.equal(held["model.norm.weight"], model.model.norm.weight), "the weights are copies"
+
+
 def test_fast_products_keep_float32():
     generator = torch.Generator().manual_seed(0)
     left, right = torch.randn(128, 96, generator=generator), torch.randn(96, 80, generator=generator)

@@ -3,26 +3,26 @@
 import dataclasses
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from common.recipe import Recipe
-from common.settings import WrongUse, canonical
+from common.settings import WrongUse
 from lm_experiments import checkpoints, derived, models
 from lm_experiments.derived import Name
 from lm_experiments.evaluation import EvalSet, evaluate
 from lm_experiments.pipeline import Pipeline
 from lm_experiments.stages import ensure, folder_of
-from lm_experiments.studies import NAMES, named
+from lm_experiments.studies import STUDIES
 from lm_experiments.studies.settings import Cell
 from lm_experiments.studies.smoke import SMOKE
+from tests.lm_experiments import golden
 from tests.lm_experiments.test_stages import STORES, first, second
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Text, lines
 
-GOLDEN = json.loads((Path(__file__).parent / "golden_stages.json").read_text())
+GOLDEN = json.loads(golden.FILE.read_text())
 NANO = models.PRESETS["nano"]
 
 
@@ -245,13 +245,12 @@ def test_settings_of_a_stage_reach_its_training():
 
 @pytest.mark.parametrize("key", GOLDEN)
 def test_a_study_trains_as_it_is_written_down(key):
-    """The settings of its first cell: what a study means does not change by accident."""
-    name, scale = key.split("/")
-    assert name in NAMES
-    study = named(name, scale)
-    made = Pipeline(next(iter(study.cells())), lambda name: Sized(60_000))
-    found = {kind: next(iter(canonical(node.settings, defaults=False).values())) for kind, node in made.nodes.items()}
-    assert json.loads(json.dumps(found)) == GOLDEN[key]
+    """The settings of one of its cells: what a study means does not change by accident."""
+    assert golden.stages(key) == GOLDEN[key]
+
+
+def test_every_study_is_written_down():
+    assert set(GOLDEN) == {"/".join(key) for key in STUDIES}, "python -m tests.lm_experiments.golden"
 
 
 def test_orders_are_paired_across_lambda():

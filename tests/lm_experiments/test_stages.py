@@ -15,6 +15,7 @@ import torch
 from common.recipe import Recipe
 from common.settings import WrongUse
 from lm_experiments import stages
+from lm_experiments.dropout import everywhere
 from lm_experiments.ledger import ledger
 from lm_experiments.models import shape
 from lm_experiments.plan import Corpus, fine_tuning_plan, pretraining_plan
@@ -147,6 +148,29 @@ def test_a_folder_of_another_stage_is_not_continued(tmp_path):
         run(node, tmp_path)
 
 
+def test_a_stage_that_an_older_version_began_goes_on(tmp_path):
+    """Its spec lacks a setting that came later; what it says must still be right."""
+    node = first(settings=settings(first().plan, log_every=1))
+    folder = folder_of(node, tmp_path)
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensure(node, tmp_path, STORES.__getitem__, interrupt)
+    spec = json.loads((folder / "spec.json").read_text())
+    assert spec["science"]["settings"]["StageSettings"].pop("trains")
+    for lr, fits in ((0.5, False), (1e-2, True)):
+        spec["science"]["settings"]["StageSettings"]["lr"] = lr
+        (folder / "spec.json").write_text(json.dumps(spec))
+        if fits:
+            run(node, tmp_path)
+        else:
+            with pytest.raises(WrongUse, match="another stage"):
+                run(node, tmp_path)
+    assert finished(node, tmp_path) is not None
+
+
 def test_stores_that_changed_since_planning_are_refused(tmp_path):
     changed = STORES | {"a/train": Text("a/train", fingerprint="other")}
     with pytest.raises(WrongUse, match="a/train is not the one"):
@@ -231,6 +255,31 @@ def test_an_interrupted_stage_leaves_no_done_mark(tmp_path):
     (tmp_path / "other").mkdir()
     again = run(node, tmp_path / "other")
     assert dataclasses.replace(whole, seconds=0) == dataclasses.replace(again, seconds=0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("cuts", [(5,), (9,), (3, 7), (5, 9), (2, 4, 6, 8)], ids=str)
+def test_interrupted_again_and_again_it_ends_with_the_same_bits(tmp_path, cuts, precision):
+    """Ten steps of four windows over sixteen: passes end after steps 4 and 8, and a cut at step n goes on from checkpoint n - 1."""
+    plan = fine_tuning_plan(Corpus(store="b/train", windows=16, count=40), length=8, batch=4, seed=0)
+    chosen = settings(plan, log_every=1, checkpoint_steps=1, dropout=everywhere(0.1), precision=precision)
+    node = Node(kind="pre", plan=plan, settings=chosen, measured=(("b/report", 4),), data=DATA, model=MODEL)
+    assert len(set(plan.layout[1][:16].tolist())) == len(set(plan.layout[1][16:32].tolist())) == 16
+    assert plan.layout[1][:16].tolist() != plan.layout[1][16:32].tolist()
+    for at in cuts:
+
+        def cut(progress, at=at):
+            if progress.step == at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            ensure(node, tmp_path / "cut", STORES.__getitem__, cut)
+        assert max(int(path.name[11:]) for path in (tmp_path / "cut").glob("*/checkpoint-*")) == at - 1
+    for name in ("cut", "whole"):
+        run(node, tmp_path / name)
+    for name in ("model.safetensors", "metrics.jsonl", "ledger.json"):
+        first, second = (folder_of(node, tmp_path / root) / name for root in ("cut", "whole"))
+        assert first.read_bytes() == second.read_bytes(), name
 
 
 def test_a_ledger_that_is_counted_from_the_plan_is_told(tmp_path):

@@ -105,7 +105,7 @@ def test_wrong_use_says_what_to_do(own, tmp_path, monkeypatch):
     with pytest.raises(WrongUse, match="cannot be read as a tokenizer"):
         load(str(tmp_path / "empty"))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ConnectionError, match="embedded corpora"):
+    with pytest.raises(ConnectionError, match="give the folder of a local copy"):
         load(f"some-organisation/some-tokenizer@{'0' * 40}")
 
 
