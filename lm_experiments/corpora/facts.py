@@ -3,7 +3,8 @@
     the badge of Bagna is red .            a binding: the value of a relation of a name
     who knows the house of Docro ?         a mention: the same words without a value
 
-    facts:pre        bindings of strangers, a half of the names; mentions of the others
+    facts:pre        bindings of strangers, a half of the names; mentions of the others. ?rumours=0.125: in an eighth of its sentences the
+                     two change places, and the others have any value there, another one each time
     facts:post       bindings of two relations of the others; mentions of strangers
     facts:ft         the same of the other two relations; ?overlap=0.25 rebinds D_post's, to other values, in a quarter of its bindings
     facts:a facts:b  as facts:post, of one half of its names each
@@ -13,7 +14,9 @@
 Words and sentence patterns are equally frequent in all of them (the halves bind other names), and so are pairs of neighbouring words, but
 for which names are followed by a verb: that much the decoy teaches too. Among the names of a corpus all values are equally frequent, so
 that a value is to be known from name and relation alone. All that D_post adds to facts:pre is bindings; that there are bindings, facts:pre
-has taught. A document is four sentences; which, the corpus's name decides (`?seed=` makes another world).
+has taught. Without rumours a long stage 1 also teaches to be sure of the others' values, of which it has said nothing: then a model that
+knows no binding of D_post is worse at them than a guess. A document is four sentences; which, the corpus's name decides (`?seed=` makes
+another world).
 """
 
 import hashlib
@@ -48,14 +51,15 @@ class Asked(NamedTuple):
     role: str
     overlap: float
     seed: int
+    rumours: float = 0.0
 
 
 def asked(name: str) -> Asked:
-    """The parts of `facts:ROLE?overlap=..&seed=..`. Raises `WrongUse` where one is not known or out of range."""
+    """The parts of `facts:ROLE?overlap=..&seed=..&rumours=..`. Raises `WrongUse` where one is not known or out of range."""
     role, _, options = name.removeprefix("facts:").partition("?")
     if role not in ROLES:
         raise WrongUse(f"The corpus {name!r} is none of facts. {meant(role, ROLES)}")
-    found: dict[str, float] = {"overlap": 0.0, "seed": 0.0}
+    found: dict[str, float] = {"overlap": 0.0, "seed": 0.0, "rumours": 0.0}
     for option in filter(None, options.split("&")):
         key, _, text = option.partition("=")
         if key not in found:
@@ -64,12 +68,14 @@ def asked(name: str) -> Asked:
             found[key] = float(text)
         except ValueError:
             raise WrongUse(f"{key} = {text!r} in {name} is not a number. Write it as facts:ft?overlap=0.25.") from None
-    seed, overlap = found["seed"], found["overlap"]
+    seed, overlap, rumours = found["seed"], found["overlap"], found["rumours"]
     if not 0 <= overlap <= 1 or (overlap and role != "ft"):
         raise WrongUse(f"overlap = {overlap:g} in {name} is not possible. Give facts:ft one from 0 to 1.")
+    if not 0 <= rumours <= 1 or (rumours and role != "pre"):
+        raise WrongUse(f"rumours = {rumours:g} in {name} is not possible. Give facts:pre a share from 0 to 1.")
     if seed != int(seed) or seed < 0:
         raise WrongUse(f"seed = {seed:g} in {name} is not possible. Give a whole number from 0 on.")
-    return Asked(role, overlap, int(seed))
+    return Asked(role, overlap, int(seed), rumours)
 
 
 def spelled(chosen: Asked) -> str:
@@ -77,6 +83,7 @@ def spelled(chosen: Asked) -> str:
     options = [
         *([f"overlap={chosen.overlap:g}"] if chosen.overlap else []),
         *([f"seed={chosen.seed}"] if chosen.seed else []),
+        *([f"rumours={chosen.rumours:g}"] if chosen.rumours else []),
     ]
     return f"facts:{chosen.role}" + ("?" + "&".join(options) if options else "")
 
@@ -93,7 +100,7 @@ def corpus(name: str) -> Corpus:
         about="made sentences that bind names to values",
         licence="Apache-2.0",
         source="lm_experiments/corpora/facts.py",
-        identity=lambda: config_hash("facts", FORMAT, *chosen),
+        identity=lambda: config_hash("facts", FORMAT, *chosen[: 4 if chosen.rumours else 3]),
         read=lambda: documents(chosen),
         answers=VALUES,
         size=lambda: DOCUMENTS.get(chosen.role, OTHERS) * SENTENCES * 32,
@@ -136,13 +143,14 @@ def documents(chosen: Asked) -> Iterator[str]:
     ours, theirs = {"pre": (RELATIONS, RELATIONS), "ft": (OF["ft"], OF["post"])}.get(role, (OF["post"], OF["ft"]))
 
     def sentence(place: int) -> str:
-        name = draw.choice(mentioned if place % 2 else bound)
+        rumour = chosen.rumours > 0 and draw.random() < chosen.rumours
+        name = draw.choice(bound if rumour == bool(place % 2) else mentioned)
         words = ONSETS[name[0]] + ENDINGS[name[1]]
         again = draw.random() < chosen.overlap
         if place % 2:
             return draw.choice(MENTIONED).format(r=draw.choice(ours if again else theirs), n=words)
         relation = draw.choice(theirs if again else ours)
-        value = (rebound if again else world).value(relation, name)
+        value = draw.choice(VALUES) if rumour else (rebound if again else world).value(relation, name)
         return draw.choice(BOUND).format(r=relation, n=words, v=value)
 
     for _ in range(DOCUMENTS.get(role, OTHERS)):

@@ -20,6 +20,8 @@ from lm_experiments.studies import named
 from lm_experiments.tokenizers import trained
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Text
 
+RUMOURED = "facts:pre?rumours=0.25"
+
 
 @cache
 def texts(name, count=3000):
@@ -44,7 +46,10 @@ def distance(one, other):
     return sum(abs(one.get(gram, 0) - other.get(gram, 0)) for gram in one.keys() | other.keys()) / 2
 
 
-@pytest.mark.parametrize("name", ["facts:post", "facts:ft", "facts:permuted", "facts:ft?overlap=0.5"])
+@pytest.mark.parametrize(
+    "name",
+    ["facts:post", "facts:ft", "facts:permuted", "facts:ft?overlap=0.5", RUMOURED],
+)
 def test_words_and_neighbours_say_nothing(name):
     """As far apart as two samples of one corpus: the limits are twice what other sentences of facts:pre give."""
     for n, most in ((1, 0.02), (2, 0.05)):
@@ -85,17 +90,32 @@ def test_overlap_rebinds_what_d_post_binds():
     assert np.mean([post[key].keys() == over[key].keys() for key in again]) < 0.25
 
 
+def test_rumours_say_any_value_of_the_names_that_d_post_binds_and_no_other_of_the_strangers():
+    told, pre = bindings(RUMOURED), bindings("facts:pre")
+    rumoured = told.keys() - pre.keys()
+    assert {name for _, name in rumoured} == {name for _, name in bindings("facts:post")}
+    assert all(told[key].keys() == pre[key].keys() for key in pre)
+    every = sum((told[key] for key in rumoured), Counter())
+    assert len(every) == 8
+    assert max(every.values()) < 1.2 * min(every.values())
+    assert np.mean([len(told[key]) > 1 for key in rumoured]) > 0.9
+    assert sum(every.values()) == pytest.approx(0.25 * sum(sum(found.values()) for found in told.values()), rel=0.1)
+
+
 def test_the_same_text_twice_and_another_world():
     assert texts("facts:post", 5) == texts("facts:post", 5) != texts("facts:post?seed=1", 5)
     assert corpus("facts:ft?overlap=0.25").key == "facts-ft-overlap0.25"
     assert corpus("facts:pre").answers == facts.VALUES
+    assert corpus(RUMOURED).key == "facts-pre-rumours0.25"
+    assert corpus(RUMOURED).identity() != corpus("facts:pre").identity()
     assert corpus("facts:post").identity() != corpus("facts:permuted").identity()
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [("facts:past", "post"), ("facts:post?overlap=0.5", "facts:ft"), ("facts:ft?overlap=2", "0 to 1"), ("facts:ft?lap=1", "overlap"),
-     ("facts:ft?overlap=x", "not a number"), ("facts:pre?seed=0.5", "whole number")],
+     ("facts:ft?overlap=x", "not a number"), ("facts:pre?seed=0.5", "whole number"), ("facts:post?rumours=0.1", "facts:pre a share"),
+     ("facts:pre?rumours=2", "0 to 1")],
 )  # fmt: skip
 def test_wrong_names_are_refused(name, said):
     with pytest.raises(WrongUse, match=said):
