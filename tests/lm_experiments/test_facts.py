@@ -102,6 +102,18 @@ def test_rumours_say_any_value_of_the_names_that_d_post_binds_and_no_other_of_th
     assert sum(every.values()) == pytest.approx(0.25 * sum(sum(found.values()) for found in told.values()), rel=0.1)
 
 
+def test_few_names_come_often_and_their_values_equally():
+    post, ft, pre = (bindings(f"facts:{role}?names=32") for role in ("post", "ft", "pre"))
+    assert (len(post), len(ft), len(pre)) == (32, 32, 64)
+    assert all(len(values) == 1 for found in (post, ft, pre) for values in found.values())
+    assert not (post.keys() | ft.keys()) & pre.keys()
+    for relation in facts.OF["post"]:
+        assert set(Counter(next(iter(found)) for (one, _), found in post.items() if one == relation).values()) == {2}
+    halves = [{name for _, name in bindings(f"facts:{half}?names=32")} for half in "ab"]
+    assert [len(half) for half in halves] == [8, 8]
+    assert halves[0] | halves[1] == {name for _, name in post}
+
+
 def test_the_same_text_twice_and_another_world():
     assert texts("facts:post", 5) == texts("facts:post", 5) != texts("facts:post?seed=1", 5)
     assert corpus("facts:ft?overlap=0.25").key == "facts-ft-overlap0.25"
@@ -115,7 +127,7 @@ def test_the_same_text_twice_and_another_world():
     ("name", "said"),
     [("facts:past", "post"), ("facts:post?overlap=0.5", "facts:ft"), ("facts:ft?overlap=2", "0 to 1"), ("facts:ft?lap=1", "overlap"),
      ("facts:ft?overlap=x", "not a number"), ("facts:pre?seed=0.5", "whole number"), ("facts:post?rumours=0.1", "facts:pre a share"),
-     ("facts:pre?rumours=2", "0 to 1")],
+     ("facts:pre?rumours=2", "0 to 1"), ("facts:a?names=33", "32, 64")],
 )  # fmt: skip
 def test_wrong_names_are_refused(name, said):
     with pytest.raises(WrongUse, match=said):
