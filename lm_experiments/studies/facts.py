@@ -13,11 +13,11 @@ loss_ret at matched loss_ft, lambda 4, real minus the stronger of permuted and s
     few-facts         real, permuted, shuffled    lambda 0 2    the same question of 32 names, with rumours in D_pre
     few-facts-halves  half                        lambda 0 2    as provenance
 
-The second testbed. A binding comes four times as often, so that stage 1 learns those of D_pre for certain; rumours keep a model that knows
-none of D_post's from being sure of wrong ones (gate V2, and a stage 2 that starts from guessing and learns); the stage-3 rates leave some of
-what stage 2 taught. At lambda 2 recall after stage 1 was .66 and at lambda 0 chance. All that was chosen with seed 1000; the studies draw 20 to
-27. Named before the run: D1, loss_ret at matched loss_ft, lambda 2, real minus the stronger of permuted and shuffled; E1 as in
-`verdicts/provenance.py`.
+The second testbed. A binding comes four times as often, so that stage 1 learns those of D_pre for certain; rumours keep a model that
+knows none of D_post's from being sure of wrong ones (gate V2, and a stage 2 that starts from guessing and learns); the stage-3 rates leave
+some of what stage 2 taught. At lambda 2 recall after stage 1 was .66 and at lambda 0 chance. All that was chosen with seed 1000; the
+studies draw 20 to 27. Named before the run: D1, loss_ret at matched loss_ft, lambda 2, real minus the stronger of permuted and shuffled;
+E1 as in `verdicts/provenance.py`.
 """
 
 from dataclasses import replace
