@@ -212,6 +212,19 @@ def test_a_study_of_facts_measures_and_stops_on_answers():
     assert row["lm.unigram_post"] == pytest.approx(np.log(2), abs=0.01), "of the answers alone"
 
 
+@pytest.mark.parametrize("name", ["few-facts", "few-facts-halves"])
+def test_the_second_testbed_knows_the_same_few_names_everywhere_and_has_fresh_seeds(name):
+    study = named(name, "pico")
+    seeds = set(study.values("seed"))
+    assert len(seeds) == 8
+    assert not seeds & set(named("facts", "pico").values("seed"))
+    assert max(seeds) < 1000
+    for cell in study.cells():
+        assert {facts.asked(text).names for text in cell.settings.texts} == {32}
+        assert facts.asked(cell.settings.pre).rumours > 0
+        assert cell.settings.recipe.exposure <= 2
+
+
 def test_fine_tuned_corpora_of_one_study_share_the_stages_before():
     study = named("controlled", "nano")
     (one, row), (other, twin) = (
