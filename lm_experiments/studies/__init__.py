@@ -7,7 +7,7 @@ from common.settings import WrongUse, meant
 from lm_experiments.studies.controlled import CONTROLLED
 from lm_experiments.studies.decoys import DECOYS
 from lm_experiments.studies.doses import OVERLAP, REPEAT
-from lm_experiments.studies.facts import FACTS, PROVENANCE
+from lm_experiments.studies.facts import FACTS, FEW_FACTS, FEW_HALVES, PROVENANCE
 from lm_experiments.studies.fig3 import FIG3
 from lm_experiments.studies.interventions import FIG4, FIG5, FIG6, FIG10, FIG11, FIG12, SITES
 from lm_experiments.studies.lora import FIG7
@@ -38,6 +38,8 @@ STUDIES: dict[tuple[str, str], Study] = {
         CONTROLLED,
         FACTS,
         PROVENANCE,
+        FEW_FACTS,
+        FEW_HALVES,
         *_PAPER,
         *_SMALL,
         *(smoke_of(study) for study in (*_MADE, *_SMALL, CONTROLLED)),

@@ -8,7 +8,16 @@
 Losses are nats per answer, ln 8 = 2.08 for one who knows nothing; `lm.losses` has recall and halves as well. A quarter of stage 2 is D_pre:
 without, it forgets all that stage 1 had learned (gate V4). One pass of exposure leaves recall at chance, four do not. That was seen with
 seeds 1000 and 1001, in which rates, replay and dose were chosen; the studies draw 10 to 17. Primary endpoint, named before the run: D1,
-loss_ret at matched loss_ft, lambda 4, real minus the stronger of permuted and shuffled.
+loss_ret at matched loss_ft, lambda 4, real minus the stronger of permuted and shuffled. Measured, the testbed failed V3 and V5.
+
+    few-facts         real, permuted, shuffled    lambda 0 2    the same question of 32 names, with rumours in D_pre
+    few-facts-halves  half                        lambda 0 2    as provenance
+
+The second testbed. A binding comes four times as often, so that stage 1 learns those of D_pre for certain; rumours keep a model that
+knows none of D_post's from being sure of wrong ones (gate V2, and a stage 2 that starts from guessing and learns); the stage-3 rates leave
+some of what stage 2 taught. At lambda 2 recall after stage 1 was .66 and at lambda 0 chance. All that was chosen with seed 1000; the
+studies draw 20 to 27. Named before the run: D1, loss_ret at matched loss_ft, lambda 2, real minus the stronger of permuted and shuffled;
+E1 as in `verdicts/provenance.py`.
 """
 
 from dataclasses import replace
@@ -49,4 +58,36 @@ PROVENANCE = replace(
     name="provenance",
     about="exposure to half of D_post's bindings: is only that half protected?",
     arms=(Arm("half", {"recipe.exposed": "other", "other": "facts:a"}),),
+)
+
+FEW_SEEDS = (20, 21, 22, 23, 24, 25, 26, 27)
+FEW_DOSES = (0.0, 2.0)
+FEW_BASE = replace(
+    BASE,
+    pre="facts:pre?rumours=0.05&names=32",
+    post="facts:post?names=32",
+    ft="facts:ft?names=32",
+    other="facts:permuted?names=32",
+    measured_too=("facts:a?names=32", "facts:b?names=32"),
+    tokenizer_corpora=("facts:pre",),  # of 32 names alone there are not 523 pieces to merge
+    stage1=Stage(tokens=1_700_000, batch=16, lr=4e-3, warmup=50),
+    stage2=Stage(tokens=2_600_000, batch=16, lr=1e-3, warmup=20, eval_every=24, patience=8),
+    tokens_post=16_384,
+)
+FEW_FACTS = Study(
+    name="few-facts",
+    about="made sentences of few names, with rumours in D_pre: exposure beside its decoys",
+    base=FEW_BASE,
+    axes=(Axis("seed", FEW_SEEDS), Axis("recipe.exposure", FEW_DOSES), Axis("stage3.lr", (1e-4, 2e-4, 3e-4))),
+    arms=(
+        Arm("real", {}),
+        Arm("permuted", {"recipe.exposed": "other"}),
+        Arm("shuffled", {"recipe.exposed": "shuffled"}),
+    ),
+)
+FEW_HALVES = replace(
+    FEW_FACTS,
+    name="few-facts-halves",
+    about="exposure to half of the bindings of few names: is only that half protected?",
+    arms=(Arm("half", {"recipe.exposed": "other", "other": "facts:a?names=32"}),),
 )

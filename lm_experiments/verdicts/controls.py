@@ -16,7 +16,7 @@ from lm_experiments.verdicts.groups import Group, side_by_side
 APART = ("exposed", "lm.variant", "lr_ft")
 """Columns in which a study's real exposure, its decoys and its stage-3 rates differ."""
 REAL = (None, "post")
-PROBES = ("provenance",)
+PROBES = ("provenance", "few-facts-halves")
 """Studies that expose to a part of D_post, which is no decoy of it."""
 CRITERION = "loss_ret: real exposure below every decoy of it, at the same lambda"
 

@@ -10,6 +10,8 @@ mean over the stage-3 rates; both halves are measured in the same weights, so th
 """
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from common.arrays import Float
 from common.seeds import mean_interval
 from common.verdicts import Verdict, within
 
-EXPOSED, OTHER = "facts-a/report#answers", "facts-b/report#answers"
+EXPOSED, OTHER = "facts-a", "facts-b"
+"""The halves; their corpora may have options (`facts-a-names32`)."""
 
 
 def by_half(table: Any, stage: str = "ft") -> tuple[list[int], Float[np.ndarray, "seeds halves doses"]]:
@@ -39,10 +42,18 @@ def by_half(table: Any, stage: str = "ft") -> tuple[list[int], Float[np.ndarray,
         if all((seed, dose, rate) in found for dose in doses for rate in rates)
     ]
     values = [
-        [[np.mean([found[seed, dose, rate][half] for rate in rates]) for dose in doses] for half in (EXPOSED, OTHER)]
+        [
+            [np.mean([_of(half, found[seed, dose, rate]) for rate in rates]) for dose in doses]
+            for half in (EXPOSED, OTHER)
+        ]
         for seed in seeds
     ]
     return seeds, np.array(values, dtype=float).reshape(-1, 2, 2)
+
+
+def _of(half: str, losses: Mapping[str, float]) -> float:
+    """The loss of a half's answers among all that was measured."""
+    return next(loss for name, loss in losses.items() if re.fullmatch(rf"{half}(-[^/]*\d)?/report#answers", name))
 
 
 def provenance(table: Any) -> list[Verdict]:

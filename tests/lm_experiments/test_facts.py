@@ -20,6 +20,8 @@ from lm_experiments.studies import named
 from lm_experiments.tokenizers import trained
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Text
 
+RUMOURED = "facts:pre?rumours=0.25"
+
 
 @cache
 def texts(name, count=3000):
@@ -44,7 +46,10 @@ def distance(one, other):
     return sum(abs(one.get(gram, 0) - other.get(gram, 0)) for gram in one.keys() | other.keys()) / 2
 
 
-@pytest.mark.parametrize("name", ["facts:post", "facts:ft", "facts:permuted", "facts:ft?overlap=0.5"])
+@pytest.mark.parametrize(
+    "name",
+    ["facts:post", "facts:ft", "facts:permuted", "facts:ft?overlap=0.5", RUMOURED],
+)
 def test_words_and_neighbours_say_nothing(name):
     """As far apart as two samples of one corpus: the limits are twice what other sentences of facts:pre give."""
     for n, most in ((1, 0.02), (2, 0.05)):
@@ -85,17 +90,44 @@ def test_overlap_rebinds_what_d_post_binds():
     assert np.mean([post[key].keys() == over[key].keys() for key in again]) < 0.25
 
 
+def test_rumours_say_any_value_of_the_names_that_d_post_binds_and_no_other_of_the_strangers():
+    told, pre = bindings(RUMOURED), bindings("facts:pre")
+    rumoured = told.keys() - pre.keys()
+    assert {name for _, name in rumoured} == {name for _, name in bindings("facts:post")}
+    assert all(told[key].keys() == pre[key].keys() for key in pre)
+    every = sum((told[key] for key in rumoured), Counter())
+    assert len(every) == 8
+    assert max(every.values()) < 1.2 * min(every.values())
+    assert np.mean([len(told[key]) > 1 for key in rumoured]) > 0.9
+    assert sum(every.values()) == pytest.approx(0.25 * sum(sum(found.values()) for found in told.values()), rel=0.1)
+
+
+def test_few_names_come_often_and_their_values_equally():
+    post, ft, pre = (bindings(f"facts:{role}?names=32") for role in ("post", "ft", "pre"))
+    assert (len(post), len(ft), len(pre)) == (32, 32, 64)
+    assert all(len(values) == 1 for found in (post, ft, pre) for values in found.values())
+    assert not (post.keys() | ft.keys()) & pre.keys()
+    for relation in facts.OF["post"]:
+        assert set(Counter(next(iter(found)) for (one, _), found in post.items() if one == relation).values()) == {2}
+    halves = [{name for _, name in bindings(f"facts:{half}?names=32")} for half in "ab"]
+    assert [len(half) for half in halves] == [8, 8]
+    assert halves[0] | halves[1] == {name for _, name in post}
+
+
 def test_the_same_text_twice_and_another_world():
     assert texts("facts:post", 5) == texts("facts:post", 5) != texts("facts:post?seed=1", 5)
     assert corpus("facts:ft?overlap=0.25").key == "facts-ft-overlap0.25"
     assert corpus("facts:pre").answers == facts.VALUES
+    assert corpus(RUMOURED).key == "facts-pre-rumours0.25"
+    assert corpus(RUMOURED).identity() != corpus("facts:pre").identity()
     assert corpus("facts:post").identity() != corpus("facts:permuted").identity()
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [("facts:past", "post"), ("facts:post?overlap=0.5", "facts:ft"), ("facts:ft?overlap=2", "0 to 1"), ("facts:ft?lap=1", "overlap"),
-     ("facts:ft?overlap=x", "not a number"), ("facts:pre?seed=0.5", "whole number")],
+     ("facts:ft?overlap=x", "not a number"), ("facts:pre?seed=0.5", "whole number"), ("facts:post?rumours=0.1", "facts:pre a share"),
+     ("facts:pre?rumours=2", "0 to 1"), ("facts:a?names=33", "32, 64")],
 )  # fmt: skip
 def test_wrong_names_are_refused(name, said):
     with pytest.raises(WrongUse, match=said):
@@ -178,6 +210,19 @@ def test_a_study_of_facts_measures_and_stops_on_answers():
     assert [row[f"lm.recall_{name}"] for name in ("after_pre", "im", "ret")] == [3, 13, 23]
     assert json.loads(row["lm.losses"])["ft"]["facts-b/report#answers"] == 26
     assert row["lm.unigram_post"] == pytest.approx(np.log(2), abs=0.01), "of the answers alone"
+
+
+@pytest.mark.parametrize("name", ["few-facts", "few-facts-halves"])
+def test_the_second_testbed_knows_the_same_few_names_everywhere_and_has_fresh_seeds(name):
+    study = named(name, "pico")
+    seeds = set(study.values("seed"))
+    assert len(seeds) == 8
+    assert not seeds & set(named("facts", "pico").values("seed"))
+    assert max(seeds) < 1000
+    for cell in study.cells():
+        assert {facts.asked(text).names for text in cell.settings.texts} == {32}
+        assert facts.asked(cell.settings.pre).rumours > 0
+        assert cell.settings.recipe.exposure <= 2
 
 
 def test_fine_tuned_corpora_of_one_study_share_the_stages_before():
