@@ -12,7 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,14 @@ from common.arrays import is_traced
 
 
 class WrongUse(ValueError):
-    """A request that cannot be carried out as asked: names the setting, its value and the remedy. Exit code 2."""
+    """A request that cannot be carried out as asked: names the setting, its value and the remedy. Exit code 2.
+
+    Example:
+        >>> from common.recipe import Recipe
+        >>> Recipe(replay=2.0)
+        Traceback (most recent call last):
+        common.settings.WrongUse: replay = 2 is outside its range [0, 1]. Choose every value of replay inside that range.
+    """
 
 
 _ANY = {"low": -math.inf, "high": math.inf, "open_low": False}
@@ -130,7 +137,7 @@ def check_rank(rank: object) -> None:
 class Settings:
     """Base of the settings dataclasses: checks every ranged field when an instance is made, and that there are no others."""
 
-    def __new__(cls, *_: Any, **given: Any) -> Self:
+    def __new__(cls, *_: Any, **given: Any) -> Any:
         """An instance to fill. Raises `WrongUse` where a keyword is no field; what is missing is Python's to tell."""
         if not given.keys() <= cls.__dataclass_fields__.keys():
             name, known = next(name for name in given if name not in cls.__dataclass_fields__), cls.__dataclass_fields__

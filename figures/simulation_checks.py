@@ -44,7 +44,7 @@ def verified(table: Any) -> Figure:
         ax.set_xlabel("step size", fontsize=7)
     for ax in axes[:, 0]:
         ax.set_ylabel("error", fontsize=7)
-    figure.supylabel(f"largest error of a run; step size 1 is {base} steps a stage", fontsize=8)
+    figure.supylabel(f"largest error of a run; step size 1 is {base} steps per stage", fontsize=8)
     handles = [Line2D([], [], label=style.AXES[loss], **look) for loss, look in _LOOKS.items()]
     handles.append(Line2D([], [], color="0.5", ls=":", lw=1, label="slope 1"))
     style.legend_below(figure, handles, len(handles))

@@ -18,7 +18,14 @@ from theory.realise import Budget, as_mapping, realise
 
 
 class Optimum(NamedTuple):
-    """The minimum of loss_im over lambda, and that of loss_ret."""
+    """The minimum of loss_im over lambda, and that of loss_ret.
+
+    Example:
+        >>> from theory import optimum
+        >>> im, ret = optimum(budget={"pre_time": 20.0, "post_time": 2.0, "step_ratio": 4.0}, t_ft=0.1)
+        >>> float(im.exposure.round(2)), bool(ret.interior)
+        (0.53, True)
+    """
 
     im: Minimum
     ret: Minimum

@@ -131,6 +131,8 @@ def staged(given: Mapping[str, Any], model: str = "plain") -> dict[str, Any]:
     for name, value in spending.items():
         if name in ranges(Budget):
             check_number(name, value, ranges(Budget)[name])
+    for name in ("mixing", "split"):
+        check_choice(name, spending[name], known_to(model).choices[name])
     refuse_decided(values, spending["split"])
     recipe = Recipe(mixing=spending["mixing"], split=spending["split"])
     varied = {name: given[name] for name in ("exposure", "replay") if name in given}

@@ -26,7 +26,7 @@ Changes = options(PipelineSettings, leave=("scale", "seed", "tokens_post"))
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Command):
-    """Run studies: train what is not there yet, write a results table a study, and remarks beside it.
+    """Run studies: train what is not there yet, write a results table per study, and remarks beside it.
 
     smoke takes seconds; `python -m lm_experiments studies` lists the others, their sizes and what the paper leaves unstated. Stop
     it whenever you like: the same command goes on where it was. Several studies together train once what they share. Exit code 1 if
@@ -204,7 +204,7 @@ class Run(Command):
 
 
 def _losses(table: Any, out: Output) -> None:
-    """Means over seeds, a row a curve point."""
+    """Means over seeds, a row per curve point."""
     keys = ("lm.variant", "split", "tokens_post", "lr_ft", "exposure")
     losses = ["loss_im", "loss_ret", "loss_ft", "loss_pre"]
     losses += [name for name in ("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret") if table[name].null_count == 0]

@@ -311,6 +311,14 @@ def test_misspelt_options_exit_2(capsys, arguments):
     assert "error" in json.loads(out)
 
 
+@pytest.mark.parametrize("option", ["--lambda", "--lamda=.5"])
+def test_lambda_as_an_option_points_to_exposure(capsys, option):
+    code, _, err = call(capsys, "solve", option)
+    assert (code, "error: lambda is called exposure here: --exposure" in err) == (2, True)
+    code, out, err = call(capsys, "solve", option, "--json")
+    assert (code, "lambda is called exposure" in json.loads(out)["error"], "lambda is" in err) == (2, True, False)
+
+
 def test_a_full_disk_is_a_failure_that_leaves_nothing(capsys, outside, monkeypatch):
     import pyarrow.parquet as pq
 
