@@ -1,8 +1,11 @@
 # The errands of the toolkit. `make` or `make help` lists them; demo and test set everything up themselves.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak figures gallery paper sims judge lint audit bench clean
+.PHONY: help demo demo-sweep demo-fit demo-theory demo-overlay demo-headline test soak figures gallery paper sims judge lint audit bench clean
 
 PY := .venv/bin/python
+# The build tool's own packages are held to the constraints too, which takes an environment variable (older pip: the first, newer: the second).
+HELD := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+PIP := .venv/bin/pip install -q --disable-pip-version-check
 QUICK := trajectories alpha_curves phase_alpha phase_beta frontiers compute_matched
 SWEEP := alpha=0:0.5:20 beta=0.3:2.5:10 sigma_ft=0.1:1.3:10 t_post=0.05:5:25:log t_ft=0.01:10:20:log
 HEADLINE := out/theory/headline_sweep.parquet
@@ -11,10 +14,19 @@ help:     ## list the errands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 18
 
 demo: .venv/core  ## sweep a million settings, draw the theory figures over the published numbers
-	@$(PY) -m theory study overlay & fit=$$!; trap 'kill $$fit 2>/dev/null' EXIT; \
-	  $(PY) -m theory sweep $(SWEEP) --out $(HEADLINE) && $(PY) -m theory study $(QUICK) && \
-	  $(PY) -m figures make $(QUICK) --formats png --workers 1 && wait $$fit
-	@$(PY) -m theory headline > out/headline.txt & head=$$!; $(PY) -m figures make overlay --formats png && wait $$head && cat out/headline.txt
+	@$(MAKE) -s -j 2 demo-sweep demo-fit demo-theory demo-overlay demo-headline
+	@cat out/headline.txt
+
+demo-sweep:
+	@$(PY) -m theory sweep $(SWEEP) --out $(HEADLINE)
+demo-fit:
+	@$(PY) -m theory study overlay
+demo-theory:
+	@$(PY) -m theory study $(QUICK) && $(PY) -m figures make $(QUICK) --formats png --workers 1
+demo-overlay: demo-fit
+	@$(PY) -m figures make overlay --formats png
+demo-headline: demo-sweep demo-fit
+	@$(PY) -m theory headline > out/headline.txt
 
 test: .venv/dev  ## run the whole test suite, on two cores
 	$(PY) -m pytest -n 2 --dist loadfile
@@ -59,18 +71,19 @@ bench: .venv/dev  ## measure closed form, simulation and training against their 
 clean:    ## remove what was generated, the environment included
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.venv/core: pyproject.toml constraints.txt
+.venv/core: pyproject.toml constraints.txt constraints-core.txt
 	@test -x $(PY) || python3 -m venv .venv
 	@echo "Installing the toolkit into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@$(PIP) --require-hashes -r constraints-core.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/site: .venv/core
 	@echo "Installing what the gallery needs into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@$(HELD) $(PIP) -c constraints.txt -e '.[site]'
 	@touch $@
 
 .venv/dev: .venv/core
 	@echo "Installing torch and the test and lint tools into .venv ..."
-	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[lm,site,dev]'
+	@$(HELD) $(PIP) -c constraints.txt -e '.[lm,site,dev]'
 	@touch $@

@@ -16,14 +16,34 @@ def target(path: Path | str) -> Path:
     try:
         found = Path(path).resolve()
         found.parent.mkdir(parents=True, exist_ok=True)
-        if not Path(path).name or (found.exists() and not found.is_file()):
-            raise OSError("it is not an ordinary file")
+        if not Path(path).name:
+            raise OSError("it has no name")
+        ordinary(found)
         if not os.access(found.parent, os.W_OK):
             raise PermissionError("no permission to write there")
         os.fspath(found).encode()  # libraries that write are given the name as UTF-8
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
-        raise WrongUse(f"'{path}' cannot be written ({error}). Choose a file in a folder you may write to.") from error
+        raise WrongUse(
+            f"'{path}' cannot be written ({reason(error)}). Choose a file in a folder you may write to."
+        ) from error
     return found
+
+
+def reason(error: BaseException) -> str:
+    """Why something cannot be read or written, in words: Python's own for text and nesting say nothing to a reader."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, UnicodeEncodeError):
+        return "its name is not UTF-8"
+    return str(error)
+
+
+def ordinary(path: Path | str) -> None:
+    """Raise `OSError` where something is there that is no ordinary file: a pipe would be waited for, for ever."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError("it is not an ordinary file")
 
 
 def folder(path: Path | str) -> Path:
@@ -35,7 +55,9 @@ def folder(path: Path | str) -> Path:
         if not os.access(found, os.W_OK):
             raise PermissionError("no permission to write there")
     except (OSError, ValueError, RuntimeError) as error:
-        raise WrongUse(f"'{path}' cannot be used as a folder ({error}). Choose one that you may write to.") from error
+        raise WrongUse(
+            f"'{path}' cannot be used as a folder ({reason(error)}). Choose one that you may write to."
+        ) from error
     return Path(path)
 
 

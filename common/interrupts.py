@@ -7,7 +7,8 @@ The thread is there for a main thread that does not come round to it, because it
 takes the exception for its own. Ending at once loses nothing: files appear under their name only when complete, and what a killed
 process leaves is removed by the next. The interpreter is not asked to shut down, because threads that still compute would crash it.
 
-Imported by `__main__` modules before anything else, so it imports nothing heavy.
+Imported by `__main__` modules before anything else, so it imports nothing heavy. While the interpreter itself starts
+nothing can be done: a signal in that time (what `python -c pass` takes, about 40 ms) ends it in Python's own way.
 """
 
 import contextlib

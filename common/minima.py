@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common.arrays import Array, Bool, Float
-from common.seeds import Interval, around_value, jackknife_error
+from common.seeds import Interval, around_value, jackknife_error, student
 from common.settings import WrongUse
 
 NOTABLE_DEPTH = 0.01
@@ -207,3 +207,18 @@ def gain_above_zero(choosing: Float[np.ndarray, "replicates points"], measured: 
     """How far curves lie below their value at lambda = 0, at the lambda > 0 where others are lowest; one number per replicate."""
     best = 1 + choosing[:, 1:].argmin(-1)
     return measured[:, 0] - measured[np.arange(len(measured)), best]
+
+
+def as_good(exposure: Float[np.ndarray, " points"], curves: Float[np.ndarray, "seeds points"]) -> tuple[float, float]:
+    """The first and last lambda of the stretch around the minimum of the mean curve in which no point is told from it.
+
+    A point is told from the minimum where it is notably higher (`NOTABLE_DEPTH` of the minimum and `NOTABLE_GAIN`) and the interval of
+    the difference, paired by seed, excludes 0. Where a curve is flat its argmin says little, and this says how little.
+    """
+    mean = curves.mean(0)
+    best = int(mean.argmin())
+    above, low, _ = student(curves - curves[:, [best]])
+    same = (above <= max(NOTABLE_DEPTH * mean[best], NOTABLE_GAIN)) | (low <= 0)
+    apart = np.flatnonzero(~same)
+    first, last = (apart[apart < best].max(initial=-1) + 1, apart[apart > best].min(initial=len(mean)) - 1)
+    return float(exposure[first]), float(exposure[last])

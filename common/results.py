@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from common import recipe, seals
-from common.files import atomic_write, target
+from common.files import atomic_write, ordinary, reason, target
+from common.filling import filled
 from common.losses import LOSSES
 from common.settings import WrongUse
 from common.versions import code_version
@@ -107,24 +108,6 @@ def table(columns: Mapping[str, Any], extra: Mapping[str, str] | None = None) ->
     made = pa.Table.from_arrays(arrays, schema=shape)
     verify(made)
     return made
-
-
-def filled(value: Any, kind: Any, size: int) -> Any:
-    """One column of `size` rows: an array or list as it is, a single value repeated, None as nulls."""
-    import pyarrow as pa
-
-    if value is None:
-        return pa.nulls(size, kind)
-    if pa.types.is_dictionary(kind) and not np.ndim(value):
-        zeros = np.zeros(size, dtype=np.int32)
-        return pa.DictionaryArray.from_arrays(pa.array(zeros), pa.array([value], pa.string()))
-    if np.ndim(value):
-        return (
-            pa.array(value, type=pa.string()).dictionary_encode()
-            if pa.types.is_dictionary(kind)
-            else pa.array(value, type=kind)
-        )
-    return pa.array(np.full(size, value), type=kind)
 
 
 def verify(made: Any) -> None:
@@ -271,25 +254,31 @@ def read(path: Path, columns: list[str] | None = None) -> Any:
         WrongUse: no such file, not of the kind that its name says, truncated, or not a results table.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
+        ordinary(path)
         if not (_is_csv(path) or seals.intact(Path(path))):
             raise ValueError("it was altered: its checksum does not match")
-        made = (
-            _read_csv(path, columns)
-            if _is_csv(path)
-            else pq.read_table(path, columns=columns, partitioning=None, page_checksum_verification=True)
-        )
+        made = _read_csv(path, columns) if _is_csv(path) else _read_parquet(path, columns)
         _ = made.column_names  # names that are no text are found only when they are asked for
     except (OSError, ValueError, pa.ArrowException) as error:
         raise WrongUse(
-            f"{path} cannot be read as a results table ({error}). Write it again with the command that made it."
+            f"{path} cannot be read as a results table ({reason(error)}). Write it again with the command that made it."
         ) from error
     if columns is None:
         made = _with_older_recipe(made)
         verify(made)
     return made
+
+
+def _read_parquet(path: Path, columns: list[str] | None) -> Any:
+    """A table from one parquet file; `read_table` would import pandas first."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if missing := set(columns or ()) - set(file.schema_arrow.names):
+            raise ValueError(f"it has no column {min(missing)}")
+        return file.read(columns)
 
 
 def _read_csv(path: Path, columns: list[str] | None) -> Any:

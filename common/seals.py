@@ -32,16 +32,26 @@ def seal(path: Path) -> None:
 def intact(path: Path) -> bool:
     """Whether a file is as it was sealed, or has no seal. Raises `OSError` where it cannot be read."""
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        start = _footer(file, size)
-        sealed = start - len(SEAL) - hashlib.sha256().digest_size
-        if sealed < 0:
+        if (place := _place(file)) is None:
             return True
-        file.seek(sealed)
-        if file.read(len(SEAL)) != SEAL:
-            return True
+        file.seek(place + len(SEAL))
         told = file.read(hashlib.sha256().digest_size)
-        return told == _digest(file, sealed, file.read())
+        return told == _digest(file, place, file.read())
+
+
+def sealed(path: Path) -> bool:
+    """Whether a file has a seal, right or wrong. Raises `OSError` where it cannot be read."""
+    with path.open("rb") as file:
+        return _place(file) is not None
+
+
+def _place(file: BinaryIO) -> int | None:
+    """Where the seal begins; None without one."""
+    place = _footer(file, file.seek(0, os.SEEK_END)) - len(SEAL) - hashlib.sha256().digest_size
+    if place < 0:
+        return None
+    file.seek(place)
+    return place if file.read(len(SEAL)) == SEAL else None
 
 
 def _footer(file: BinaryIO, size: int) -> int:

@@ -6,8 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from common import seals
 from common.claims import STATEMENTS
-from common.files import atomic_write
+from common.files import atomic_write, ordinary, reason
 from common.seeds import FEWEST
 from common.settings import WrongUse
 from common.verdicts import STATUSES, Verdict
@@ -73,6 +74,7 @@ def write(verdicts: Iterable[Verdict], path: Path) -> Path:
     verify(made, path)
     with atomic_write(path) as temporary:
         pq.write_table(made, temporary, compression="lz4", write_page_checksum=True)
+        seals.seal(temporary)
     return Path(path)
 
 
@@ -82,10 +84,13 @@ def read(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
+        ordinary(path)
+        if not seals.intact(Path(path)):
+            raise ValueError("it was altered: its checksum does not match")
         made = pq.read_table(path, partitioning=None, page_checksum_verification=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise WrongUse(
-            f"{path} cannot be read as a table of verdicts ({error}). Write it again with the command that made it."
+            f"{path} cannot be read as a table of verdicts ({reason(error)}). Write it again with the command that made it."
         ) from error
     verify(made, path)
     return made

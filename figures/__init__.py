@@ -2,6 +2,7 @@
 
 from figures import picture
 picture("alpha_curves", table)                  # a results table, or a pandas data frame with its columns
+picture("phase_alpha", table, ax=ax)            # into matplotlib axes, where the table makes one panel
 """
 
 from typing import TYPE_CHECKING

@@ -2,29 +2,42 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
-from common.seeds import mean_interval
+from common.seeds import mean_interval, student
 
 LOOKS = (("#000000", "o"), ("#0072B2", "s"), ("#D55E00", "^"), ("#009E73", "v"), ("#CC79A7", "D"))
 """Colour and marker of the series of a panel, in order; colour-blind safe."""
 REFERENCE: dict[str, Any] = {"color": "0.45", "ls": "--", "lw": 1.0}
 
 
-def band(ax: Axes, x: Any, values: Any, look: int, name: str, **more: Any) -> None:
-    """Means over seeds with their intervals.
+def shade(ax: Axes, x: Any, values: Any, colour: Any) -> Any:
+    """Shade Student's interval at every point, where there are several seeds.
 
     Args:
         ax: where.
         x: of every point.
         values: shape (seeds, points).
-        look: index into `LOOKS`.
-        name: for the legend.
-        more: for the line.
+        colour: of the band.
+
+    Returns:
+        The means, of shape (points).
     """
+    mean, low, high = student(values)
+    if len(values) > 1:
+        ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+    return mean
+
+
+def band(ax: Axes, x: Any, values: Any, look: int, name: str, **more: Any) -> None:
+    """Means over seeds with their intervals; `look` is an index into `LOOKS`, `name` for the legend, `more` for the line."""
     colour, marker = LOOKS[look]
-    found = [mean_interval(values[:, i]) for i in range(values.shape[1])]
-    ax.plot(x, [point.value for point in found], color=colour, marker=marker, label=name, **more)
-    low, high = ([point.value if end is None else end for point, end in zip(found, ends, strict=True)]
-                 for ends in ([p.low for p in found], [p.high for p in found]))  # fmt: skip
-    ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+    ax.plot(x, shade(ax, x, values, colour), color=colour, marker=marker, label=name, **more)
+
+
+def student_ends(values: Any) -> tuple[float, float]:
+    """The interval of a mean over seeds as seaborn takes it: Student's, as everywhere here, in the place of a bootstrap."""
+    found = mean_interval(np.asarray(values, dtype=float))
+    at = float(found.value)
+    return (at if found.low is None else found.low), (at if found.high is None else found.high)

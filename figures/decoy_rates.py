@@ -3,13 +3,13 @@
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 
 from common.curves import NOTABLE
 from common.frames import frame
-from common.seeds import LEVEL, mean_interval
+from common.seeds import LEVEL
 from figures import style
+from figures.bands import student_ends
 from figures.controls import NAMES
 from figures.tables import Rows
 
@@ -42,7 +42,7 @@ def forgetting_by_rate(table: Any) -> Figure:
             style_order=arms,
             palette=palette,
             kind="line",
-            errorbar=student,
+            errorbar=student_ends,
             err_style="bars",
             markers=True,
             dashes=False,
@@ -91,10 +91,3 @@ def notables(rows: Rows, pipeline: str) -> dict[float, float]:
     unmixed = rows.where(pipeline=pipeline.replace(" → ", ">"), exposure=0.0)
     parts = {rate: unmixed.where(lr_ft=rate) for rate in unmixed.distinct("lr_ft")}
     return {rate: NOTABLE * float((part["loss_ret"] - part["loss_im"]).mean()) for rate, part in parts.items()}
-
-
-def student(values: Any) -> tuple[float, float]:
-    """The interval of a mean over seeds as seaborn takes it: Student's, as everywhere here, in the place of a bootstrap."""
-    found = mean_interval(np.asarray(values, dtype=float))
-    at = float(found.value)
-    return (at if found.low is None else found.low), (at if found.high is None else found.high)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 
 HEAD = ("panel", "title", "x_name", "y_name", "kind", "label", "colour", "x", "y", "value")
@@ -41,14 +41,21 @@ def rows(figure: Figure) -> Iterator[tuple[Any, ...]]:
             elif isinstance(drawn, QuadMesh):
                 corners: Any = drawn.get_coordinates()
                 middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
-                values = np.asarray(drawn.get_array()).reshape(middle.shape[:2])
-                for (x, y), value in zip(middle.reshape(-1, 2), values.ravel(), strict=True):
-                    yield (*names, "map", "", "", repr(float(x)), repr(float(y)), repr(float(value)))
+                yield from _map(names, middle.reshape(-1, 2), drawn.get_array())
+            elif isinstance(drawn, PolyCollection) and drawn.get_array() is not None:  # rectangles; a band has no array
+                corners = np.array([np.asarray(path.vertices)[:4] for path in drawn.get_paths()])
+                yield from _map(names, corners.reshape(-1, 4, 2).mean(axis=1), drawn.get_array())
+
+
+def _map(names: tuple[Any, ...], middle: Any, values: Any) -> Iterator[tuple[Any, ...]]:
+    """What the colour of every cell stands for, at the middle of it. The csv module writes floats so that they are read back equal."""
+    places = np.asarray(middle, dtype=float).tolist()
+    for (x, y), value in zip(places, np.asarray(values, dtype=float).ravel().tolist(), strict=True):
+        yield (*names, "map", "", "", x, y, value)
 
 
 def _points(names: tuple[Any, ...], kind: str, artist: Any, colour: str, points: Any) -> Iterator[tuple[Any, ...]]:
     label = str(artist.get_label())
     shown = "" if label.startswith("_") else label
-    for x, y in points:
-        if np.isfinite(x) and np.isfinite(y):
-            yield (*names, kind, shown, colour, repr(float(x)), repr(float(y)), "")
+    for x, y in points[np.isfinite(points).all(axis=1)].tolist():
+        yield (*names, kind, shown, colour, x, y, "")

@@ -36,14 +36,8 @@ def published(table: Any) -> Figure:
     rows = Rows(table)
     names = rows.distinct("published.panel")
     pipelines = {name: rows.where(published__panel=name)["pipeline"][0] for name in names}
-    columns = min(4, len(names))
-    count = -(-len(names) // columns)
-    figure, axes = style.panels(
-        count, columns, width=style.PAGE if columns > 1 else style.COLUMN, height=2.35 * count + 0.5
-    )
-    for ax in axes.flat[len(names) :]:
-        ax.axis("off")
-    for ax, name in zip(axes.flat, names, strict=False):
+    figure, axes = style.grid(len(names), 4, row=2.35, more=0.5)
+    for ax, name in zip(axes, names, strict=True):
         panel = rows.where(published__panel=name)
         x, y = panel["published.x"][0], panel["published.y"][0]
         shown = panel["published.in_axes"] == 1
@@ -53,17 +47,15 @@ def published(table: Any) -> Figure:
         limits(ax, panel[x][shown], panel[y][shown])
         ax.set_title(pipelines[name].replace(">", " → "), fontsize=6.5)
         style.label(ax, x, y)
-        ax.xaxis.label.set_size(7)
-        ax.yaxis.label.set_size(7)
+        ax.xaxis.label.set_fontsize(7)
+        ax.yaxis.label.set_fontsize(7)
     shown_below = [
         *handles(rows.distinct("method")),
         Line2D([], [], color="0.4", marker="o", mfc="none", ls="none", ms=6, label="vertex in the paper"),
     ]
     style.legend_below(figure, shown_below, min(5, len(shown_below)))
     source = rows["study"][0].replace("figure", "Figure ")
-    figure.suptitle(
-        f"{source} of arXiv 2605.12705, {rows['scale'][0]} model; losses in nats/token", fontsize=8, x=0.01, ha="left"
-    )
+    style.heading(figure, f"{source} of arXiv 2605.12705, {rows['scale'][0]} model; losses in nats/token")
     return figure
 
 

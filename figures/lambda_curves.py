@@ -15,7 +15,7 @@ WHEN = {"loss_im": "before fine-tuning", "loss_ret": "after fine-tuning"}
 
 
 def alpha_curves(table: Any) -> Figure:
-    """The four losses against alpha, one line per stage-3 time."""
+    """The four losses against alpha, one line per stage-3 time; what fine-tuning brings to nothing on a logarithmic axis."""
     rows = Rows(table)
     times = rows.distinct("t_ft")
     figure, axes = style.panels(1, 4, height=2.5)
@@ -27,7 +27,11 @@ def alpha_curves(table: Any) -> Figure:
             if name == "loss_im":
                 break  # does not depend on stage 3
         style.label(ax, "alpha", name)
-        ax.set_ylim(bottom=0)
+        if name in ("loss_ft", "loss_pre") and (rows[name] > 0).any():
+            ax.set_yscale("log")  # on a linear one the later curves lie on the axis, and on one another
+            ax.minorticks_off()
+        else:
+            ax.set_ylim(bottom=-0.02 * ax.get_ylim()[1])
     axes[0, 0].lines[0].set_color("#000000")
     handles = [
         Line2D([], [], color=c, label=f"$t_\\mathrm{{ft}}$ = {t:g}") for t, c in zip(times, colours, strict=True)
@@ -86,7 +90,7 @@ def published(table: Any) -> Figure:
     style.legend_below(
         figure, [*_sizes(), Line2D([], [], color="0.3", marker="*", ms=8, ls="none", label="lowest retained loss")], 4
     )
-    figure.suptitle("Figure 3 of arXiv 2605.12705, 135M model", fontsize=8, x=0.01, ha="left")
+    style.heading(figure, "Figure 3 of arXiv 2605.12705, 135M model")
     return figure
 
 

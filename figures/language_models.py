@@ -1,15 +1,15 @@
-"""The lambda studies of the language models beside the published Figure 3: losses against lambda, seed by seed."""
+"""The lambda studies of the language models beside the published Figure 3: what lambda changes of each loss, seed by seed."""
 
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from common.seeds import LEVEL, mean_interval
+from common.seeds import LEVEL
 from figures import style
+from figures.bands import shade
 from figures.lambda_curves import SPLITS, WHEN, ramp
 from figures.tables import Rows
 
@@ -21,6 +21,8 @@ BEFORE = "#555555"
 
 def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
     """The published curves above, ours below: a row per size of D_post, a column per loss, a colour per stage-3 learning rate.
+
+    Losses are drawn minus that at the smallest lambda of the same seed: seeds, sizes and rates differ by more than lambda changes.
 
     Args:
         published_table: `common.published.load(3)`.
@@ -40,11 +42,14 @@ def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
         axes[-1, j].set_xlabel(style.AXES["exposure"])
     for i, ax in enumerate(axes[:, 0]):
         who = "published, 135M" if i == 0 else f"{_model(studies)}\n$D_\\mathrm{{post}}$ {_tokens(sizes[i - 1])} tokens"
-        ax.set_ylabel(f"{who}\nloss (nats/token)")
+        ax.set_ylabel(f"{who}\nchange (nats/token)")
         for other in axes[i, 1:]:
             other.set_ylabel("nats/token")
         for half in (axes[i, :2], axes[i, 2:]):
             _one_scale(half)
+    for ax in axes.flat:
+        ax.axhline(0, color="0.6", lw=0.8, zorder=0)
+    style.heading(figure, "loss minus that at $\\lambda$ = 0")
     handles = [
         *(
             Line2D([], [], color=c, marker=m, label=f"published, {size // 10**6}M")
@@ -61,7 +66,9 @@ def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
 def _published(ax: Axes, rows: Rows, when: str) -> None:
     for size, (colour, marker) in style.SIZES.items():
         here = rows.where(tokens_post=size)
-        ax.plot(here["exposure"], here[when], color=colour, marker=marker)
+        order = here.sorted_by("exposure")
+        loss = here[when][order]
+        ax.plot(here["exposure"][order], loss - loss[:1], color=colour, marker=marker)
 
 
 def _measured(ax: Axes, rows: Rows, when: str, looks: dict[float, tuple[Any, str]]) -> None:
@@ -74,13 +81,11 @@ def _measured(ax: Axes, rows: Rows, when: str, looks: dict[float, tuple[Any, str
 
 
 def _curve(ax: Axes, rows: Rows, when: str, colour: Any, marker: str) -> None:
-    exposures = sorted(rows.distinct("exposure"))
-    found = [mean_interval(rows.where(exposure=one)[when]) for one in exposures]
-    ax.plot(rows["exposure"], rows[when], marker, color=colour, ms=2, alpha=0.35, mew=0)
-    ax.plot(exposures, [one.value for one in found], color=colour, marker=marker)
-    if all(one.low is not None for one in found):
-        low, high = (np.array([getattr(one, end) for one in found], dtype=float) for end in ("low", "high"))
-        ax.fill_between(exposures, low, high, color=colour, alpha=0.2, lw=0)
+    exposures, losses = rows.by_seed("exposure", when)
+    change = losses - losses[:, :1]
+    for seed in change:
+        ax.plot(exposures, seed, marker, color=colour, ms=2, alpha=0.35, mew=0)
+    ax.plot(exposures, shade(ax, exposures, change, colour), color=colour, marker=marker)
 
 
 def _one_scale(axes: Any) -> None:

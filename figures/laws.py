@@ -1,4 +1,4 @@
-"""The law S as a phase map: the best exposure and the depth of the dip, over the rate of loss and the size of D_post."""
+"""The law S as a phase map, over the rate of loss and the size of D_post; and the law Slin beside the network that it is derived from."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
+from figures.bands import LOOKS
 from figures.tables import Rows
 
 EDGES = {
@@ -53,4 +54,37 @@ def law_optimum(table: Any) -> Figure:
         for size, (c, m) in style.SIZES.items()
     ]
     style.legend_below(figure, [*edges, *sizes], 3)
+    return figure
+
+
+def redundant_features(table: Any) -> Figure:
+    """loss_ret of networks with redundant features along lambda beside the law Slin: as D_post becomes rare, as the network becomes lazy.
+
+    Args:
+        table: `redundant-features.parquet` of `python -m sims redundant-features`.
+    """
+    rows = Rows(table)
+    law, runs = rows.where(engine="theory"), rows.where(engine="sims")
+    figure, axes = style.panels(1, 2, height=2.9, sharey=True)
+    rarest, laziest = min(runs.distinct("sims.rarity")), max(runs.distinct("sims.laziness"))
+    panels = (
+        (
+            "sims.rarity",
+            {"sims__laziness": laziest},
+            "{:.0%} of stage 1 is $D_\\mathrm{{post}}$",
+            "as $D_\\mathrm{post}$ becomes rare",
+        ),
+        ("sims.laziness", {"sims__rarity": rarest}, "imbalance {:g}", "as the network becomes lazy"),
+    )
+    for ax, (axis, fixed, name, title) in zip(axes[0], panels, strict=True):
+        here = runs.where(**fixed)
+        for look, value in enumerate(sorted(here.distinct(axis))):
+            one = here.where(**{axis.replace(".", "__"): value})
+            colour, marker = LOOKS[look]
+            ax.plot(one["exposure"], one["loss_ret"], marker, color=colour, ms=4, mfc="none", label=name.format(value))
+        ax.plot(law["exposure"], law["loss_ret"], color="black", lw=1.2, zorder=1, label="law Slin")
+        ax.set_title(title)
+        ax.set_xlabel(r"share $\lambda$ of one pass over $D_\mathrm{post}$ in stage 1")
+        ax.legend()
+    axes[0, 0].set_ylabel(style.AXES["loss_ret"])
     return figure

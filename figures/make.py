@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
-from inspect import signature
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -80,6 +79,7 @@ OPTIMUM = {
     study: Measured(f"sims/{study}", study, f"python -m sims {study}")
     for study in ("compute-matched", "latent", "placement")
 }
+REDUNDANT = Measured("sims/redundant-features", "redundant-features", "python -m sims redundant-features")
 VERDICTS = Measured("sims/verdicts", "verdicts", "python -m sims verdicts", "--results {} --out {}")
 
 
@@ -137,6 +137,8 @@ class Picture:
         return self.missing() is None
 
 
+STUDY_OF = {"swept": "sweep"}
+"""Table -> its study, where the two differ: what anybody sweeps lies in theory/sweep.parquet by default, and must not be overwritten."""
 PICTURES: dict[str, Picture] = {
     "overlay": Picture("lambda_curves:overlay", ("overlay",), (3,)),
     "trajectories": Picture("trajectories:trajectories", ("trajectories",)),
@@ -150,6 +152,8 @@ PICTURES: dict[str, Picture] = {
     "optimum_time": Picture("comparisons:optimum_time", ("optimum_time",)),
     "optimum_map": Picture("comparisons:optimum_map", ("optimum_map",)),
     "counterexamples": Picture("counterexamples:counterexamples", ("counterexamples",)),
+    "sweep": Picture("sweeps:facets", ("swept",)),
+    "sweep_pairs": Picture("sweeps:pairs", ("swept",)),
     "law_optimum": Picture("laws:law_optimum", ("law_optimum",)),
     "fits": Picture("fits:fits", published=(3,), measured=(FITS,)),
     "crosscheck": Picture("crosscheck:crosscheck", measured=(CROSSCHECK,)),
@@ -177,6 +181,7 @@ PICTURES: dict[str, Picture] = {
         for number in (2, 4, 6, 7)
     },
     "verify": Picture("simulation_checks:verified", measured=(VERIFY,)),
+    "simulated_attainment": Picture("simulated_frontiers:attainment", measured=(FRONTIER,)),
     "simulated_hypervolume": Picture("simulated_frontiers:hypervolumes", measured=(FRONTIER,)),
     **{
         f"simulated_{study.replace('-', '_')}": Picture(f"simulations:{function}", measured=(RELAXATIONS[study],))
@@ -187,6 +192,7 @@ PICTURES: dict[str, Picture] = {
     "simulated_optimum": Picture("simulated_optimum:compute_matched", measured=(OPTIMUM["compute-matched"],)),
     "simulated_curves": Picture("simulated_optimum:curves", measured=(OPTIMUM["compute-matched"],)),
     "simulated_latent": Picture("simulated_optimum:latent", measured=(OPTIMUM["latent"],)),
+    "simulated_redundant_features": Picture("laws:redundant_features", measured=(REDUNDANT,)),
     "simulated_placement": Picture("simulated_optimum:placement", measured=(OPTIMUM["placement"],)),
     "verdicts": Picture("verdicts:verdicts", measured=(VERDICTS,)),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),
@@ -206,13 +212,13 @@ def picture(name: str, *tables: Any, ax: Any = None) -> Any:
     Args:
         name: which; `PICTURES` says what tables each takes, and that published points come first where it shows them.
         tables: results tables, or pandas data frames with their columns; the published ones may be left out.
-        ax: matplotlib axes to draw into, for pictures of a single panel; else a figure is made.
+        ax: matplotlib axes to draw into, where these tables make a single panel; else a figure is made. The legend goes below them.
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        WrongUse: no such picture, another number of tables, something that is no table, or `ax` for several panels.
+        WrongUse: no such picture, another number of tables, something that is no table, or `ax` for several panels or a page of its own.
 
     Example:
         >>> from theory import predict
@@ -234,11 +240,16 @@ def picture(name: str, *tables: Any, ax: Any = None) -> Any:
     given = [*(shown if len(tables) == needed else []), *map(as_table, tables)]
     if ax is None:
         return drawing(*given)
-    if "ax" not in signature(drawing).parameters:
-        raise WrongUse(
-            f"{name} has several panels, or a page of its own, and cannot be drawn into given axes. Leave ax out."
-        )
-    return drawing(*given, ax=ax)
+    import matplotlib.pyplot as plt
+
+    from figures import style
+
+    with style.into(name, ax):
+        made = drawing(*given)
+    if made is not ax.figure:
+        plt.close(made)
+        raise WrongUse(f"{name} is a page of its own and cannot be drawn into given axes. Leave ax out.")
+    return made
 
 
 def needs(name: str) -> list[str]:
@@ -302,7 +313,7 @@ def _table(study: str, path: Path, command: str) -> Any:
     if study == "verdicts":
         return verdict_table.read(path)
     table = results.read(path)
-    if set(table["study"].unique().to_pylist()) != {study}:
+    if set(table["study"].unique().to_pylist()) != {STUDY_OF.get(study, study)}:
         raise WrongUse(f"{path} is not the table {study}. Make it with `{command}`.")
     return table
 

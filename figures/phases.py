@@ -32,16 +32,14 @@ LINE: dict[str, Any] = {
 RETAINED = style.AXES["loss_ret"]
 
 
-def phase_alpha(table: Any, ax: Axes | None = None) -> Any:
-    """loss_ret over (alpha, t_ft); into `ax`, if given, and then without the legend below the figure. Returns the figure."""
+def phase_alpha(table: Any) -> Figure:
+    """loss_ret over (alpha, t_ft)."""
     rows = Rows(table)
-    if ax is None:
-        figure, axes = style.panels(1, 1, width=style.COLUMN + 1.0, height=3.1)
-        _legend(figure, rows)
-        ax = axes[0, 0]
+    figure, ((ax,),) = style.panels(1, 1, width=style.COLUMN + 1.0, height=3.1)
+    _legend(figure, rows)
     _map(ax, rows, "alpha", "t_ft", _field(rows, "alpha", "t_ft", "loss_ret"), RETAINED)
     ax.set_yscale("log")
-    return ax.figure
+    return figure
 
 
 def phase_beta(table: Any) -> Figure:
@@ -109,4 +107,5 @@ def _map(
 def _legend(figure: Figure, rows: Rows) -> None:
     """The boundaries by dash, below the maps."""
     shown = [DASHES[boundary] for boundary in rows.distinct("problem.boundary")]
-    style.legend_below(figure, [Line2D([], [], ls=dash, label=text, **LINE) for dash, text in shown], 2)
+    if shown:
+        style.legend_below(figure, [Line2D([], [], ls=dash, label=text, **LINE) for dash, text in shown], 2)

@@ -5,29 +5,30 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
-from common.frontier import box_shares, lower_left_hull
+from common.frontier import attainment as surface
+from common.frontier import attainment_difference, box_shares, lower_left_hull
 from common.seeds import LEVEL, mean_interval
 from figures import style
 from figures.frontiers import VIEWS, handles, limits, series
 from figures.tables import Rows
 
-_RETAINED = ("loss_ret", "loss_ft")
-_ALONE = ("unmixed", "mixed")
-
-Column = tuple[str, tuple[str, str], tuple[str, ...]]
-COLUMNS: dict[str, tuple[Column, ...]] = {
-    "figure2": (("left", VIEWS[0], _ALONE), ("right", VIEWS[1], _ALONE)),
-    "figure4": (("left", _RETAINED, (*_ALONE, "mixed+dropout")), ("right", _RETAINED, (*_ALONE, "mixed+replay"))),
-    "figure6": (("left", _RETAINED, (*_ALONE, "unmixed+dropout")), ("right", _RETAINED, (*_ALONE, "unmixed+replay"))),
-    "figure7": (("", _RETAINED, ("fft_unmixed", "fft_mixed", "lora_unmixed", "lora_mixed")),),
+_RETAINED = (("loss_ret", "loss_ft"),)
+ALONE = ("unmixed", "mixed")
+SHOWN: dict[str, tuple[tuple[tuple[str, str], ...], tuple[str, ...]]] = {
+    "figure2": (VIEWS, ALONE),
+    "figure4": (_RETAINED, (*ALONE, "mixed+dropout", "mixed+replay")),
+    "figure6": (_RETAINED, (*ALONE, "unmixed+dropout", "unmixed+replay")),
+    "figure7": (_RETAINED, ("fft_unmixed", "fft_mixed", "lora_unmixed", "lora_mixed")),
 }
-"""Published figure -> its columns: end of the panel's name, losses on the axes, methods."""
-SYMBOLS = {name: style.AXES[name].rsplit(" ", 1)[1] for view in VIEWS for name in view}
-"""Loss -> its symbol alone, where panels are too narrow for its name."""
+"""Published figure -> losses on the axes, a panel each, and methods; the paper parts dropout from replay."""
 PIPELINES = {"a": "published: music → chemistry", "b": "published: music → instruction"}
+FEW = ("a", "plain-random", "rp-shared", "relu")
+"""Shown where a pipeline or network takes two panels; `published_figure02` and `simulated_attainment` have the others."""
 
 GAINS = {
     "mixing": ("mixed", "unmixed"),
@@ -53,37 +54,28 @@ def beside(published: Any, simulated: Any) -> Figure:
     Simulated points are means over seeds at one (t_post, t_ft); faint lines are the hulls of single seeds.
     """
     paper, rows = Rows(published), Rows(simulated)
-    figure_name = paper["study"][0]
-    columns = COLUMNS[figure_name]
-    models = [
-        name for name in style.NETWORKS if len(_methods(rows.where(model=name), columns[0][2])) == len(columns[0][2])
-    ]
-    across = 4 if len(columns) == 2 else 3
+    views, methods = SHOWN[paper["study"][0]]
+    models = [name for name in style.NETWORKS if len(_methods(rows.where(model=name), methods)) == len(methods)]
     blocks = [*PIPELINES, *models]
-    lines = -(-len(blocks) * len(columns) // across)
-    figure, axes = style.panels(lines, across, height=1.75 * lines + 0.45)
-    panels = axes.reshape(-1)
-    for ax in panels[len(blocks) * len(columns) :]:
-        ax.axis("off")
-    for i, block in enumerate(blocks):
-        for j, (end, (x, y), methods) in enumerate(columns):
-            ax = panels[i * len(columns) + j]
-            if block in PIPELINES:
-                _published(ax, paper.where(published__panel=f"{block}_{end}".rstrip("_")), x, y)
-            else:
-                _simulated(ax, rows.where(model=block).whole_seeds(), x, y, methods)
-            unit = style.NATS if block in PIPELINES else ""
-            ax.set_xlabel(SYMBOLS[x] + unit, fontsize=7)
-            ax.set_ylabel(SYMBOLS[y] + unit, fontsize=7)
-            ax.tick_params(labelsize=6)
-            if j == 0:
-                ax.set_title(PIPELINES.get(block) or style.NETWORKS[block], fontsize=7.5)
-    drawn = list(dict.fromkeys(method for _, _, methods in columns for method in methods))
-    seeds = Line2D([], [], color="0.5", lw=0.6, alpha=0.5, label="hull of one seed")
-    style.legend_below(figure, [*handles(drawn), seeds], len(drawn) + 1)
-    losses = dict.fromkeys(name for _, view, _ in columns for name in view)
-    _heading(figure, "; ".join(style.AXES[name] for name in losses))
+    if len(views) > 1:
+        blocks = [block for block in blocks if block in FEW] + [model for model in models if not {*models} & {*FEW}]
+    figure, axes = style.grid(len(blocks) * len(views), len(views) if len(views) > 1 else 3, row=1.9, more=0.6)
+    for i, ax in enumerate(axes):
+        block, (x, y) = blocks[i // len(views)], views[i % len(views)]
+        if block in PIPELINES:
+            _published(ax, paper, block, (x, y))
+        else:
+            _simulated(ax, rows.where(model=block).whole_seeds(), (x, y), methods)
+        style.label(ax, x, y)
+        if i % len(views) == 0:
+            ax.set_title(PIPELINES.get(block) or style.NETWORKS[block], fontsize=7.5)
+    style.heading(figure, "published losses in nats/token")
+    style.legend_below(figure, [*handles(list(methods)), ONE_SEED], 3)
     return figure
+
+
+HALO = withStroke(linewidth=2.4, foreground="white")
+ONE_SEED = Line2D([], [], color="0.5", lw=0.6, alpha=0.5, label="hull of one seed")
 
 
 def _stored(method: str) -> str:
@@ -96,17 +88,24 @@ def _methods(rows: Rows, methods: tuple[str, ...]) -> list[str]:
     return [method for method in methods if _stored(method) in there]
 
 
-def _published(ax: Axes, rows: Rows, x: str, y: str) -> None:
-    for method in rows.distinct("method"):
-        points = rows.where(method=method)
-        series(ax, method, points[x], points[y])
-    shown = rows["published.in_axes"] == 1
-    limits(ax, rows[x][shown], rows[y][shown])
+def _published(ax: Axes, paper: Rows, block: str, view: tuple[str, str]) -> None:
+    """All panels of a pipeline with these axes in one; where they repeat a method, its points are the same."""
+    names = [name for name in paper.distinct("published.panel") if name.startswith(block)]
+    panels = [paper.where(published__panel=name, published__x=view[0], published__y=view[1]) for name in names]
+    for method in dict.fromkeys(method for panel in panels for method in panel.distinct("method")):
+        points = [_points(panel.where(method=method), view) for panel in panels]
+        series(ax, method, *np.unique(np.concatenate(points), axis=0).T)
+    shown = np.concatenate([_points(panel.where(published__in_axes=1), view) for panel in panels])
+    limits(ax, *shown.T)
 
 
-def _simulated(ax: Axes, rows: Rows, x: str, y: str, methods: tuple[str, ...]) -> None:
+def _points(rows: Rows, view: tuple[str, str]) -> Any:
+    return np.stack([rows[loss] for loss in view], axis=1)
+
+
+def _simulated(ax: Axes, rows: Rows, view: tuple[str, str], methods: tuple[str, ...]) -> None:
     for method in methods:
-        points = _sweep(rows.where(method=_stored(method)), (x, y))
+        points = _sweep(rows.where(method=_stored(method)), view)
         colour, _, dash = style.METHODS[method]
         for seed in points if len(points) > 1 else ():
             hull = seed[lower_left_hull(seed)]
@@ -117,8 +116,7 @@ def _simulated(ax: Axes, rows: Rows, x: str, y: str, methods: tuple[str, ...]) -
 def _sweep(rows: Rows, losses: tuple[str, str]) -> Any:
     """The end points of a sweep, of shape (seeds, settings, 2)."""
     order = np.lexsort([rows[name] for name in ("t_ft", "t_post", "seed")])
-    points = np.stack([rows[loss][order] for loss in losses], axis=1)
-    return points.reshape(len(rows.distinct("seed")), -1, 2)
+    return _points(rows, losses)[order].reshape(len(rows.distinct("seed")), -1, 2)
 
 
 def hypervolumes(simulated: Any) -> Figure:
@@ -153,12 +151,63 @@ def hypervolumes(simulated: Any) -> Figure:
         if name in models
     ]
     style.legend_below(figure, shown, 3)
-    _heading(figure, f"lines: {LEVEL:.0%} interval over seeds, where the start is random")
+    style.heading(figure, f"lines: {LEVEL:.0%} interval over seeds, where the start is random")
     return figure
 
 
-def _heading(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontsize=7, x=0.01, ha="left")
+def attainment(simulated: Any) -> Figure:
+    """Where mixing attains more than no mixing: a row a network with its frontiers, and the difference of the attainment surfaces.
+
+    Both methods have the same settings and seeds. Lines on the right are what half of the seeds attain.
+    """
+    rows = Rows(simulated)
+    found = [(name, rows.where(model=name).whole_seeds()) for name in style.NETWORKS if name in rows.distinct("model")]
+    several = [(name, here) for name, here in found if len(here.distinct("seed")) > 1] or found
+    figure, axes = style.panels(len(several), 2, height=1.75 * len(several) + 0.6)
+    for (left, right), (name, here) in zip(axes, several, strict=True):
+        _simulated(left, here, VIEWS[0], ALONE)
+        sweeps = {method: list(_sweep(here.where(method=method), VIEWS[0])) for method in ALONE}
+        image = _differences(right, sweeps)
+        limits(right, *np.concatenate([points for sweep in sweeps.values() for points in sweep]).T)
+        left.set_xlim(right.get_xlim())
+        left.set_ylim(right.get_ylim())
+        left.set_title(style.NETWORKS[name])
+        each = sweeps["mixed"]
+        right.set_title(f"{len(each)} seeds of {len(each[0])} settings, either method")
+        style.label(left, *VIEWS[0])
+        style.label(right, *VIEWS[0])
+    figure.colorbar(
+        image, ax=axes[:, 1].tolist(), label="share of the seeds that attain it, mixed $-$ unmixed", aspect=40
+    )
+    medians = [
+        Line2D([], [], color=style.METHODS[method][0], lw=1, path_effects=[HALO], label=f"half of the seeds, {method}")
+        for method in ALONE
+    ]
+    style.legend_below(figure, [*handles(list(ALONE)), ONE_SEED, *medians], 3)
+    return figure
+
+
+def _differences(ax: Axes, sweeps: dict[str, list[Any]]) -> PolyCollection:
+    """Colour what more seeds attain with mixing (purple) or without (orange), and draw both median frontiers."""
+    everything = np.concatenate([points for sweep in sweeps.values() for points in sweep])
+    corners, shares = attainment_difference(sweeps["mixed"], sweeps["unmixed"])
+    far = everything.max(0) + (everything.max(0) - everything.min(0))
+    inside = (corners[:, :2] < far).all(axis=1)
+    left, low, right, high = np.minimum(corners[inside], np.tile(far, 2)).T
+    boxes = np.stack(
+        [np.stack(pair, axis=1) for pair in ((left, low), (right, low), (right, high), (left, high))], axis=1
+    )
+    drawn = PolyCollection(
+        list(boxes), array=shares[inside], cmap=style.FAVOUR, clim=(-1, 1), lw=0, antialiased=False, rasterized=True
+    )
+    drawn.set_in_layout(False)
+    ax.add_collection(drawn, autolim=False)
+    for method, sweep in sweeps.items():
+        line = surface(sweep)
+        x, y = line[np.argsort(line[:, 0])].T
+        look: dict[str, Any] = {"color": style.METHODS[method][0], "lw": 1, "path_effects": [HALO]}
+        ax.step(np.append(x, far[0]), np.append(y, y[-1]), where="post", **look)
+    return drawn
 
 
 def _shares(rows: Rows, view: tuple[str, str]) -> dict[str, Any]:

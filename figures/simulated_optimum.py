@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from common.minima import interior, lowest, over_seeds
+from common.minima import as_good, interior, over_seeds
 from figures import style
+from figures.bands import shade
 from figures.tables import Rows
 
 NAMES = {
@@ -35,130 +37,129 @@ PLACEMENTS = {"early": ("#0072B2", "v"), "late": ("#E69F00", "^"), "anneal": ("#
 
 
 def compute_matched(table: Any) -> Figure:
-    """Best exposure against fine-tuning length, a panel a network; filled where the minimum counts as interior."""
+    """Which exposures are as good as the best, against fine-tuning length, a panel a network; filled where the minimum is interior."""
     rows, closed = Rows(table).where(sims__question="ratio"), Rows(table).where(sims__question="closed form")
-    present = [model for model in NAMES if model in rows.distinct("model")]
-    figure, axes = style.panels(3, 3, height=6.3, sharex=True, sharey=True)
-    for ax in axes.flat[len(present) :]:
-        ax.set_visible(False)
-    for ax, model in zip(axes.flat, present, strict=False):
+    figure, panels = _panels(rows)
+    for ax, model in panels:
         here = rows.where(model=model)
-        for ratio in sorted(here.distinct("problem.step_ratio")):
-            _best(
-                ax, here.where(problem__step_ratio=ratio), closed.where(model=model, problem__step_ratio=ratio), ratio
-            )
-        ax.set_title(NAMES[model])
+        ratios = sorted(here.distinct("problem.step_ratio"))
+        for i, ratio in enumerate(ratios):
+            exact = closed.where(model=model, problem__step_ratio=ratio)
+            aside = 1.11 ** (2 * i - len(ratios) + 1)  # ranges at the same time beside one another
+            _best(ax, here.where(problem__step_ratio=ratio), exact, RATIOS[ratio], aside)
         ax.set_xscale("log")
+        ax.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
         ax.set_ylim(-0.05, 1.05)
-    for ax in axes[-1]:
         ax.set_xlabel(style.AXES["t_ft"])
-    for ax in axes[:, 0]:
-        ax.set_ylabel("exposure $\\lambda$ with lowest $L_\\mathrm{ret}$")
+        ax.set_ylabel(style.AXES["exposure"])
     handles: list[Any] = [
         Line2D([], [], color=c, marker=m, ls="none", label=f"step ratio {r:g}") for r, (c, m, _) in RATIOS.items()
     ]
     handles += [
-        Line2D([], [], color="0.4", ls="-", label="closed form (linear networks)"),
-        Line2D([], [], color="0.4", marker="o", ls="none", label="interior: at least 1 % below both ends"),
-        Line2D([], [], color="0.4", marker="o", mfc="white", ls="none", label="an end, or too shallow"),
+        Line2D(
+            [], [], color="0.4", ls="-", lw=3, alpha=0.4, label="as good as the best: within 1 %, or not told apart"
+        ),
+        Line2D([], [], color="0.4", marker="o", ls="none", label="best, interior: at least 1 % below both ends"),
+        Line2D(
+            [], [], color="0.4", marker="o", mfc="white", ls="none", label="best at an end, or too shallow to count"
+        ),
+        Line2D([], [], color="0.4", ls="-", lw=0.9, label="closed form (linear networks)"),
+    ]
+    style.legend_below(figure, handles, 2)
+    return figure
+
+
+def _panels(rows: Rows) -> tuple[Figure, list[tuple[Any, str]]]:
+    """A figure with a titled panel for every network of the table, and these."""
+    present = [model for model in NAMES if model in rows.distinct("model")]
+    figure, axes = style.grid(len(present), 3, row=1.85, more=0.7)
+    for ax, model in zip(axes, present, strict=True):
+        ax.set_title(NAMES[model])
+    return figure, list(zip(axes, present, strict=True))
+
+
+def _best(ax: Any, rows: Rows, closed: Rows, look: tuple[str, str, str], aside: float) -> None:
+    """The best exposure and those as good, a bar a fine-tuning length, moved by the factor `aside`."""
+    colour, marker, dash = look
+    bars: list[tuple[float, float]] = []
+    for time in sorted(rows.distinct("t_ft")):
+        points, values = rows.where(t_ft=time).by_seed("exposure", "loss_ret")
+        at, _, counts = interior(points, values[:, None])
+        first, last = as_good(points, values)
+        bars += [(time * aside, first), (time * aside, last), (np.nan, np.nan)]
+        ax.plot(time * aside, at.value, marker, color=colour, mfc=colour if counts else "white", ms=3)
+    ax.plot(*np.array(bars).T, color=colour, lw=3, alpha=0.4, solid_capstyle="butt", zorder=1.5)
+    ax.plot(closed["t_ft"], closed["exposure"], color=colour, ls=dash, lw=0.9, zorder=1.4)
+
+
+CURVE_TIMES = (0.2, 1.0, 5.0)
+SHADES = ("#b583cc", "#8e44ad", "#3f1d52")
+"""Colours of loss_ret at those times: `style.MIXED`, lighter and darker."""
+DEEPEST = 1e-4
+"""Least loss that is shown, as a share of the largest: what lies below is nothing, and would press the rest together."""
+
+
+def curves(table: Any) -> Figure:
+    """loss_im and loss_ret along lambda at equal step sizes, a panel a network; thick where a curve is as low as at its lowest."""
+    rows = Rows(table).where(sims__question="ratio", problem__step_ratio=1.0)
+    figure, panels = _panels(rows)
+    lines = [("loss_im", CURVE_TIMES[0], IM, "--", "o", "immediate")]
+    lines += [
+        ("loss_ret", t, c, "-", m, f"retained, $t_\\mathrm{{ft}}$ = {t:g}")
+        for t, c, m in zip(CURVE_TIMES, SHADES, "s^v", strict=True)
+    ]
+    for ax, model in panels:
+        for loss, time, colour, dash, marker, _ in lines:
+            points, values = rows.where(model=model).near("t_ft", time).by_seed("exposure", loss)
+            mean = shade(ax, points, values, colour)
+            ax.plot(points, mean, color=colour, ls=dash)
+            first, last = as_good(points, values)
+            flat, best = (points >= first) & (points <= last), mean.argmin()
+            ax.plot(points[flat], mean[flat], color=colour, lw=3.5, alpha=0.4, solid_capstyle="butt")
+            ax.plot(points[best], mean[best], marker, color=colour, ms=4)
+        ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        ax.set_ylim(bottom=max(low, DEEPEST * high))
+        style.log_ticks(ax.yaxis)
+        ax.set_xlabel(style.AXES["exposure"])
+        ax.set_ylabel("loss on $D_\\mathrm{post}$")
+    handles: list[Any] = [Line2D([], [], color=c, ls=d, marker=m, label=name) for _, _, c, d, m, name in lines]
+    handles += [
+        Line2D([], [], color="0.4", marker="o", ls="none", label="lowest"),
+        Line2D([], [], color="0.4", lw=3.5, alpha=0.4, label="as low: within 1 %, or not told apart"),
         Patch(color="0.85", label="95 % over seeds"),
     ]
     style.legend_below(figure, handles, 4)
     return figure
 
 
-def _best(ax: Any, rows: Rows, closed: Rows, ratio: float) -> None:
-    colour, marker, dash = RATIOS[ratio]
-    times = np.array(sorted(rows.distinct("t_ft")))
-    found = [_minimum(rows.where(t_ft=time)) for time in times]
-    values, inside = np.array([at.value for at, _, _ in found]), np.array([counts is True for _, _, counts in found])
-    low, high = ([at.value if end is None else end for (at, _, _), end in zip(found, ends, strict=True)]
-                 for ends in ([at.low for at, _, _ in found], [at.high for at, _, _ in found]))  # fmt: skip
-    ax.fill_between(times, low, high, color=colour, alpha=0.15, lw=0)
-    for keep, face in ((inside, colour), (~inside, "white")):
-        ax.plot(times[keep], values[keep], marker=marker, color=colour, mfc=face, ls="none")
-    if len(closed):
-        ax.plot(closed["t_ft"], closed["exposure"], color=colour, ls=dash, lw=0.9)
-    else:
-        ax.plot(times, values, color=colour, ls=dash, lw=0.5)
-
-
-def _minimum(rows: Rows) -> Any:
-    points, values = rows.by_seed("exposure", "loss_ret")
-    return interior(points, values[:, None])
-
-
-CURVE_TIMES = (0.2, 1.0, 5.0)
-
-
-def curves(table: Any) -> Figure:
-    """loss_im and loss_ret along lambda at equal step sizes, a panel a network."""
-    rows = Rows(table).where(sims__question="ratio", problem__step_ratio=1.0)
-    present = [model for model in NAMES if model in rows.distinct("model")]
-    figure, axes = style.panels(3, 3, height=6.1, sharex=True)
-    shades = ("#c9a6d8", "#a066bf", "#5b2c78")
-    for ax, model in zip(axes.flat, present, strict=False):
-        lines = [("loss_im", CURVE_TIMES[0], IM, "--", "o")]
-        lines += [("loss_ret", t, c, "-", m) for t, c, m in zip(CURVE_TIMES, shades, "s^v", strict=True)]
-        for loss, time, colour, dash, marker in lines:
-            points, values = rows.where(model=model).near("t_ft", time).by_seed("exposure", loss)
-            _band(ax, points, values, colour)
-            ax.plot(points, values.mean(0), color=colour, ls=dash)
-            found = lowest(points, values.mean(0))
-            ax.plot(found.exposure, found.loss, marker=marker, color=colour, ms=5, ls="none")
-        ax.set_title(NAMES[model])
-        ax.set_yscale("log")
-    for ax in axes[-1]:
-        ax.set_xlabel(style.AXES["exposure"])
-    for ax in axes.flat:
-        ax.set_ylabel("loss on $D_\\mathrm{post}$")
-    handles = [Line2D([], [], color=IM, ls="--", marker="o", label="immediate")]
-    handles += [
-        Line2D([], [], color=c, marker=m, label=f"retained, $t_\\mathrm{{ft}}$ = {t:g}")
-        for t, c, m in zip(CURVE_TIMES, shades, "s^v", strict=True)
-    ]
-    style.legend_below(figure, handles, 4)
-    return figure
-
-
-def _band(ax: Any, points: Any, values: Any, colour: str) -> None:
-    """Shade the interval of the mean over seeds, point by point."""
-    if len(values) > 1:
-        found = [over_seeds(lambda mean: mean, values[:, i]) for i in range(values.shape[1])]
-        ax.fill_between(points, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.2, lw=0)
-
-
 def latent(table: Any) -> Figure:
     """After a stage 2 that converges: losses against alpha, a panel a network."""
     rows, closed = Rows(table).where(sims__question="exposure"), Rows(table).where(sims__question="closed form")
-    present = [model for model in NAMES if model in rows.distinct("model")]
-    figure, axes = style.panels(3, 3, height=6.1)
+    figure, panels = _panels(rows)
     at_once, length = min(rows.distinct("t_ft")), max(rows.distinct("t_ft"))
     lines = (
         ("loss_im", length, IM, "--", "o"),
         ("loss_ret", length, RET, "-", "s"),
         ("loss_pre", at_once, DAMAGE, ":", "^"),
     )
-    for ax, model in zip(axes.flat, present, strict=False):
+    for ax, model in panels:
         exact = closed.where(model=model)
         for loss, time, colour, dash, marker in lines:
             points, values = rows.where(model=model).near("t_ft", time).by_seed("alpha", loss)
-            _band(ax, points, values, colour)
+            mean = shade(ax, points, values, colour)
             if len(exact):
                 here = exact.near("t_ft", time)
                 ax.plot(here["alpha"], here[loss], color=colour, ls=dash, lw=0.9)
-                ax.plot(points[::4], values.mean(0)[::4], color=colour, marker=marker, ls="none")
+                ax.plot(points[::4], mean[::4], color=colour, marker=marker, ls="none")
             else:
-                ax.plot(points, values.mean(0), color=colour, marker=marker, ls=dash)
-        ax.set_title(NAMES[model])
+                ax.plot(points, mean, color=colour, marker=marker, ls=dash)
         style.from_zero(ax, 1e-3 if len(exact) else 1e-2)
         ax.set_xticks(*_ticks(len(exact) > 0))
         ax.minorticks_off()
         ax.set_xlim(0, points[-1] * 1.1)
         ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
-    for ax in axes.flat:
         ax.set_xlabel(style.AXES["alpha"])
-    for ax in axes.flat:
         ax.set_ylabel("loss")
     handles = [
         Line2D([], [], color=IM, ls="--", marker="o", label="on $D_\\mathrm{post}$, after stage 2 (immediate)"),
@@ -179,8 +180,7 @@ def placement(table: Any) -> Figure:
     """Effect of placement on three losses relative to uniform exposure, and losses against passes over a small noisy pool."""
     placed, repeated = (Rows(table).where(sims__question=question) for question in ("placement", "repeated"))
     models = repeated.distinct("model")
-    figure, hidden = style.panels(1, 1, height=5.4)
-    hidden[0, 0].remove()
+    figure = plt.figure(figsize=(style.PAGE, 5.4))
     grid = figure.add_gridspec(2, 1)
     above, below = grid[0].subgridspec(1, len(EFFECTS)), grid[1].subgridspec(1, len(models))
     tops: list[Any] = []
@@ -200,8 +200,7 @@ def placement(table: Any) -> Figure:
     for ax, model in zip(bottoms, models, strict=True):
         for pool, colour, marker in ((size, RET, "s"), (0.0, "#009E73", "^")):
             points, values = repeated.where(model=model, problem__pool=pool).by_seed("exposure", "loss_ret")
-            _band(ax, points, values, colour)
-            ax.plot(points, values.mean(0), color=colour, marker=marker)
+            ax.plot(points, shade(ax, points, values, colour), color=colour, marker=marker)
         ax.set_title(_short(model))
         ax.set_xscale("symlog", linthresh=0.5, base=2)
         ax.set_xticks([0, 1, 4, 16], ["0", "1", "4", "16"])

@@ -1,51 +1,72 @@
-"""Simulation against closed form: how the error of gradient descent falls with its step, one panel a solution of the theory."""
+"""Simulation against closed form: how the error of gradient descent falls with its step, in every way of learning."""
 
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
 
 from figures import style
+from figures.lambda_curves import ramp
 from figures.tables import Rows
 
-COLUMNS = 6
-_LOOKS: dict[str, dict[str, Any]] = {
-    "loss_im": {"color": "#0072b2", "marker": "o"},
-    "loss_ret": {"color": "#d55e00", "marker": "s"},
-    "loss_ft": {"color": "#009e73", "marker": "o", "ms": 6, "mfc": "none"},
-    "loss_pre": {"color": "#000000", "marker": ".", "ls": "--"},
+WAYS = {
+    "plain": "plain model, nothing added",
+    "unbalanced": "unbalanced start",
+    "replay": "replay in stage 2",
+    "l2 to start": "penalty on distance from the start",
+    "depth 3": "three layers",
+    "depth 4": "four layers",
+    "dropout, unit basis": "dropout, a unit per mode",
+    "dropout, equal basis": "dropout, all units equally",
+    "sampled dropout": "dropout, masks sampled",
+    "low rank 1": "low rank 1 in stage 2",
+    "low rank 2": "low rank 2 in stage 2",
+    "placement late": "exposure late in stage 1",
+    "placement anneal": "exposure rising through stage 1",
+    "redundant pathways": style.MODELS["rp"],
+    "shared unit": style.MODELS["rp-shared"],
 }
-"""Loss -> look; the last two often coincide and are drawn to be seen through one another. Palette of Okabe and Ito."""
+"""Method of the table -> what is added, in words; others are their own."""
+LOSSES = ("loss_im", "loss_ret", "loss_ft", "loss_pre")
+MARKERS = ("o", "s", "^", "v", "D")
 
 
 def verified(table: Any) -> Figure:
-    """Largest error of every loss against the relative step size, with a line of slope 1; one panel a way of learning."""
+    """Largest error of every loss at each step size: a row a way of learning, a panel a loss; a tick marks what first order predicts."""
     rows = Rows(table)
-    names = rows.distinct("method")
-    lines = -(-len(names) // COLUMNS)
-    figure, axes = style.panels(lines, COLUMNS, height=1.45 * lines + 0.5, sharex=True, sharey=True)
-    for ax, name in zip(axes.flat, names, strict=False):
-        here = rows.where(method=name)
-        steps = np.unique(here["sims.rate"])
-        for loss, look in _LOOKS.items():
-            gap = np.abs(here[loss] - here[f"sims.theory_{loss}"])
-            ax.loglog(steps, [gap[here["sims.rate"] == step].max() for step in steps], **look)
-        ax.loglog(steps, 1e-2 * steps, color="0.5", ls=":", lw=1)
-        ax.set_title(name, fontsize=7)
-        ax.set_xticks(steps, [f"1/{round(1 / step)}" if step < 1 else "1" for step in steps])
-        ax.xaxis.set_minor_formatter(NullFormatter())
-    for ax in axes.flat[len(names) :]:
-        ax.set_visible(False)
-    whole = rows.where(sims__rate=1.0)
+    names, steps = rows.distinct("method"), sorted(rows.distinct("sims.rate"), reverse=True)
+    looks = list(zip(ramp(len(steps)), MARKERS, strict=False))
+    figure, axes = style.panels(1, len(LOSSES), height=0.17 * len(names) + 1.1, sharey=True)
+    places = -np.arange(len(names), dtype=float)
+    for ax, loss in zip(axes[0], LOSSES, strict=True):
+        gap, method, rate = np.abs(rows[loss] - rows[f"sims.theory_{loss}"]), rows["method"], rows["sims.rate"]
+        errors = np.array([[gap[(method == name) & (rate == step)].max() for name in names] for step in steps])
+        for error, (colour, marker) in zip(errors, looks, strict=True):
+            ax.plot(error, places, marker, color=colour, ms=4)
+        ax.plot(errors[0] * steps[-1] / steps[0], places, "|", color="#d55e00", ms=8, mew=1.2)
+        ax.set_xscale("log")
+        ax.minorticks_off()
+        ax.set_title(style.AXES[loss])
+        ax.set_xlabel("largest error")
+        ax.grid(axis="y", lw=0.4, color="0.9")
+        ax.set_axisbelow(True)
+    axes[0, 0].set_yticks(places, [WAYS.get(name, name) for name in names])
+    axes[0, 0].set_ylabel("what is added to the closed form and to the run")
+    whole = rows.where(sims__rate=steps[0])
     base = ", ".join(f"{whole[f'sims.steps_{stage}'][0]:,.0f}" for stage in ("pre", "post", "ft"))
-    for ax in axes[-1]:
-        ax.set_xlabel("step size", fontsize=7)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("error", fontsize=7)
-    figure.supylabel(f"largest error of a run; step size 1 is {base} steps per stage", fontsize=8)
-    handles = [Line2D([], [], label=style.AXES[loss], **look) for loss, look in _LOOKS.items()]
-    handles.append(Line2D([], [], color="0.5", ls=":", lw=1, label="slope 1"))
-    style.legend_below(figure, handles, len(handles))
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            ls="none",
+            label=f"step {step:g}" + (f": {base} steps in stages 1, 2, 3" if step == steps[0] else ""),
+        )
+        for step, (colour, marker) in zip(steps, looks, strict=True)
+    ]
+    first_order = f"{steps[-1] / steps[0]:g} of the error at step {steps[0]:g}: first order"
+    handles.append(Line2D([], [], color="#d55e00", marker="|", ms=8, mew=1.2, ls="none", label=first_order))
+    style.legend_below(figure, handles, 2)
     return figure

@@ -1,6 +1,6 @@
 """Simulations that leave the assumptions of the closed form: what is left of the benefit of early exposure, a figure a study.
 
-Points are means over seeds, bands their 95 % bootstrap intervals; closed forms are dashed.
+Points are means over seeds, bands their intervals (Student, 95 %); closed forms are dashed.
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from figures import style
 from figures.bands import LOOKS, REFERENCE, band
@@ -16,13 +17,14 @@ from figures.tables import Rows
 GAIN = "gain of early exposure in $L_\\mathrm{ret}$"
 STARTS = {"aligned": "aligned start", "random": "small random start", "identity": "scaled identity"}
 OPTIMISERS = {"gd": "SGD", "momentum": "momentum", "adam": "Adam"}
+BAND = Patch(color="0.85", label="95 % over seeds")
 BASES = {"unit": "a unit a mode", "equal": "all units equally", "random": "random basis"}
 
 
 def misaligned(table: Any) -> Figure:
     """Share of the gain left against the rotation of the tasks, before and after fine-tuning."""
     rows = Rows(table)
-    figure, axes = style.panels(1, 3, height=2.6, sharey=True)
+    figure, axes = style.panels(1, 3, height=2.8, sharey=True)
     short, long = min(rows.distinct("t_pre")), max(rows.distinct("t_pre"))
     kinds = (("aligned", short), ("random", short), ("aligned", long))
     for ax, (init, t_pre) in zip(axes[0], kinds, strict=True):
@@ -30,11 +32,11 @@ def misaligned(table: Any) -> Figure:
         for look, (loss, name) in enumerate((("loss_ret", "after fine-tuning"), ("loss_im", "before fine-tuning"))):
             points, gains = here.gain("sims.rotation_stated", loss)
             band(ax, points, gains / gains[:, 0].mean(), look, name)
-        ax.axhline(1.0, **REFERENCE)
-        ax.set_title(STARTS[init] if t_pre == short else f"stage 1 {t_pre / short:g} times as long")
-        ax.set_xlabel("rotation of every task")
-    axes[0, 0].set_ylabel("gain of early exposure,\nshare of that at rotation 0")
-    axes[0, 2].legend()
+        ax.axhline(1.0, **REFERENCE, label="as much as without rotation")
+        ax.set_title(STARTS[init] + (f", {t_pre / short:g} times the stage 1" if t_pre != short else ""))
+        ax.set_xlabel("rotation $\\rho$ of every task, $\\exp(\\rho K)$")
+    axes[0, 0].set_ylabel("gain of early exposure,\nshare of that at $\\rho$ = 0")
+    style.legend_below(figure, [*axes[0, 0].get_legend_handles_labels()[0], BAND], 4)
     return figure
 
 
@@ -137,17 +139,19 @@ def started(table: Any) -> Figure:
         scale, gains = rows.where(sims__init=init).gain("problem.init_scale")
         axes[0, 0].plot(scale, gains.mean(0), color="0.3", marker=marker, ms=7, ls="none", label=STARTS[init])
     axes[0, 0].plot([], [], **REFERENCE, label="closed form, mean strength")
-    axes[0, 0].set_ylim(-0.05, 1.75)
-    axes[0, 0].set_yticks(np.arange(0, 0.9, 0.2))
-    axes[0, 0].legend(loc="upper right")
+    axes[0, 0].set_title("gain")
     axes[0, 0].set_ylabel(GAIN)
+    axes[0, 1].set_title("learned after the same exposure")
     axes[0, 1].set_ylabel("share of the seeds below")
-    axes[0, 1].set_xlabel("specialised feature, share learned\nafter the same exposure")
+    axes[0, 1].set_xlabel("specialised feature, share learned")
     axes[0, 2].axhline(0.0, **REFERENCE)
-    axes[0, 2].set_ylabel("share of $\\beta^2$ that stage 3 brings back")
+    axes[0, 2].set_title("forgotten again in stage 3")
+    axes[0, 2].set_ylabel("share of $\\beta^2$ that comes back")
     for ax in axes[0, [0, 2]]:
         ax.set_xlabel("initial scale $\\zeta$")
         ax.set_xscale("log")
+        style.log_ticks(ax.xaxis)
+    style.legend_below(figure, [*axes[0, 0].get_legend_handles_labels()[0], BAND], 4)
     return figure
 
 
@@ -216,10 +220,11 @@ def leaked(table: Any) -> Figure:
         band(axes[0, 0], x, left, look, name, ls="none", mfc="none" if look else None)
     fine = np.linspace(0, x[-1], 100)
     axes[0, 0].plot(fine, (1 + 2 * fine) / (1 + fine) ** 2, **REFERENCE, label="$(1 + 2x)/(1 + x)^2$")
-    axes[0, 0].axhline(0.5, color="0.7", lw=0.7)
-    axes[0, 0].set_ylim(0, 1.5)
+    axes[0, 0].axhline(0.5, color="0.7", lw=0.7, zorder=0)
+    axes[0, 0].set_ylim(0, 1.4)
     axes[0, 0].set_yticks(np.arange(0, 1.1, 0.25))
-    axes[0, 0].set_xlabel("$x = 4\\, \\epsilon\\, \\beta\\, t_\\mathrm{ft}$")
+    axes[0, 0].set_title("features that $D_\\mathrm{ft}$ leaks into")
+    axes[0, 0].set_xlabel("leakage and time, $x = 4\\, \\epsilon\\, \\beta\\, t_\\mathrm{ft}$")
     axes[0, 0].set_ylabel("share of the gain left")
     forgetting = rows.where(sims__part="rate", sims__init="random", problem__rotation=0.0)
     for look, sigma in enumerate(forgetting.distinct("problem.sigma_ft")):
@@ -229,21 +234,22 @@ def leaked(table: Any) -> Figure:
         late, end = np.linspace(times[0], times[-1], 50), distance.mean(0)[-1]
         law = end * np.exp(4 * sigma * (times[-1] - late)) if sigma else 1 / (1 / end + 4 * (late - times[-1]))
         axes[0, 1].plot(late, law, color=LOOKS[look][0], ls="--", lw=0.9)
-    axes[0, 1].plot([], [], **REFERENCE, label="slope of the closed form")
+    axes[0, 1].plot([], [], **REFERENCE, label="slope, closed form")
     axes[0, 1].set_yscale("log")
-    axes[0, 1].set_ylim(top=50)
+    axes[0, 1].set_ylim(top=60)
     axes[0, 1].set_yticks([1e-4, 1e-3, 1e-2, 1e-1])
     axes[0, 1].minorticks_off()
+    axes[0, 1].set_title("pace of forgetting")
     axes[0, 1].set_xlabel(style.AXES["t_ft"])
     axes[0, 1].set_ylabel("distance of the shared feature\nto its $D_\\mathrm{ft}$ target")
     for look, (basis, name) in enumerate(BASES.items()):
         here = rows.where(sims__part="dropout", sims__basis=basis)
         points, after, before = here.by_seed("problem.dropout_ft", "sims.specialised", "sims.specialised_im")
         band(axes[0, 2], points, 1 - after / before, look, name)
-    axes[0, 2].set_ylim(-0.03, 1.4)
-    axes[0, 2].set_yticks(np.arange(0, 1.1, 0.25))
+    axes[0, 2].set_title("frozen features under dropout")
     axes[0, 2].set_xlabel("dropout in stage 3")
     axes[0, 2].set_ylabel("share of a frozen feature lost")
-    for ax in axes[0]:
-        ax.legend(loc="upper right" if ax is not axes[0, 0] else "upper left")
+    axes[0, 0].legend(loc="upper right")
+    axes[0, 1].legend(loc="upper right")
+    axes[0, 2].legend(loc="center right", bbox_to_anchor=(1, 0.3))
     return figure

@@ -1,5 +1,6 @@
 """Reading columns and rows out of a results table for drawing."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,16 @@ class Rows:
         return self._column(name)[self._keep]
 
     @property
+    def names(self) -> list[str]:
+        """The table's columns."""
+        return list(self._table.column_names)
+
+    @property
+    def varied(self) -> list[str]:
+        """Names of the columns in which the whole table has several values; of a large table this needs no numpy copy."""
+        return [name for name in self._table.column_names if len(self._table[name].unique()) > 1]
+
+    @property
     def mask(self) -> Any:
         """Which rows of the table are selected."""
         return self._keep.copy()
@@ -41,6 +52,13 @@ class Rows:
                 keep &= np.array([entry is None or entry != entry for entry in column])
             else:
                 keep &= column == value
+        return Rows(self._table, keep)
+
+    def one_of(self, values: Mapping[str, Sequence[Any]]) -> "Rows":
+        """The rows whose columns have one of these values each."""
+        keep = self._keep.copy()
+        for name, some in values.items():
+            keep &= np.isin(self._column(name), some)
         return Rows(self._table, keep)
 
     def near(self, name: str, value: float) -> "Rows":

@@ -3,6 +3,7 @@
 import textwrap
 from typing import Any
 
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -39,11 +40,9 @@ def verdicts(table: Any) -> Figure:
     claims = [name for name in STATEMENTS if any(row["claim"] == name for row in rows)]
     models = sorted({row["model"] for row in rows}, key=lambda model: ([*ORDER, model].index(model), model))
     height = min(TALLEST, ROW * len(claims) + MARGIN)
-    figure, axes = style.panels(1, 1, height=height)
-    figure.set_layout_engine("none")
-    ax = axes[0, 0]
+    figure = plt.figure(figsize=(style.PAGE, height), layout="none")
     bottom, top = 0.35 / height, 0.75 / height
-    ax.set_position((_TEXT, bottom, _RIGHT - _TEXT, 1 - bottom - top))
+    ax = figure.add_axes((_TEXT, bottom, _RIGHT - _TEXT, 1 - bottom - top))
     for line, claim in enumerate(claims):
         ax.axhline(line - 0.5, color="0.85", lw=0.5)
         said = textwrap.fill(STATEMENTS[claim], 62)

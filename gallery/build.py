@@ -4,10 +4,12 @@
     out/figures/*.png             -> figures, in fewer colours
     paper/results/*/verdicts      -> how every claim stands
     gallery.formulas, assets/     -> the explorer
+    examples/*.py                 -> notebooks
 
 It opens from disk: no page asks a network for anything.
 """
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ from figures.claims import stored
 from figures.make import PICTURES
 from gallery import explorer
 from gallery.captions import CAPTIONS
+from gallery.notebooks import notebook
 from gallery.pages import asset, html, rendered
 from gallery.standing import answers, standings
 
@@ -60,7 +63,12 @@ def build(out: Path, figures: Path, *, reference: bool, step: Callable[[str], No
         written.append(path)
         step(name)
 
-    write("index.html", rendered("index.html", "index.html", answers=answers(), words=words(), reference=reference))
+    examples = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples").glob("*.py"))}
+    titles = {name: text.split("\n# # ")[1].partition("\n")[0] for name, text in examples.items()}
+    front = {"answers": answers(), "words": words(), "reference": reference, "notebooks": titles}
+    write("index.html", rendered("index.html", "index.html", **front))
+    for name, text in examples.items():
+        write(f"notebooks/{name}.ipynb", json.dumps(notebook(text), indent=1) + "\n")
     write("figures.html", rendered("figures.html", "figures.html", cards=cards))
     for card in cards:
         written.append(fewer_colours(figures / f"{card['name']}.png", out / "figures" / f"{card['name']}.png"))

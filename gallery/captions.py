@@ -50,6 +50,13 @@ CAPTIONS: dict[str, Caption] = {
     "counterexamples": Caption(
         "Where the paper's appendix is false as printed: what holds beside what is printed.", ("T2", "T3")
     ),
+    "sweep": Caption(
+        "The losses of any sweep along the settings that were swept: here, how fine-tuning time and target move the plain model's.",
+        ("P2",),
+    ),
+    "sweep_pairs": Caption(
+        "The same sweep in pairs: which losses fall together, and which are traded against each other."
+    ),
     "law_optimum": Caption(
         "Where the law of provenance S puts the best exposure, with the boundaries that are proved.", ("C2",)
     ),
@@ -82,10 +89,14 @@ CAPTIONS: dict[str, Caption] = {
     ),
     **{
         f"simulated_figure{number:02d}": Caption(
-            f"Two pipelines of Figure {number} beside the same sweeps in small networks.", _PAPER[number]
+            f"Pipelines of Figure {number} beside the same sweeps in small networks.", _PAPER[number]
         )
         for number in (2, 4, 6, 7)
     },
+    "simulated_attainment": Caption(
+        "Which pairs of losses more seeds reach with mixing than without, at the same settings: the difference of the attainment surfaces.",
+        ("C3", "C4"),
+    ),
     "simulated_hypervolume": Caption(
         "What each method adds to the dominated volume, network by network.", ("C3", "C5", "C6")
     ),
@@ -106,12 +117,20 @@ CAPTIONS: dict[str, Caption] = {
     "simulated_leakage": Caption(
         "Features that D_ft touches a little are eroded slowly, by the predicted law.", ("P6", "P7")
     ),
-    "simulated_optimum": Caption(f"{_BEST_LAMBDA}, in networks trained by gradient descent.", ("P3", "P4")),
+    "simulated_optimum": Caption(
+        "The best exposure in networks trained by gradient descent, and the range of exposures that are as good.",
+        ("P3", "P4"),
+    ),
     "simulated_curves": Caption(
         "One D_post budget split between stages 1 and 2, in networks trained by gradient descent.", ("C2", "P3")
     ),
     "simulated_latent": Caption(
         "After a converged stage 2: flat and falling is a latent benefit, both flat is none.", ("P2", "P10")
+    ),
+    "simulated_redundant_features": Caption(
+        "Networks with redundant features forget as the law Slin says once D_post is rare and they are linear in their weights, "
+        "and have an interior best exposure at equal step sizes.",
+        ("C2",),
     ),
     "simulated_placement": Caption(
         "When in stage 1 the exposure comes, and how often a small pool is repeated.", ("P1", "P16")

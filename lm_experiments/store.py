@@ -29,6 +29,11 @@ from lm_experiments.tokenizers import Tokenizer
 SPLITS = tuple(splits.FRACTIONS)
 FORMAT = 1
 _DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+ENTRIES = {
+    "format", "name", "tokens", "dtype", "vocabulary", "sha256", "corpus", "split", "tokenizer", "key", "documents", "text_bytes",
+    "complete", "duplicates", "digest",
+}  # fmt: skip
+"""What a manifest can hold: any other name is a changed one."""
 _LARGEST_MANIFEST = 1 << 20
 _ALWAYS_VERIFIED = 1 << 28
 _BYTES_A_TOKEN = 4
@@ -135,7 +140,7 @@ def write(
         name: corpus and split.
         pieces: 1-d arrays of ids below `vocabulary`.
         vocabulary: size of the tokenizer's vocabulary; decides uint16 or uint32.
-        about: further entries of the manifest; `tokenizer` (its fingerprint) counts in the store's fingerprint.
+        about: further entries of the manifest, of `ENTRIES`; `tokenizer` (its fingerprint) counts in the store's fingerprint.
 
     Raises:
         WrongUse: no token at all, or an id outside the vocabulary.
@@ -164,6 +169,7 @@ def write(
             "format": FORMAT, "name": name, "tokens": count, "dtype": kind, "vocabulary": vocabulary,
             "sha256": digest.hexdigest(), **about,
         }  # fmt: skip
+        manifest["digest"] = config_hash(manifest)
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return read(folder)
 
@@ -206,6 +212,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
     for name, kind in (("name", str), ("tokens", int), ("dtype", str), ("vocabulary", int), ("sha256", str)):
         if not isinstance(manifest[name], kind):
             raise ValueError(f"{name} in manifest.json is not of type {kind.__name__}")
+    if unknown := sorted(set(manifest) - ENTRIES):
+        raise ValueError(f"manifest.json has the unknown entry {unknown[0]!r}")
+    told = manifest.pop("digest", None)  # older stores have none
+    if told not in (None, config_hash(manifest)):
+        raise ValueError("manifest.json was altered: its checksum does not match")
     return manifest
 
 

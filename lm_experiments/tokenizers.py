@@ -14,6 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from common.files import reason
 from common.settings import WrongUse, config_hash
 from lm_experiments import paths
 from lm_experiments.corpora import Report, corpus, documents, hub
@@ -132,7 +133,7 @@ def _end_of_text(folder: Path) -> str | None:
                     return str(entry["content"] if isinstance(entry, dict) else entry)
             except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
                 raise WrongUse(
-                    f"{folder / file} cannot be read ({type(error).__name__}: {error}). Fetch or save the tokenizer again."
+                    f"{folder / file} cannot be read ({type(error).__name__}: {reason(error)}). Fetch or save the tokenizer again."
                 ) from error
     return None
 
@@ -149,8 +150,10 @@ def _from_hub(name: str) -> Path:
         hub.reach(repository, revision, model=True)
         from transformers import AutoTokenizer
 
-        with paths.exclusive(kept), paths.publishing(kept) as temporary:
-            AutoTokenizer.from_pretrained(repository, revision=revision).save_pretrained(temporary)
+        with paths.exclusive(kept):
+            if not kept.exists():  # another process may have fetched it meanwhile, and be at work with it
+                with paths.publishing(kept) as temporary:
+                    AutoTokenizer.from_pretrained(repository, revision=revision).save_pretrained(temporary)
     return kept
 
 
@@ -189,12 +192,14 @@ def trained(
         for name, value in asked.items():
             if (found := recorded.get(name, value if name == "key" else None)) != value:  # older folders have no key
                 raise ValueError(f"it was made for another request: its {name} is {found!r}, not {value!r}")
-        if paths.sha256(folder / "tokenizer.json") != recorded["sha256"]:
-            raise ValueError("its checksum does not match")
         for name, content in _SETTINGS.items():
             if (folder / name).read_text() != _as_text(content):
                 raise ValueError(f"{name} is not as it was written")
         opened = load(str(folder))
+        if opened.sha256 != recorded["sha256"]:  # of what was opened: the file may be another one by now
+            raise ValueError("its checksum does not match")
+        if opened.decode([opened.end_of_text]) != END_OF_TEXT:
+            raise ValueError("it ends documents otherwise than it was made to")
     except (OSError, ValueError, KeyError, AttributeError, WrongUse) as error:
         raise paths.Damaged(
             f"The tokenizer {folder} was altered ({error}). Remove that folder and run the same command again"

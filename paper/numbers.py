@@ -17,7 +17,7 @@ from paper.language import language
 from paper.macros import Macro, Rows, escaped
 from paper.reading import judged, verdict_rows
 
-FITTED = ("null", "plain", "rp+spectrum", "S", "S5", "S8", "Smax")
+FITTED = ("null", "plain", "rp+spectrum", "S", "S5", "S8", "Smax", "Slin")
 
 
 @cache
@@ -110,8 +110,8 @@ def _proofs() -> list[Macro]:
 def _laws() -> list[Macro]:
     table = "results/theory/fits.json"
 
-    def parameter(name: str) -> float:
-        return float(_fits()["S"]["parameters"][name])
+    def parameter(name: str, law: str = "S") -> float:
+        return float(_fits()[law]["parameters"][name])
 
     def dip() -> float:
         from theory.laws.optimum import smallest_corpus
@@ -152,6 +152,10 @@ def _laws() -> list[Macro]:
                   value=partial(parameter, key))
             for name, key, digits in symbols
         ),
+        Macro(name="LinKappa", table=table, column="Slin/parameters/undone", reduction="as fitted", digits=2,
+              value=partial(parameter, "undone", "Slin")),
+        Macro(name="LinBound", table=table, column="Slin/parameters/post_worth", reduction="1 - 1/m", digits=2,
+              value=lambda: 1 - 1 / parameter("post_worth", "Slin")),
         Macro(name="LawDip", table=table, column="S/parameters", digits=0, reduction="D_post in M tokens, below which no dip",
               value=dip),
         Macro(name="LawFar", table=table, column="S/parameters", digits=2, reduction="best lambda for a large D_post", value=far),

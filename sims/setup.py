@@ -2,6 +2,7 @@
 
     problem     blocks: invariant, inconsistent and specialised modes, as in `theory.features.Blocks`
                 pathways: one output, two correlated features, as in `theory.pathways.Pathways`
+                redundant: an output per mode, and for each a feature of D_post's own and a shared one, as in `theory.laws.mechanism`
     network     linear of any depth and width, or one hidden layer of ReLU or tanh units
     training    gradient descent, momentum or Adam; on the distribution, on fresh batches, or on a finite sample of D_post
 
@@ -23,12 +24,13 @@ from common.recipe import Adapted, Anchored, Dropped, Placed, Windowed
 from common.settings import Settings, WrongUse, check_choice, check_rank, ranges, setting
 from sims.vectors import Rows, check_vectors
 from theory.features import Blocks, check_block_sizes
+from theory.laws.mechanism import RedundantFeatures
 from theory.pathways import Pathways
 from theory.stages import Schedule
 
 LANES = 16
 """Runs per block, side by side; see `sims.lanes`."""
-PROBLEMS = ("blocks", "pathways")
+PROBLEMS = ("blocks", "pathways", "redundant")
 ACTIVATIONS = ("linear", "relu", "tanh")
 INITS = ("aligned", "identity", "random")
 VECTORS = ("random", "identity")
@@ -54,10 +56,10 @@ class Setup(Adapted, Placed):
         common.settings.WrongUse: 'widht' is no setting of Setup. Did you mean width?
     """
 
-    problem: Literal["blocks", "pathways"] = "blocks"
+    problem: Literal["blocks", "pathways", "redundant"] = "blocks"
     """Which family of tasks."""
     n: int = setting(6, low=1, high=256)
-    """Modes: input and output dimension of `blocks` (`pathways` has 2 inputs and 1 output)."""
+    """Modes: input and output dimension of `blocks` (`pathways` has 2 inputs and 1 output, `redundant` 2n inputs and n outputs)."""
     k: int = setting(1, low=0)
     """Inconsistent modes, and as many specialised ones."""
     width: int = setting(6, low=1, high=4096)
@@ -178,12 +180,12 @@ class Setup(Adapted, Placed):
     @property
     def inputs(self) -> int:
         """Input dimension."""
-        return self.n if self.problem == "blocks" else 2
+        return {"blocks": self.n, "pathways": 2, "redundant": 2 * self.n}[self.problem]
 
     @property
     def outputs(self) -> int:
         """Output dimension."""
-        return self.n if self.problem == "blocks" else 1
+        return 1 if self.problem == "pathways" else self.n
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -238,7 +240,7 @@ class Relaxations(Anchored, Dropped, Windowed):
 SHAPES = ("n", "k", "depth")
 """Fields of `Blocks` that decide shapes and so belong to `Setup`."""
 
-_FAMILIES: dict[str, type[Settings]] = {"blocks": Blocks, "pathways": Pathways}
+_FAMILIES: dict[str, type[Settings]] = {"blocks": Blocks, "pathways": Pathways, "redundant": RedundantFeatures}
 
 
 def defaults(problem: str) -> dict[str, Any]:

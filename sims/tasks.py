@@ -5,7 +5,8 @@
 R has a column and V a row for every feature; phi is the identity, or the nonlinearity of a teacher that the student shares.
 Blocks have `R_t = exp(rotation K_t) U diag(s_t)` and `C_t = V diag(c_t) V'`, with a correlation between the inputs of inconsistent and
 specialised modes where asked for; pathways have two features and one output. Source: arXiv 2605.12705 Definitions C.2 to
-C.4, relaxed.
+C.4, relaxed. Redundant features (`theory.laws.mechanism`) have an output per mode; what D_post
+wants of it is written on the mode's own feature, and the shared ones come last.
 """
 
 import functools
@@ -21,6 +22,7 @@ from common.arrays import Array, Float
 from sims.lanes import per_lane
 from sims.setup import Setup
 from theory.features import TASKS
+from theory.laws.mechanism import weights_of
 
 
 class Task(NamedTuple):
@@ -54,6 +56,8 @@ def problems(setup: Setup, values: Mapping[str, Float[Array, " lanes"]]) -> Prob
     """
     if setup.problem == "pathways":
         return cast(Problem, _all_pathways(values))
+    if setup.problem == "redundant":
+        return cast(Problem, _all_redundant(setup.tasks, values))
     turns = np.broadcast_to(np.eye(setup.n), (values["seed"].shape[0], 3, setup.n, setup.n))
     if np.any(values["rotation"]):  # a matrix exponential a task costs more than all the rest, and most runs need none
         turns = _all_rotations(setup.n, values["rotation"], values["seed"])
@@ -85,6 +89,11 @@ def _all_blocks(setup: Setup, values: Mapping[str, Array], turns: Array, chosen:
 @jax.jit
 def _all_pathways(values: Mapping[str, Array]) -> Any:
     return per_lane(_pathways)(values)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _all_redundant(setup: Setup, values: Mapping[str, Array]) -> Any:
+    return per_lane(functools.partial(_redundant, setup))(values)
 
 
 def _rotations(n: int, angle: Array, key: Array) -> Float[Array, "3 n n"]:
@@ -139,3 +148,18 @@ def _pathways(v: Mapping[str, Any]) -> Problem:
     pre, ft = (Task(readout(v[name], 0.0), only_first) for name in ("sigma_pre", "sigma_ft"))
     post = Task(readout(v["sigma_post"], v["beta"]), correlated)
     return Problem((pre, post, ft), jnp.eye(2), jnp.ones((1, 1)), jnp.diag(jnp.array([0.0, 1.0])))
+
+
+def _redundant(setup: Setup, v: Mapping[str, Any]) -> Problem:
+    n = setup.n
+    rates = v["slowest"] * (v["fastest"] / v["slowest"]) ** (jnp.arange(n) / max(n - 1, 1))
+    sought = jnp.sqrt(weights_of(rates, v))
+    shared = jnp.sqrt(v["overlap"] / (1 - v["overlap"]) * rates)
+    none = jnp.zeros((n, n))
+    post = Task(
+        jnp.concatenate([jnp.diag(sought / jnp.sqrt(rates)), none], axis=1),
+        jnp.concatenate([jnp.diag(jnp.sqrt(rates)), jnp.diag(shared)]),
+    )
+    other = Task(jnp.zeros((n, 2 * n)), jnp.concatenate([none, jnp.sqrt(v["hold"]) * jnp.eye(n)]))
+    own = jnp.concatenate([jnp.ones(n), jnp.zeros(n)])
+    return Problem((other, post, other), jnp.eye(2 * n), jnp.eye(n), jnp.diag(own))

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from common.files import reason
 from common.settings import WrongUse
 
 Rows: TypeAlias = tuple[tuple[float, ...], ...]
@@ -49,7 +50,7 @@ def read_vectors(path: Path) -> tuple[Rows, Rows]:
             raise OSError(f"it has {size / 1e6:.1f} MB, and two matrices need at most {LARGEST / 1e6:.0f} MB")
         document = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise WrongUse(f"'{path}' cannot be read as singular vectors ({error}). {_FORM}") from error
+        raise WrongUse(f"'{path}' cannot be read as singular vectors ({reason(error)}). {_FORM}") from error
     if not isinstance(document, Mapping) or set(document) != {"u", "v"}:
         raise WrongUse(f"'{path}' does not hold u and v and nothing else. {_FORM}")
     try:

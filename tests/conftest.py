@@ -42,9 +42,19 @@ def outside(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def unchecked():
+    """No run-time checks of shapes and types, which would take most of the time of a fit; other tests call the same functions with them."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """The file of a theory study by name, made once for all workers, by the command: without the type checker that takes a quarter."""
+    """The file of a theory study by name, all made once for all workers, by the command: without the type checker that takes a quarter."""
     from filelock import FileLock
 
     folder = tmp_path_factory.getbasetemp()
@@ -53,9 +63,9 @@ def study(tmp_path_factory):
 
     def made(name):
         path = folder / f"{name}.parquet"
-        with FileLock(folder / f"{name}.lock"):
+        with FileLock(folder / "lock"):
             if not path.exists():
-                command = [sys.executable, "-m", "theory", "study", name, "--out", str(folder)]
+                command = [sys.executable, "-m", "theory", "study", "--out", str(folder)]
                 subprocess.run(command, check=True, capture_output=True)
         return path
 

@@ -351,6 +351,20 @@ def test_brackets_are_printed_as_they_are(capsys):
     assert said.err == "[/remark]\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"[" * 100_000, "it is nested too deeply"), (b"\xff", "it is not text in UTF-8")]
+)
+def test_files_that_are_no_json_are_refused_in_words(content, said, tmp_path, capsys):
+    from sims.vectors import read_vectors
+    from theory.commands import commands
+
+    (tmp_path / "bad.json").write_bytes(content)
+    assert run("theory", commands([]), "test", ["solve", "--file", str(tmp_path / "bad.json")]) == 2
+    assert f"cannot be read as JSON ({said})" in capsys.readouterr().err
+    with pytest.raises(WrongUse, match=said):
+        read_vectors(tmp_path / "bad.json")
+
+
 def test_what_would_never_end_is_refused(tmp_path, capsys, monkeypatch):
     from lm_experiments.commands import COMMANDS as LANGUAGE
     from theory.commands import commands

@@ -75,10 +75,10 @@ def parse_axis(text: str) -> Axis:
     parts = spec.split(":")
     try:
         if len(parts) == 1:
-            return Axis(name, np.array([float(entry) for entry in spec.split(",") if entry.strip()]))
+            return Axis(name, np.array([_number(entry) for entry in spec.split(",") if entry.strip()]))
         if len(parts) not in (3, 4) or (len(parts) == 4 and parts[3] not in ("log", "linear")):
             raise ValueError(f"{len(parts)} parts")
-        start, stop, count = float(parts[0]), float(parts[1]), int(parts[2])
+        start, stop, count = _number(parts[0]), _number(parts[1]), _count(parts[2])
     except ValueError as error:
         raise WrongUse(f"Axis {text!r} is not understood ({error}). {form}.") from error
     if count > LONGEST:
@@ -94,6 +94,20 @@ def parse_axis(text: str) -> Axis:
             )
         return Axis(name, np.geomspace(start, stop, count))
     return Axis(name, np.linspace(start, stop, count))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no number") from error
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no number of points") from error
 
 
 class Grid:

@@ -3,7 +3,7 @@
 plain       independent modes in three blocks                        theory.stages
 rp          redundant pathways, a balanced unit each                 theory.pathways
 rp-shared   redundant pathways through one hidden direction          theory.pathways_shared
-null, S, S5, S8, Smax   laws with one learning curve, no network      theory.laws
+null, S, S5, S8, Smax, Slin   laws with one learning curve          theory.laws
 
 A further model is a further entry here; `docs/extending.md` shows it.
 """
@@ -26,7 +26,7 @@ from theory.pathways import Pathways, PathwaySchedule, PathwaySolution, solve_se
 from theory.pathways_shared import solve_shared
 from theory.stages import PlainSchedule, predict, solve
 
-ModelName = Literal["plain", "rp", "rp-shared", "null", "S", "S5", "S8", "Smax"]
+ModelName = Literal["plain", "rp", "rp-shared", "null", "S", "S5", "S8", "Smax", "Slin"]
 
 
 class Model(NamedTuple):

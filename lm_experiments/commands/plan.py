@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from common.console import Output
 from common.settings import setting
 from lm_experiments.commands.run import Run
+from lm_experiments.models import ModelSettings, parameter_count
 
 if TYPE_CHECKING:
-    from lm_experiments.models import ModelSettings
     from lm_experiments.stages import Node
 
 PEAKS = {"a100": 312e12, "h100": 989e12, "h200": 989e12, "l40s": 362e12, "rtx4090": 165e12}
@@ -59,7 +59,7 @@ class Plan(Run):
             model = node.lineage[0].model
             assert model is not None
             tokens = node.plan.steps * node.plan.batch * node.plan.length
-            weights = parameters(model)
+            weights = parameter_count(model)
             largest = max(largest, weights)
             added = {
                 "stages": 1, "unshared_stages": alone[name], "tokens": tokens, "unshared_tokens": tokens * alone[name],
@@ -89,13 +89,6 @@ class Plan(Run):
                 "peak_bytes": peak, "accelerator": self.accelerator, "mfu": self.mfu}  # fmt: skip
 
 
-def parameters(model: "ModelSettings") -> int:
-    """Parameters of a decoder by arithmetic, a tied matrix counted once: `models.parameter_count` without loading torch."""
-    width, head = model.hidden, model.hidden // model.heads
-    layer = 2 * width * width + 2 * width * head * model.kv_heads + 3 * width * model.mlp + 2 * width
-    return model.layers * layer + width + model.vocabulary * width * (1 if model.tied else 2)
-
-
-def flops_per_token(model: "ModelSettings", length: int) -> float:
+def flops_per_token(model: ModelSettings, length: int) -> float:
     """Forward and backward: 6 N + 12 L d T (Chowdhery et al. 2022, App. B), with L layers of width d and T tokens of context."""
-    return 6.0 * parameters(model) + 12.0 * model.layers * model.hidden * length
+    return 6.0 * parameter_count(model) + 12.0 * model.layers * model.hidden * length

@@ -32,7 +32,7 @@ class Verdicts(Command):
     json: Json = False
 
     def run(self, out: Output) -> Any:
-        """Judge, write, print, return the verdicts. Raises `WrongUse` where a table holds no lambda study."""
+        """Judge, write, print, return the verdicts. Raises `WrongUse` where a table holds no lambda study, or two share a row."""
         from common import published, results
         from common.verdict_table import stored, write
         from common.verdicts import mark_exploratory
@@ -47,7 +47,8 @@ class Verdicts(Command):
             raise WrongUse(f"{STORED} holds no table. Give one, such as `python -m lm_experiments run fig3a` writes.")
         read = [results.read(path) for path in paths] + ([] if self.tables else [published.load(3)])
         command = " ".join(["python -m lm_experiments verdicts", *map(str, self.tables)])
-        found = verdicts(read) + ([] if self.tables else untested("lm"))
+        names = [*map(str, paths), *([] if self.tables else ["the published Figure 3"])]
+        found = verdicts(read, names) + ([] if self.tables else untested("lm"))
         found = [replace(one, command=command, code_version=results.code_version()) for one in found]
         earlier = [
             row for path in dict.fromkeys((STORED / "verdicts.parquet", self.out.absolute())) for row in stored(path)

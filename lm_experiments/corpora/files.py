@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from common.files import reason
 from common.settings import WrongUse, check_choice, config_hash
 from lm_experiments import paths
 from lm_experiments.corpora import music
@@ -166,9 +167,8 @@ def _lines(path: Path, chosen: str) -> Iterator[str]:
                 try:
                     record = json.loads(text)
                 except (ValueError, RecursionError) as error:
-                    reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
                     raise WrongUse(
-                        f"{path}, line {number}, is not JSON ({reason}). Put one JSON object on every line."
+                        f"{path}, line {number}, is not JSON ({reason(error)}). Put one JSON object on every line."
                     ) from error
                 yield _field(record, chosen, f"{path}, line {number},")
 

@@ -9,13 +9,13 @@ from common.settings import WrongUse
 from common.verdicts import Verdict, data_hash, holm
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
 from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
-from lm_experiments.verdicts.groups import Group, groups, matched, pooled, side_by_side
+from lm_experiments.verdicts.groups import Group, apart, groups, matched, pooled, side_by_side
 from lm_experiments.verdicts.provenance import provenance
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
 
-def verdicts(tables: Sequence[Any]) -> list[Verdict]:
+def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     """C1 or C2 for every group, D1 where a group has decoys, E1 where half of D_post was exposed, and C8 across the recipes.
 
     C8 is asked of the recipes of a group and of all groups of a size and model.
@@ -25,9 +25,10 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
 
     Args:
         tables: results tables or data frames with their columns, one study each; rows that differ in lambda and seed only are compared.
+        names: what errors call the tables; "table 1", "table 2", ... where they are left out.
 
     Raises:
-        WrongUse: something is no results table, a table holds no lambda study, or two rows that nothing tells apart.
+        WrongUse: something is no results table, a table holds no lambda study, two rows that nothing tells apart, or two tables share a row.
 
     Example:
         >>> from common.published import load
@@ -37,11 +38,13 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
     tables = _checked(tables)
     made: list[Verdict] = []
     every: list[Group] = []
-    data: dict[str, str] = {}
+    data: dict[str, set[str]] = {}
+    apart(tables, names or [f"table {i}" for i in range(1, len(tables) + 1)])
     for table in tables:
         found = groups(table)
         every += found
-        data[found[0].key["study"]] = hashed = data_hash(table)
+        hashed = data_hash(table)
+        data.setdefault(found[0].key["study"], set()).add(hashed)
         stamp = {"study": found[0].key["study"], "data": hashed}
         single = [_marked(BY_SPLIT[group.key["split"]](group), group, main) for group, main in endpoints(found)]
         ranks = [unpredictive(group) for group, _ in endpoints(found)]
@@ -52,7 +55,7 @@ def verdicts(tables: Sequence[Any]) -> list[Verdict]:
         names = ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")
         by_size.setdefault(tuple(group.key[name] for name in names), []).append(group)
     beside = [one for some in by_size.values() if len(some) > 1 if (one := side_by_side(some)) is not None]
-    stamp = {"study": ", ".join(sorted(data)), "data": ", ".join(sorted(data.values()))}
+    stamp = {"study": ", ".join(sorted(data)), "data": ", ".join(sorted(set().union(*data.values())))}
     for group, main in endpoints(beside):
         made += [replace(one, primary=main, **stamp) for one in unpredictive(group)]
     return holm(made)

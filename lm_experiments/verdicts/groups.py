@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,29 @@ def groups(table: Any) -> list[Group]:
         kept,
         key=lambda group: (group.key["split"] == "compute-matched", group.recipe, group.sizes, group.key["lr_ft"] or 0),
     )
+
+
+def apart(tables: Sequence[Any], names: Sequence[str]) -> None:
+    """See that no row is in two tables, where it would be judged twice and counted twice in the correction for many verdicts.
+
+    Args:
+        tables: results tables.
+        names: what to call each.
+
+    Raises:
+        WrongUse: two rows agree in all columns that decide a result and in the seed; names both tables.
+    """
+    decides = (*KEY, "lm.variant", *COLUMNS, "exposure", "seed")
+    for (i, one), (j, other) in combinations(enumerate(tables), 2):
+        common = [name for name in decides if name in one.column_names and name in other.column_names]
+        rows = [set(zip(*(table[name].to_pylist() for name in common), strict=True)) for table in (one, other)]
+        if twice := rows[0] & rows[1]:
+            row = dict(zip(common, min(twice, key=repr), strict=True))
+            short = ("study", "scale", "lm.variant", "split", "tokens_post", "lr_ft", "exposure", "seed")
+            said = ", ".join(f"{name} = {_spelled(row[name])}" for name in short if row.get(name) not in (None, ""))
+            raise WrongUse(
+                f"{names[i]} and {names[j]} share {len(twice)} rows, which would be judged twice (one has {said}). Give every row once."
+            )
 
 
 def _apart(table: Any, names: Sequence[str]) -> tuple[str, ...]:

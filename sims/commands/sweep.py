@@ -235,6 +235,8 @@ def model_name(setup: Setup) -> str:
     """The name under which the results table knows such networks."""
     if setup.activation != "linear":
         return setup.activation
+    if setup.problem == "redundant":
+        return "redundant"
     if setup.problem == "pathways":
         return "rp" if setup.units == "separate" else "rp-shared"
     return "plain" if setup.depth == 2 else "deep"

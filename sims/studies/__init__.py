@@ -9,6 +9,7 @@ from sims.studies.leakage import LEAKAGE
 from sims.studies.misalignment import MISALIGNMENT
 from sims.studies.noise import NOISE
 from sims.studies.placement import PLACEMENT
+from sims.studies.redundant_features import REDUNDANT_FEATURES
 from sims.studies.verify import VERIFY
 from sims.studies.width_and_init import WIDTH_AND_INIT
 from sims.study import Study
@@ -27,6 +28,7 @@ STUDIES: dict[str, Study] = {
         LATENT,
         FRONTIER,
         PLACEMENT,
+        REDUNDANT_FEATURES,
     )
 }
 """Name -> study, in the order in which `all` runs them."""

@@ -70,6 +70,9 @@ def test_places_where_nothing_can_be_put_are_told(tmp_path):
     for place in (tmp_path / "one", tmp_path / "file", tmp_path / "file" / "below", tmp_path / "a\udcff"):
         with pytest.raises(WrongUse, match="as a folder"):
             folder(place)
+    for place in (target, folder):
+        with pytest.raises(WrongUse, match=r"\(its name is not UTF-8\)"):
+            place(tmp_path / "a\udcff")
 
 
 def test_a_fingerprint_changes_with_any_source(tmp_path):

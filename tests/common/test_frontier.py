@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.frontier import attainment, hypervolume, lower_left_hull
+from common.frontier import attainment, attainment_difference, hypervolume, lower_left_hull
 from common.published import FRONTIER_FIGURES, load
 from common.settings import WrongUse
 
@@ -49,6 +49,26 @@ def test_attainment_is_the_frontier_that_enough_sets_reach():
     sets = [np.array([[1.0, 3.0], [3.0, 1.0]]) + shift for shift in (0.0, 0.1, 0.2)]
     assert np.allclose(sorted(attainment(sets, 100.0).tolist()), [[1.2, 3.2], [3.2, 1.2]])
     assert np.allclose(sorted(attainment(sets, 50.0).tolist()), [[1.1, 3.1], [3.1, 1.1]])
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=3), min_size=4, max_size=4)
+)
+def test_attainment_differences_by_counting_sets(four):
+    sets = [np.array(points, dtype=float) for points in four]
+    boxes, shares = attainment_difference(sets[:2], sets[2:])
+    for x, y in np.stack(np.meshgrid(np.arange(11), np.arange(11)), axis=-1).reshape(-1, 2) + 0.5:
+        reached = [(points <= (x, y)).all(axis=1).any() for points in sets]
+        expected = (sum(reached[:2]) - sum(reached[2:])) / 2
+        inside = (boxes[:, 0] < x) & (x < boxes[:, 2]) & (boxes[:, 1] < y) & (y < boxes[:, 3])
+        assert np.sum(shares[inside]) == expected
+
+
+def test_attainment_is_not_compared_between_unequal_numbers_of_points():
+    points = np.array([[1.0, 2.0], [2.0, 1.0]])
+    for other in ([points], [points, points[:1]], []):
+        with pytest.raises(WrongUse, match="same settings and seeds"):
+            attainment_difference([points, points], other)
 
 
 def test_the_papers_lines_are_hulls_not_pareto_sets():

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from common.interrupts import MESSAGE
 
-ROOMS = ("theory", "sims", "lm_experiments", "figures")
+ROOMS = sorted(path.parent.name for path in Path(__file__).parents[2].glob("*/__main__.py"))
 IMPORTING = """
 import builtins, os, runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell hands down that it is ignored
@@ -54,6 +55,10 @@ def ended(code, *arguments):
     """Exit code, standard output and standard error of a process that runs some code."""
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout, done.stderr
+
+
+def test_every_room_is_tried():
+    assert {"benchmarks", "figures", "gallery", "lm_experiments", "paper", "sims", "theory"} <= set(ROOMS)
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -1,10 +1,14 @@
 """The results table: what it accepts, what it refuses, and that a file is whole or absent."""
 
+import os
+from threading import Thread
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from common import results, seals
+from common import results, seals, verdict_table
+from common.published import RESULTS
 from common.settings import WrongUse
 from common.settings import WrongUse as SameWrongUse
 
@@ -141,3 +145,37 @@ def test_any_flipped_bit_of_a_table_is_refused(tmp_path):
     assert pq.read_table(path).num_rows == 2  # other readers do not mind the seal
     pq.write_table(said, path)
     assert results.read(path).equals(said)  # nor we a file without one
+
+
+@pytest.mark.parametrize("read", [results.read, verdict_table.read])
+@pytest.mark.parametrize("name", ["pipe.parquet", "pipe.csv"])
+def test_a_pipe_is_refused_and_not_waited_for(read, name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    said = []
+
+    def reading():
+        with pytest.raises(WrongUse) as refused:
+            read(tmp_path / name)
+        said.append(str(refused.value))
+
+    thread = Thread(target=reading, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert said
+    assert "it is not an ordinary file" in said[0]
+
+
+def test_names_that_are_not_utf_8_are_told_in_words(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.parquet")
+    path.write_bytes(b"something")
+    with pytest.raises(WrongUse, match=r"its name is not UTF-8\)"):
+        results.read(path)
+
+
+STORED = sorted(RESULTS.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=[str(path.relative_to(RESULTS)) for path in STORED])
+def test_every_stored_table_is_sealed(path):
+    assert seals.sealed(path)
+    assert seals.intact(path)

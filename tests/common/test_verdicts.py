@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from common import results
+from common import results, seals
 from common.seeds import Interval, mean_interval, ratio_interval
 from common.settings import WrongUse
 from common.verdict_table import load, stored, write
@@ -160,6 +160,13 @@ def test_a_table_of_verdicts_is_read_back_as_written(tmp_path):
     path = write(rows, tmp_path / "verdicts.parquet")
     assert load(path) == rows
     assert len(stored(path)) == 3
+    assert seals.sealed(path)
+    whole = path.read_bytes()
+    claim = whole.rindex(b"criterion_hash")
+    path.write_bytes(whole[:claim] + b"d" + whole[claim + 1 :])
+    with pytest.raises(WrongUse, match="its checksum does not match"):
+        load(path)
+    path.write_bytes(whole)
     assert stored(tmp_path / "none.parquet") == []
     older = pq.read_table(path).drop(["n"])
     pq.write_table(older, tmp_path / "older.parquet")

@@ -4,14 +4,16 @@ import csv
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from common import results
 from common.console import run
 from common.published import RESULTS, load
 from common.seeds import mean_interval
 from common.settings import WrongUse
+from figures.bands import student_ends
 from figures.commands import Make
-from figures.decoy_rates import ARM, CHANGE, RATE, changed, student
+from figures.decoy_rates import ARM, CHANGE, RATE, changed
 from figures.make import PICTURES, draw
 from figures.of_the_paper import NUMBERS, SOURCES, picture_of
 from figures.tables import Rows
@@ -25,6 +27,14 @@ def test_the_csv_holds_what_is_drawn(tmp_path):
         drawn = {round(float(row["y"]), 9) for row in rows}
         assert {round(value, 9) for value in published[loss].to_pylist()} <= drawn
     assert {row["x_name"] for row in rows if row["x_name"]} == {r"early exposure $\lambda$"}
+
+
+def test_every_format_is_drawn_once(tmp_path, monkeypatch):
+    times = []
+    drawing = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: times.append(1) or drawing(self, renderer))
+    draw("published_figure03", out=tmp_path, formats=("png", "svg", "csv"))
+    assert len(times) == 2
 
 
 def test_the_svg_is_the_same_twice(tmp_path):
@@ -82,5 +92,5 @@ def test_changes_are_paired_by_seed_and_intervals_are_students():
         by_seed.append(float((mixed["loss_ret"] - mixed["loss_im"] - unmixed["loss_ret"] + unmixed["loss_im"])[0]))
     assert np.allclose(sorted(values), sorted(by_seed), atol=1e-12)
     found = mean_interval(values)
-    assert student(values) == (found.low, found.high)
-    assert student(values[:1]) == (values[0], values[0])
+    assert student_ends(values) == (found.low, found.high)
+    assert student_ends(values[:1]) == (values[0], values[0])

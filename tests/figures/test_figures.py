@@ -8,13 +8,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
-from common import results
+from common import results, verdict_table
 from common.console import run
-from common.published import RESULTS
+from common.published import RESULTS, load
 from common.settings import WrongUse
 from figures import style
 from figures.commands import List, Make
-from figures.make import GROUPS, PICTURES, draw
+from figures.make import GROUPS, PICTURES, draw, picture
+from figures.tables import Rows
 from theory.studies import STUDIES
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
@@ -24,11 +25,8 @@ FIGURES = Path(__file__).resolve().parents[2] / "figures"
 def tables(tmp_path_factory, study):
     folder = tmp_path_factory.mktemp("tables")
     shutil.copytree(RESULTS, folder, dirs_exist_ok=True)  # what was measured lies beside what the theory makes
-    for name, make in STUDIES.items():
-        if name == "overlay":
-            shutil.copy(study(name), folder)
-        else:
-            results.write(make(), folder / f"{name}.parquet")
+    for name in STUDIES:
+        shutil.copy(study(name), folder)
     return folder
 
 
@@ -63,6 +61,55 @@ def test_every_figure_is_drawn_and_labelled(name, tables, tmp_path, monkeypatch)
                 assert box.y0 >= -1
                 assert box.y1 <= height + 1
     monkeypatch.undo()
+    plt.close("all")
+
+
+PAGES = {"verdicts", "simulated_placement", "decoy_rates", "sweep", "sweep_pairs"}
+"""A layout of their own, or seaborn's."""
+SINGLE = {"phase_alpha", "figure01"}
+
+
+@pytest.mark.parametrize("name", [name for name, picture in PICTURES.items() if picture.drawable])
+def test_axes_are_taken_by_every_figure_of_one_panel_and_refused_by_the_others(name, tables):
+    own = [
+        verdict_table.read(path) if study == "verdicts" else results.read(path)
+        for study, path, _ in PICTURES[name].needed(tables)
+    ]
+    figure, (ax, other) = plt.subplots(1, 2)
+    if name in SINGLE:
+        assert picture(name, *own, ax=ax) is figure
+        assert ax.get_children() != other.get_children()
+        assert ax.collections or ax.patches
+        assert not figure.legends
+    else:
+        said = "a page of its own" if name in PAGES else r"draws ([2-9]|\d\d) panels"
+        with pytest.raises(WrongUse, match=rf"{name} .*{said}.*ax"):
+            picture(name, *own, ax=ax)
+        assert plt.get_fignums() == [figure.number]
+        assert not ax.has_data()
+    assert not other.has_data()
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "keep"),
+    [
+        ("simulated_curves", "compute-matched", {"model": "rp"}),
+        ("simulated_optimum", "compute-matched", {"model": "plain"}),
+        ("simulated_latent", "latent", {"model": "plain"}),
+        ("published_figure08", None, {"published__panel": "a_left"}),
+    ],
+)
+def test_a_figure_that_these_rows_bring_to_one_panel_takes_axes(name, file, keep):
+    table = load(8) if file is None else results.read(RESULTS / "sims" / f"{file}.parquet")
+    part = table.filter(Rows(table).where(**keep).mask)
+    figure, ax = plt.subplots()
+    assert picture(name, part, ax=ax) is figure
+    assert figure.axes == [ax]
+    assert ax.lines
+    assert ax.get_legend() is not None
+    assert not figure.legends
+    assert figure.get_suptitle() == ""
     plt.close("all")
 
 

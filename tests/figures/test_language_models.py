@@ -13,6 +13,7 @@ from figures.commands import Make
 from figures.language_effects import effects
 from figures.language_models import language_models
 from figures.make import PICTURES
+from figures.tables import Rows
 from lm_experiments.pipeline import EXTRA
 
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -45,14 +46,19 @@ def test_means_and_seeds_are_where_the_table_says(tables):
     assert len(figure.axes) == 4 * (1 + len(SIZES))
     retained = figure.axes[4 + 1]  # first size, (a), after fine-tuning
     rows = [row for row in tables[0].to_pylist() if row["tokens_post"] == SIZES[0] and row["lr_ft"] == RATES[1]]
-    seeds, mean = retained.lines[2], retained.lines[3]  # of the second learning rate
-    assert sorted(seeds.get_ydata()) == sorted(row["loss_ret"] for row in rows)
-    at_half = [row["loss_ret"] for row in rows if row["exposure"] == 0.5]
+    lines = [line for line in retained.lines if len(line.get_xdata()) == len(LAMBDAS)]
+    *seeds, mean = lines[6:12]  # of the second learning rate: five seeds and their mean
+    start = {row["seed"]: row["loss_ret"] for row in rows if row["exposure"] == 0.0}
+    changes = sorted(row["loss_ret"] - start[row["seed"]] for row in rows)
+    assert sorted(np.concatenate([line.get_ydata() for line in seeds])) == pytest.approx(changes)
+    at_half = [row["loss_ret"] - start[row["seed"]] for row in rows if row["exposure"] == 0.5]
     assert mean.get_ydata()[2] == pytest.approx(np.mean(at_half))
     band = retained.collections[1].get_paths()[0].vertices
     found = mean_interval(np.array(at_half))
     assert sorted(band[band[:, 0] == 0.5, 1])[0] == pytest.approx(found.low)
-    assert len(figure.axes[4].lines) == 2  # loss_im does not depend on stage 3
+    assert len(figure.axes[4].lines) == 5 + 1 + 1  # loss_im does not depend on stage 3: seeds, mean, zero
+    row = Rows(load(3)).where(split="independent", tokens_post=30_000_000)
+    assert figure.axes[1].lines[0].get_ydata() == pytest.approx(row["loss_ret"] - row["loss_ret"][row["exposure"] == 0])
     plt.close(figure)
 
 

@@ -1,5 +1,7 @@
 """The site from small pictures: complete in itself, every figure with its caption, every link somewhere."""
 
+import ast
+import json
 import re
 
 import pytest
@@ -40,6 +42,18 @@ def test_every_link_of_the_site_leads_somewhere_and_no_page_loads_from_a_network
             target = site / file if file else page
             assert target.exists() or file.startswith("reference/"), f"{page.name}: {link}"
             assert not anchor or f'id="{anchor}"' in target.read_text(), f"{page.name}: {link}"
+
+
+def test_examples_are_notebooks_of_the_same_code(site):
+    made = sorted((site / "notebooks").glob("*.ipynb"))
+    assert [path.stem for path in made] == sorted(path.stem for path in (build.ROOT / "examples").glob("*.py"))
+    for path in made:
+        cells = json.loads(path.read_text())["cells"]
+        code = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
+        script = (build.ROOT / "examples" / f"{path.stem}.py").read_text()
+        assert ast.dump(ast.parse(code)) == ast.dump(ast.parse(script))
+        assert cells[0]["source"].startswith("# ")
+        assert len({cell["id"] for cell in cells}) == len(cells)
 
 
 def test_a_figure_stands_beside_its_command_its_tables_and_its_claims(site):

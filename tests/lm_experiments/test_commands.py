@@ -9,8 +9,8 @@ from common.console import Output, run
 from common.settings import WrongUse
 from lm_experiments import journal, launch, stages
 from lm_experiments.commands import COMMANDS
-from lm_experiments.commands.plan import flops_per_token, parameters
-from lm_experiments.models import PRESETS, parameter_count
+from lm_experiments.commands.plan import flops_per_token
+from lm_experiments.models import PRESETS
 from lm_experiments.stages import ensure, finished, folder_of
 from tests.lm_experiments.test_launch import stores
 from tests.lm_experiments.test_stages import STORES, first, second
@@ -28,11 +28,6 @@ def root(tmp_path_factory):
 def told(capsys, *arguments):
     assert run("lm_experiments", COMMANDS, "test", [*arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_parameters_by_arithmetic(name):
-    assert parameters(PRESETS[name]) == parameter_count(PRESETS[name])
 
 
 def test_a_plan_says_what_is_shared_and_what_it_costs(capsys):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from common.settings import WrongUse
 from lm_experiments import checkpoints, models
@@ -26,6 +26,14 @@ from tests.lm_experiments.tiny import SHAPE
 )
 def test_presets_have_the_published_counts(name, tied, count):
     assert models.parameter_count(replace(models.PRESETS[name], tied=tied)) == count
+
+
+@pytest.mark.parametrize("name", models.PRESETS)
+def test_counts_are_those_of_the_model_itself(name):
+    with torch.device("meta"):
+        made = LlamaForCausalLM(models.configuration(models.PRESETS[name]))
+    made.tie_weights()
+    assert models.parameter_count(models.PRESETS[name]) == sum(one.numel() for one in made.parameters())
 
 
 def test_presets_are_what_they_are_called():

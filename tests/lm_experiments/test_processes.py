@@ -25,6 +25,7 @@ torch.set_num_threads(1)
 from tests.lm_experiments.test_processes import WATCHED
 from tests.lm_experiments.tiny import run
 run(Path(sys.argv[1]), **WATCHED)
+torch.distributed.destroy_process_group()  # or its threads may abort the interpreter as it ends
 """
 
 SHARDED = """
@@ -59,6 +60,7 @@ try:
     run(Path(sys.argv[1]), Interrupted(), **WATCHED)
 except KeyboardInterrupt:
     run(Path(sys.argv[1]), **WATCHED)
+torch.distributed.destroy_process_group()
 """
 
 

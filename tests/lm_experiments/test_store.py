@@ -159,14 +159,17 @@ def test_a_store_that_fails_is_not_there(tmp_path):
         ("tokens.bin", None, "No such file"),
         ("manifest.json", None, "No such file"),
         ("manifest.json", lambda data: data[:-20], "damaged"),
-        ("manifest.json", lambda data: data.replace(b"uint16", b"object"), "object"),
+        ("manifest.json", lambda data: data.replace(b"uint16", b"object"), "manifest.json was altered"),
+        ("manifest.json", lambda data: data.replace(b'"documents": 3', b'"documents": 4'), "manifest.json was altered"),
+        ("manifest.json", lambda data: data.replace(b"documents", b"dokuments"), "unknown entry 'dokuments'"),
+        ("manifest.json", lambda data: data.replace(b"digest", b"digect"), "unknown entry 'digect'"),
         ("manifest.json", lambda data: data + b" " * (1 << 20), "far too large"),
         ("manifest.json", lambda data: b"[]", "not the manifest"),
         ("manifest.json", lambda data: data.replace(b'"tokens": 10', b'"tokens": "10"'), "not of type int"),
     ],
 )
 def test_a_damaged_store_is_refused(tmp_path, file, change, says):
-    store.write(tmp_path / "s", "toy/train", [np.arange(10)], vocabulary=10, about={})
+    store.write(tmp_path / "s", "toy/train", [np.arange(10)], vocabulary=10, about={"documents": 3})
     path = tmp_path / "s" / file
     path.unlink() if change is None else path.write_bytes(change(path.read_bytes()))
     with pytest.raises(paths.Damaged, match=says) as caught:
@@ -201,7 +204,7 @@ def test_the_manifest_is_compared_with_the_request(own, field):
     _, name, tokenizer = own
     path = store.open_store(name, tokenizer, "stop").folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["key"]  # as in a store of before it was kept
+    del manifest["key"], manifest["digest"]  # as in a store of before they were kept
     path.write_text(json.dumps(manifest))
     assert store.open_store(name, tokenizer, "stop").manifest == manifest
     path.write_text(json.dumps(manifest | {field: 401 if field == "vocabulary" else "other"}))

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from hashlib import sha256
 
 import pytest
@@ -169,6 +171,38 @@ def test_a_tokenizer_that_is_replaced_while_it_is_in_use_is_noticed(own, tmp_pat
     (first.folder / "tokenizer.json").write_text((first.folder / "tokenizer.json").read_text().replace("Tune", "Tunf"))
     with pytest.raises(paths.Damaged, match="was replaced by another tokenizer"):
         list(pack(["Tune"], first, tmp_path / "shards", workers=1))
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_that_is_replaced_while_it_is_opened_is_noticed(own, file, monkeypatch):
+    other = trained([own], 401).text
+    trained([own], 400)
+    original = tokenizers.load
+
+    def replaced(name):
+        path = paths.Path(name) / file
+        changed = path.read_text().replace(f'"eos_token": "{END_OF_TEXT}"', '"eos_token": "e"')
+        path.write_text(other if file == "tokenizer.json" else changed)
+        return original(name)
+
+    monkeypatch.setattr(tokenizers, "load", replaced)
+    with pytest.raises(paths.Damaged, match=r"checksum does not match|ends documents otherwise"):
+        trained([own], 400)
+
+
+def test_a_tokenizer_of_the_hub_that_another_process_has_fetched_is_not_replaced(nano, tmp_path, monkeypatch):
+    """It may be at work with it: the one that waited for the lock takes what it finds."""
+    monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
+    monkeypatch.setattr("lm_experiments.tokenizers.hub.reach", lambda *_, **__: None)
+
+    @contextmanager
+    def waited_for(target):
+        shutil.copytree(nano.folder, target)
+        yield
+
+    monkeypatch.setattr(paths, "exclusive", waited_for)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: pytest.fail("fetched again"))
+    assert load(f"some-organisation/some-tokenizer@{'0' * 40}").text == nano.text
 
 
 def test_malformed_and_unpinned_tokenizers_are_refused(nano, tmp_path):

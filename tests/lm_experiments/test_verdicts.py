@@ -14,6 +14,7 @@ from common.published import load
 from common.recipe import COLUMNS
 from common.settings import WrongUse
 from common.verdict_table import load as load_verdicts
+from common.verdicts import data_hash
 from lm_experiments.commands.verdicts import STORED, Verdicts
 from lm_experiments.verdicts import verdicts
 from lm_experiments.verdicts.claims import MOSTLY, UNTESTED, _best
@@ -121,6 +122,29 @@ def test_ranks_across_recipes():
     ]
     assert "10 recipes" in found[-1].effect
     assert found[0].value == pytest.approx(-1)
+
+
+def test_verdicts_across_tables_name_all_their_data():
+    """Of two tables of one study (here at two sizes of the model), too."""
+    matched_rows = study(-FALLING, BOWL, split="compute-matched")
+    columns = {name: matched_rows[name].to_pylist() for name in matched_rows.column_names}
+    small, large = (results.table(columns | {"config_hash": scale, "scale": scale}) for scale in ("nano", "micro"))
+    both = [study(-FALLING, FALLING), small, large]
+    across = [one for one in verdicts(both) if ";" in one.where]
+    assert across
+    assert {one.data for one in across} == {", ".join(sorted(map(data_hash, both)))}
+    assert {one.study for one in across} == {"made compute-matched, made independent"}
+
+
+def test_a_row_in_two_tables_is_refused_and_not_judged_twice(tmp_path, capsys):
+    table = study(FLAT, FALLING)
+    for other in (table, table.slice(table.num_rows - 1)):
+        with pytest.raises(WrongUse, match=r"table 1 and table 3 share .* rows, which would be judged twice .*seed = "):
+            verdicts([table, study(FLAT, FALLING, split="compute-matched"), other])
+    path = str(results.write(table, tmp_path / "one.parquet"))
+    code = run("lm_experiments", {"verdicts": Verdicts, "other": Verdicts}, "", ["verdicts", path, path])
+    assert code == 2
+    assert f"{path} and {path} share 40 rows" in capsys.readouterr().err
 
 
 def test_a_few_recipes_have_no_rank():

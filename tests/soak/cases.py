@@ -2,7 +2,7 @@
 
 untouched:  job --------------------------------------------> outcome, and the names of all files
 a kill:     job --SIGKILL--> job [--SIGKILL--> job] --------> the same outcome, the same names, exit code 0
-damage:     a finished or a killed job, one file damaged --> job --> the same, or refused: an error in words, exit code not 0
+damage:     a finished or a killed job, one file damaged --> job --> the same, or refused where it may: in words, exit code not 0
 """
 
 import contextlib
@@ -157,4 +157,4 @@ def corrupt(known: Known, folder: Path, chance: random.Random) -> tuple[str, str
     put(source, folder)
     story = f"{source.name}: {faults.damage(folder, chance)}"
     ended = carry_out(known.job, folder, limit=known.stuck)
-    return *judged(known.outcome, ended, folder, may_refuse=True), story
+    return *judged(known.outcome, ended, folder, may_refuse=known.job.may_refuse), story

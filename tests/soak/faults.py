@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -50,6 +51,27 @@ def kind(path: Path) -> str:
     return f"{path.parent.parent.name if path.parent.name else ''}/{stem}"
 
 
+def _forge(data: bytearray, chance: random.Random) -> int:
+    """Put another digit or letter in the place of one, so that a file stays one of its kind and says something else: anywhere in a
+    document, in the dotted names of columns of a parquet file. Returns the place."""
+    alphabets = (b"0123456789", b"abcdefghijklmnopqrstuvwxyz")
+    spans = [(0, len(data))]
+    if footer := _footer(data):
+        spans = [one.span() for one in re.compile(rb"[a-z_]{2,}\.[a-z_]{2,}").finditer(data, footer)]
+    letters = [i for span in spans for i in range(*span) if any(data[i] in one for one in alphabets)]
+    place = chance.choice(letters or [0])
+    (others,) = [one for one in alphabets if data[place] in one] or [b"?"]
+    data[place] = chance.choice(others.replace(data[place : place + 1], b"") or b"?")
+    return place
+
+
+def _footer(data: bytearray) -> int:
+    """Where the footer of a parquet file begins, which says what its pages are; 0 in a file that is none."""
+    if data[-4:] != b"PAR1":
+        return 0
+    return max(0, len(data) - 8 - int.from_bytes(data[-8:-4], "little"))
+
+
 def damage(folder: Path, chance: random.Random) -> str:
     """Damage one file, every kind of file and of damage as often; says what was done."""
     by_kind: dict[str, list[Path]] = {}
@@ -57,7 +79,8 @@ def damage(folder: Path, chance: random.Random) -> str:
         by_kind.setdefault(kind(path), []).append(path)
     path = chance.choice(by_kind[chance.choice(sorted(by_kind))])
     others = [other for other in files(folder) if other.suffix == path.suffix and other != path]
-    way = chance.choice(("flip", "flip", "truncate", "swap" if others else "flip", "delete", "zero"))
+    ways = ["flip", "flip", "truncate", "swap" if others else "flip", "delete", "zero"]
+    way = chance.choice(ways + ["letter"] * 4 * (path.suffix in (".json", ".jsonl", ".parquet")))
     name = path.relative_to(folder)
     if way == "delete":
         path.unlink()
@@ -71,7 +94,9 @@ def damage(folder: Path, chance: random.Random) -> str:
     else:
         data = bytearray(path.read_bytes())
         place = chance.randrange(len(data))
-        if way == "flip":
+        if way == "letter":
+            place = _forge(data, chance)
+        elif way == "flip":
             data[place] ^= 1 << chance.randrange(8)
         elif way == "zero":
             data[place : place + 64] = bytes(len(data[place : place + 64]))

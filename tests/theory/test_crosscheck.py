@@ -1,6 +1,7 @@
 """The cross-check: reading anybody's study, what it says out of sample, verdicts, exclusions and oddities."""
 
 import json
+import os
 import time
 
 import numpy as np
@@ -165,6 +166,14 @@ def test_the_command_says_what_is_missing_and_writes(capsys, outside):
     assert call(capsys, "own.csv", "own.csv")[0] == 2
     code, text, _ = call(capsys, "own.csv", "--tokens-post", "3e7", "--json")
     assert {one["how"] for one in json.loads(text)["predictions"]} >= {"from the published study"}
+
+
+def test_what_is_no_text_is_refused_and_not_waited_for(capsys, outside):
+    os.mkfifo(outside / "pipe")
+    (outside / "bytes").write_bytes(b"\xff\xfe")
+    for name, said in (("pipe", "it is not an ordinary file"), ("bytes", "it is not text in UTF-8")):
+        code, _, errors = call(capsys, name, "--out", "made")
+        assert (code, f"({said})" in errors) == (2, True)
 
 
 def test_the_published_fits_transfer_to_their_own_points():

@@ -42,6 +42,10 @@ def test_what_the_laws_say():
     assert free.loss_ret == pytest.approx(left(known) + 0.2 + 0.06 * np.log(1 + 2.6 * 3 * y / (x + 30)))
     larger = predict(LAW | stage | {"lost": 0.3}, model="Smax")
     assert larger.loss_im == pytest.approx(left(2.6 * 3 * y))
+    linear = predict(LAW | stage | {"undone": 0.4}, model="Slin")
+    assert linear.loss_im == pytest.approx(left(known))
+    half = left(x + 2.6 * 3 * y / 2)
+    assert linear.loss_ret == pytest.approx(0.36 * left(known) + 0.48 * half + 0.16 * left(x) + 0.2)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -54,7 +58,7 @@ def test_a_law_is_a_model_like_the_others(name):
     slope = jax.jacfwd(lambda lam: predict(exposure=lam, model=name, **SPENT).loss_ret)(0.6)
     sides = predict(exposure=np.array([0.6 - 1e-5, 0.6 + 1e-5]), model=name, **SPENT).loss_ret
     assert float(slope) == pytest.approx((sides[1] - sides[0]) / 2e-5, rel=1e-6)
-    assert form_named(name).numbers == {"null": 7, "S": 8, "S5": 9, "S8": 9, "Smax": 8}[name]
+    assert form_named(name).numbers == {"null": 7, "S": 8, "S5": 9, "S8": 9, "Smax": 8, "Slin": 8}[name]
 
 
 def test_the_closed_optimum_is_what_a_search_finds():

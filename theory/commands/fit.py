@@ -44,7 +44,7 @@ class FitCommand(Command):
     table: Positional[tuple[Path, ...]] = ()
     """Results table (parquet) of a lambda study; none for the published Figure 3."""
     model: tuple[str, ...] = ("all",)
-    """Models to fit: plain, rp, rp-shared, null, S, S5, S8, Smax; laws for the last five, or all."""
+    """Models to fit: plain, rp, rp-shared, null, S, S5, S8, Smax, Slin; laws for the last six, or all."""
     spectrum: Literal["both", "with", "without"] = "both"
     """With a spectrum of specialised features (two more parameters), without, or both."""
     halves: Literal["both", "independent", "compute-matched"] = "both"

@@ -23,7 +23,7 @@ class Setting(Command):
 
     model: ModelName = "plain"
     """plain: independent modes; rp, rp-shared: redundant pathways, with separate units or a shared one;
-    null, S, S5, S8, Smax: laws with one learning curve, all times in (millions of) tokens.
+    null, S, S5, S8, Smax, Slin: laws with one learning curve, all times in (millions of) tokens.
     It decides which of the options below there are; see `--model rp --help`."""
     problem: Annotated[Settings, arg(name="")] = field(default_factory=Blocks)
     schedule: Annotated[Settings, arg(name="")] = field(default_factory=PlainSchedule)

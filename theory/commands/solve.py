@@ -11,6 +11,7 @@ import numpy as np
 
 from common import results
 from common.console import Output
+from common.files import ordinary, reason
 from common.losses import LOSSES, Losses
 from common.recipe import COLUMNS, Recipe
 from common.settings import WrongUse, check, meant, ranges
@@ -109,12 +110,12 @@ class Solve(Setting):
 
 def _read_json(name: str) -> Any:
     try:
-        if name != "-" and not Path(name).is_file() and Path(name).exists():  # reading a pipe would wait for ever
-            raise OSError("it is not an ordinary file")
+        if name != "-":
+            ordinary(name)
         return json.loads(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise WrongUse(
-            f"--file {name} cannot be read as JSON ({error}). Give a file with one JSON object or a list of them."
+            f"--file {name} cannot be read as JSON ({reason(error)}). Give a file with one JSON object or a list of them."
         ) from error
 
 

@@ -5,7 +5,7 @@ Within the study: what is predicted was left out of the fit.
     forgetting from what was measured      loss_ret - loss_im = psi (null), psi + b lambda (line), psi + phi [L(x) - loss_im] (S),
                                            and omega for independent splits (S5), with L(x) the measured loss after stage 1; every
                                            lambda is predicted from the others
-    whole laws                             null, S, S5 and S8 with their learning curve; every curve is predicted from the others
+    whole laws                             null, S, S5, S8 and Slin with their learning curve; every curve is predicted from the others
 
 From the published study: the stored fits of `python -m theory fit` predict by how much loss_im and loss_ret change from the smallest
 lambda on; nothing of the study is seen. That is an extrapolation wherever D_post, model or fine-tuning are others.
@@ -25,7 +25,7 @@ from theory.fitting.solver import Fit, best_fit
 from theory.fitting.worth import curves_of, leave_out, rms
 from theory.laws.forms import FORMS
 
-LAWS = ("null", "S", "S5", "S8")
+LAWS = ("null", "S", "S5", "S8", "Slin")
 QUICK = replace(EFFORT, starts=4, screened=1000, evaluations=(20, 100), tolerances=(1e-5, 1e-9), finals=1)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from common import results
 from common.arrays import Float
+from common.files import ordinary, reason
 from common.settings import WrongUse, meant
 
 NEEDED = ("exposure", "loss_im", "loss_ret")
@@ -125,11 +126,13 @@ def read_studies(names: Sequence[str], *, tokens_post: float | None = None, spli
 
 def _read_csv(source: str) -> dict[str, list[str]]:
     try:
+        ordinary(source)
         with Path(source).open(newline="") as file:
             lines = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise WrongUse(
-            f"{source} cannot be read as CSV ({error}). Give a text file whose first line names the columns exposure, loss_im, loss_ret."
+            f"{source} cannot be read as CSV ({reason(error)}). Give a text file whose first line names the columns exposure, "
+            "loss_im, loss_ret."
         ) from error
     if len(lines) < 2:
         raise WrongUse(f"{source} has {len(lines)} lines. Give a first line of column names, and a line for every run.")

@@ -12,6 +12,7 @@ was trained, and sharing it lets one half predict the other. Both are linear par
 whatever the rest is (variable projection). Rows of weight 0 take no part.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -166,18 +167,11 @@ class Problem:
     def compiled(self) -> tuple[Callable[..., Array], Callable[..., Array]]:
         """The residual and its Jacobian, both of (logs, observed, weight).
 
-        A closed form is evaluated by numpy, its derivatives as central differences, all parameters at once: compiling it would take
-        longer than all evaluations together. What is integrated is compiled, and differentiated exactly.
+        A closed form is evaluated by numpy, its derivatives as central differences: compiling it would take longer than all
+        evaluations together. What is integrated is compiled, and differentiated exactly.
         """
         if not self.integrated:
-
-            def differences(logs: Array, *given: Array) -> Array:
-                steps = STEP * np.eye(len(logs))
-                forward, backward = np.split(self.residual(np.concatenate([logs + steps, logs - steps]), *given), 2)
-                slopes: Array = (forward - backward).T / (2 * STEP)
-                return slopes
-
-            return self.residual, differences
+            return self._with_differences()
 
         import jax
 
@@ -193,6 +187,25 @@ class Problem:
             return evaluated
 
         return precise(self.residual), precise(jax.jacfwd(self.residual))
+
+    def _with_differences(self) -> tuple[Callable[..., Array], Callable[..., Array]]:
+        """The residual and its central differences, both from one call: for few rows a call costs as much for many points as for one.
+
+        A step that is taken, as most are, asks for both at the same place.
+        """
+        last = threading.local()  # fits of one problem may run side by side
+
+        def both(logs: Array, *given: Array) -> tuple[Array, Array]:
+            key = (logs.tobytes(), *map(id, given))
+            if getattr(last, "key", None) != key:
+                steps = STEP * np.eye(len(logs))
+                value, *rest = self.residual(np.concatenate([logs[None], logs + steps, logs - steps]), *given)
+                forward, backward = np.split(np.array(rest), 2)
+                last.key, last.given, last.pair = key, given, (value, (forward - backward).T / (2 * STEP))
+            pair: tuple[Array, Array] = last.pair
+            return pair
+
+        return lambda *asked: both(*asked)[0], lambda *asked: both(*asked)[1]
 
     def refine(
         self,

@@ -12,6 +12,11 @@ One learning curve for D_post, the same in both stages, counted in tokens of sta
     S5       S, and omega where the passes of stage 2 are repeated     repetition makes a memory more fragile, or less
     S8       loss_ret = loss_im + psi + b ln(1 + z/(x + c D))          free of scale in lambda
     Smax     S with loss_im = L(max(x, z))                             what redundant pathways with sharp thresholds would do
+    Slin     loss_ret = loss_im + psi + kappa^2 [L(x) - loss_im] + 2 kappa (1 - kappa) [L(x + z/2) - loss_im]
+                                                                       what a linear model does whose features are redundant
+
+Slin is derived (`theory.laws.mechanism`, `prove law-derived`): stage 3 undoes the share kappa of what stage 2 moved. S is the same
+where every feature is either learned or not, with phi = kappa^2.
 
 m is the worth of a stage-2 token, R that of the passes of an early-stopped stage 2 (1 for a single pass). In a fit the coefficients
 E, A, psi, A phi, omega and b are linear and solved for; a, d0, m, R and c are searched for. Laws say nothing of loss_ft and loss_pre.
@@ -79,6 +84,26 @@ class ScaleFree(LearningCurve):
     """c: what D_pre counts in the ratio, as a fraction of D_post."""
     corpus: float = setting(150.0, low=0, open_low=True)
     """D: size of D_post (millions of tokens); its share c stands beside the exposure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redundant(LearningCurve):
+    """Slin: stage 3 undoes a share of what stage 2 moved. Defaults: its own fit to Figure 3."""
+
+    floor: float = setting(0.873, low=0)
+    """E: loss after endless exposure, nats."""
+    amplitude: float = setting(3.523, low=0)
+    """A: scale of what is left to learn."""
+    power: float = setting(0.2342, low=0, open_low=True)
+    """a: exponent of the learning curve, that of the spectrum of D_post's features."""
+    offset: float = setting(35.80, low=0, open_low=True)
+    """d0: what D_pre is worth for D_post, in tokens of it (millions)."""
+    post_worth: float = setting(2.846, low=0)
+    """m: worth of a stage-2 token in stage-1 tokens; step ratio over 1 - overlap."""
+    constant: float = setting(0.1455)
+    """psi: forgetting that exposure does not change, nats: where D_ft pulls."""
+    undone: float = setting(0.4396, low=0, high=1)
+    """kappa: the share of stage 2's displacement that stage 3 undoes; the overlap at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +193,13 @@ def _scale_free(v: Mapping[str, Any], seen: Seen) -> list[Term]:
     return [*_curve(v, seen.first + seen.second), Term("slope", 0.0, xp.log1p(ratio))]
 
 
+def _redundant(v: Mapping[str, Any], seen: Seen) -> list[Term]:
+    kappa = v["undone"]
+    after, between, before = (remaining(seen.first + share * seen.second, v) for share in (1.0, 0.5, 0.0))
+    retained = (1 - kappa) ** 2 * after + 2 * kappa * (1 - kappa) * between + kappa**2 * before
+    return [Term("floor", 1.0, 1.0, True), Term("amplitude", after, retained, True), Term("constant", 0.0, 1.0)]
+
+
 FORMS: dict[str, Form] = {
     form.name: form
     for form in (
@@ -177,6 +209,7 @@ FORMS: dict[str, Form] = {
         Form("S8", "free of scale in lambda", ScaleFree, {**SHAPE, "share": (1e-4, 100.0)}, _scale_free),
         Form("Smax", "S of the larger of the two exposures", Provenance, SHAPE,
              lambda v, seen: _provenance(v, seen, largest=True)),
+        Form("Slin", "S as a linear model with redundant features has it", Redundant, {**SHAPE, "undone": (1e-3, 1.0)}, _redundant),
     )
 }  # fmt: skip
 """The laws by name; the null first."""

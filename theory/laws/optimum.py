@@ -9,6 +9,11 @@ It is convex in lambda for every m > 0. With k = [(m - 1)(1 - phi)/phi]^(1/(1 + 
     smallest D  (k - 1) d0/m: below it lambda = 0 is best, and the dip vanishes
 
 For m <= 1 a token is worth no less in stage 1, so that lambda = 1 is best. `prove law-optimum` derives all of it.
+
+Slin is convex as well. With R = m D/d0 its minimum is
+
+    above 0     (m - 1)(1 - kappa)^2 (1 + R)^-(1 + a) + (m - 2) kappa (1 - kappa) (1 + R/2)^-(1 + a)  <  kappa^2
+    below 1     kappa  <  1 - 1/m, which its network obeys at equal step sizes whatever it is (`prove law-derived`)
 """
 
 import numpy as np
@@ -53,3 +58,12 @@ def interior(lost: Number, post_worth: Number, power: Number, reach: Number) -> 
     odds = np.asarray(lost, dtype=float) / np.maximum(1 - np.asarray(lost, dtype=float), 1e-300)
     low = (post_worth - 1) * (1 + np.asarray(reach, dtype=float)) ** -(1 + np.asarray(power, dtype=float))
     return np.asarray((low < odds) & (odds < post_worth - 1))
+
+
+def interior_redundant(undone: Number, post_worth: Number, power: Number, reach: Number) -> Bool[Array, "..."]:
+    """Whether the minimum of Slin lies inside (0, 1): `undone` is kappa, `reach` is m D/d0."""
+    k, m, r = (np.asarray(value, dtype=float) for value in (undone, post_worth, reach))
+    decay = -(1 + np.asarray(power, dtype=float))
+    late, between = (1 + r) ** decay, (1 + r / 2) ** decay
+    rises = (m - 1) * (1 - k) ** 2 * late + (m - 2) * k * (1 - k) * between < k**2
+    return np.asarray(rises & (k < 1 - 1 / m))

@@ -51,6 +51,7 @@ NAMES: tuple[str, ...] = (
     "redundant",
     "shared-unit",
     "law-optimum",
+    "law-derived",
 )
 """All results, in the order in which they build on one another."""
 

@@ -13,7 +13,7 @@ import sympy as sp
 
 from theory.modes import evolve
 from theory.proofs.core import Derivation, Theorem
-from theory.proofs.symbols import logistic, positive
+from theory.proofs.symbols import logistic, nonnegative, positive
 
 THEOREM = Theorem(
     name="compute-matched",
@@ -28,8 +28,8 @@ THEOREM = Theorem(
     ),
     statement=(
         r"$\frac{dL_{im}}{d\lambda} = k\{-8(\rho-1) B b_2 (\beta-b_2)^2 + 2(s_{post}-a_2) a_2^2 u_2'\}$ and "
-        r"$\frac{dL_{ret}}{d\lambda} = k\{-8(\rho-1) B b_2 (\beta-b_2)^2 + 2(s_{post}-a_3) a_3^2 e^{-4 s_{ft} T_3} u_2'\}$. If "
-        r"$L_{ret}'(0) < 0 < L_{ret}'(1)$ there is an interior minimum, as at $\rho = 8$ in an example. "
+        r"$\frac{dL_{ret}}{d\lambda} = k\{-8(\rho-1) B b_2 (\beta-b_2)^2 + 2(s_{post}-a_3) a_3^2 e^{-4 s_{ft} T_3} u_2'\}$. At "
+        r"$\rho = 8$ there is an example whose $L_{ret}$ at $\lambda = 1/2$ is below those at $\lambda = 0$ and $1$: an interior minimum. "
         r"At $\rho = 1$ with the ordered targets above, $u_2' \ge 0$ and neither loss is anywhere below its value at $\lambda = 0$."
     ),
 )
@@ -93,11 +93,7 @@ def derive(d: Derivation) -> None:
         2 * (post - a3) * a3**2 * forget * sp.diff(end, lam),
         r"\partial_\lambda (s_{post} - a_3)^2 = 2 (s_{post} - a_3) a_3^2 e^{-4 s_{ft} T_3} u_2'",
     )
-    d.argue(
-        r"A differentiable function that falls at 0 and rises at 1 has an interior minimum. At $\rho = 1$ the "
-        r"first term vanishes and the order "
-        r"theorem gives $u_2' \ge 0$, so with $a_2, a_3 \le s_{post}$ no slope is negative"
-    )
+    _no_go(d, u1, rho, {"lam": lam, "B": budget, "P": time, "pre": pre, "post": post, "ft": ft, "start": start})
     d.agree("Slope at $\\rho = 1$ over 20000 random settings, most negative $u_2'$ (relative)", _most_negative(), 1e-12)
     none, half, all_ = (retained(sp.Rational(k, 2), sp.S(8), EXAMPLE) for k in range(3))
     d.sign(
@@ -113,6 +109,54 @@ def derive(d: Derivation) -> None:
         formula=rf"L_{{ret}}(1) - L_{{ret}}(1/2) = {float(all_ - half):.4g} > 0",
     )
     d.agree("Slopes of the example against central differences", _against_differences(), 1e-6)
+
+
+def _no_go(d: Derivation, u1: Any, rho: Any, at: Mapping[str, Any]) -> None:
+    """At equal step sizes and ordered targets no slope is negative: u_2' in closed form, its sign, and both strengths below s_post."""
+    lam, budget, time, pre, post, ft = (at[name] for name in ("lam", "B", "P", "pre", "post", "ft"))
+    work = time * pre + lam * budget * post
+    equal = u1.subs(rho, 1)
+    d.equal(
+        "At $\\rho = 1$ the start drops out of the slope after stage 2",
+        4 * budget * (post * equal - 1) + sp.diff(equal, lam),
+        budget * time * (post - pre) * (4 * work - 1 + sp.exp(-4 * work)) / work**2,
+        r"u_2' = e_2 B P (s_{post} - s_{pre})\, \frac{4 S - 1 + e^{-4S}}{S^2}",
+    )
+    y = positive("y")
+    short = y - 1 + sp.exp(-y)
+    d.equal(
+        "Its last factor vanishes at $S = 0$", short.subs(y, 0), sp.S(0), r"(y - 1 + e^{-y})|_{y = 0} = 0, \quad y = 4S"
+    )
+    slack, above, more = nonnegative("p g h")
+    d.sign(
+        "and rises from there ($e^{-y} = 1/(1+p)$), so $u_2' \\ge 0$",
+        sp.factor(sp.diff(short, y).subs(sp.exp(-y), 1 / (1 + slack))),
+        formula=r"\frac{d}{dy}(y - 1 + e^{-y}) = 1 - e^{-y} \ge 0",
+    )
+    start = pre / (1 + more)
+    after = sp.factor((1 / (1 + slack)) * (1 / start) + slack / (1 + slack) * (time + lam * budget) / work)
+    d.sign(
+        "The inconsistent mode stays at or below $s_{post} = s_{pre} + g$ in stage 1, from $\\delta^2 = s_{pre}/(1+h)$",
+        sp.factor((after - 1 / post).subs(post, pre + above)),
+        formula=r"u_1 - 1/s_{post} \ge 0 \Rightarrow a_1 \le s_{post}",
+    )
+    inverse = nonnegative("v") + 1 / post
+    d.sign(
+        "in stage 2",
+        sp.factor(inverse / (1 + slack) + slack / (1 + slack) / post - 1 / post),
+        formula=r"u_2 - 1/s_{post} = e_2 (u_1 - 1/s_{post}) \ge 0",
+    )
+    d.sign(
+        "and in stage 3, where $s_{post} = s_{ft} + g$",
+        sp.factor((inverse / (1 + slack) + slack / (1 + slack) / ft - 1 / post).subs(post, ft + above)),
+        formula=r"u_3 - 1/s_{post} = e_3 (u_2 - 1/s_{post}) + (1 - e_3)(1/s_{ft} - 1/s_{post}) \ge 0",
+    )
+    lag, strength, rise = nonnegative("d a w")
+    d.sign(
+        "So no slope is negative ($s_{post} - a = d \\ge 0$, $u_2' = w \\ge 0$; the specialised term has the factor $\\rho - 1 = 0$)",
+        2 * lag * strength**2 * rise,
+        formula=r"\partial_\lambda L = 2 k (s_{post} - a)\, a^2 u' \ge 0",
+    )
 
 
 def _slope_u2(lam: Any, budget: Any, rho: float, time: Any, start: Any, pre: Any, post: Any) -> tuple[Any, Any]:

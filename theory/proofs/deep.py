@@ -29,7 +29,7 @@ THEOREM = Theorem(
 
 
 def derive(d: Derivation) -> None:
-    """Mode equation for symbolic L, antiderivative term by term, limits; the implicit solution also against scipy."""
+    """Mode equation for symbolic L, antiderivative by its series, limits; the implicit solution also against scipy."""
     depth, w, x, q = positive("L w x q")
     factor_speed = 2 * c * (s - w**depth) * w ** (depth - 1)
     speed = sp.powsimp(depth * w ** (depth - 1) * factor_speed, force=True)
@@ -61,7 +61,6 @@ def derive(d: Derivation) -> None:
         r"\frac{d}{dt} \frac{s^{-q}\Psi(a/s)}{2Lc} = 1",
     )
     decayed = (a0 ** (-q) + 2 * depth * q * c * t) ** (-1 / q)
-    decayed = (a0 ** (-q) + 2 * depth * q * c * t) ** (-1 / q)
     d.solves("No target: algebraic decay", decayed, lambda y: -2 * depth * c * y ** (q + 1), t, a0)
     escape = a ** (1 - q) / ((q - 1) * 2 * depth * c * s)
     d.equal(
@@ -83,15 +82,33 @@ def _antiderivative(d: Derivation) -> None:
         (1 - q) / (1 - q + n),
         r"\frac{(1)_n (1-q)_n}{(2-q)_n n!} = \frac{1-q}{1-q+n}",
     )
-    term = x ** (1 - q) / (1 - q) * (1 - q) / (1 - q + n) * x**n
+    psi = x ** (1 - q) / (1 - q) * sp.hyper((1, 1 - q), (2 - q,), x)
+    first, second = sp.hyper((1, 1 - q), (2 - q,), x), sp.hyper((2, 2 - q), (3 - q,), x)
     d.equal(
-        "differentiate to a geometric series",
-        sp.diff(term, x),
-        x ** (n - q),
-        r"\frac{d}{dx} \frac{x^{n+1-q}}{n+1-q} = x^{n-q}",
+        "Derivative of a hypergeometric function",
+        sp.powsimp(sp.expand(x**q * sp.diff(psi, x))),
+        first + x / (2 - q) * second,
+        r"\Psi' = x^{-q} [{}_2F_1(1, 1-q; 2-q; x) + \frac{x}{2-q}\, {}_2F_1(2, 2-q; 3-q; x)]",
     )
-    d.argue(
-        r"The geometric series $\sum_n x^{n-q} = x^{-q}/(1-x)$ converges for $0 < x < 1$, so $\Psi' = x^{-q}/(1-x)$"
+    other = sp.rf(2, n) * sp.rf(2 - q, n) / (sp.rf(3 - q, n) * sp.factorial(n) * (2 - q))
+    d.equal(
+        "Terms of the second series",
+        sp.combsimp(sp.gammasimp(other.rewrite(sp.gamma))),
+        (n + 1) / (2 - q + n),
+        r"\frac{(2)_n (2-q)_n}{(2-q) (3-q)_n n!} = \frac{n+1}{2-q+n}",
+    )
+    d.equal(
+        "The bracket has the coefficient 1 at every power $x^{n+1}$ (and at $x^0$, where the first series begins with 1)",
+        (1 - q) / (2 - q + n) + (n + 1) / (2 - q + n),
+        sp.S(1),
+        r"\frac{1-q}{1-q+(n+1)} + \frac{n+1}{2-q+n} = 1",
+    )
+    odds = positive("p")
+    d.equal(
+        "so it is a geometric series, at $x = p/(1+p)$",
+        sp.summation((odds / (1 + odds)) ** n, (n, 0, sp.oo)),
+        1 / (1 - odds / (1 + odds)),
+        r"\sum_n x^n = \frac{1}{1-x} \ (0 < x < 1), \quad \Psi' = \frac{x^{-q}}{1-x}",
     )
 
 

@@ -28,7 +28,7 @@ THEOREM = Theorem(
 
 
 def derive(d: Derivation) -> None:
-    """Fine-tuning is a contraction from s/2 on, mode by mode; then the triangle inequality in loss space."""
+    """Fine-tuning is a contraction from s/2 on, mode by mode; then the triangle inequality in loss space, over all modes."""
     first, second, c = positive("a_u a_m c")
     gap = logistic(first, c, s, t) - logistic(second, c, s, t)
     factor = logistic(first, c, s, t) * logistic(second, c, s, t) / (first * second) * sp.exp(-4 * c * s * t)
@@ -53,7 +53,7 @@ def derive(d: Derivation) -> None:
         formula=r"a \ge s/2 \Rightarrow a + (s - a) r^2 - s r = (1 - r)[a(1 + r) - s r] \ge 0",
     )
     zero = nonnegative("tau")
-    start, other = positive("a_u a_m")
+    start, other = nonnegative("a_u a_m")
     algebraic = start / (1 + 4 * c * start * zero) - other / (1 + 4 * c * other * zero)
     d.equal(
         "Target zero",
@@ -61,20 +61,63 @@ def derive(d: Derivation) -> None:
         (start - other) / ((1 + 4 * c * start * zero) * (1 + 4 * c * other * zero)),
         r"s = 0: \ F(a_u) - F(a_m) = \frac{a_u - a_m}{(1 + 4 c a_u t)(1 + 4 c a_m t)}",
     )
-    d.argue(
-        r"A zero state stays zero and then $s_{ft} = 0$ by assumption; a mode with $c_{ft} = 0$ does not move. So on every mode "
-        r"$|a_3^u - a_3^m| \le |a_2^u - a_2^m|$, hence $\|a_3^u - a_3^m\| \le \|a_2^u - a_2^m\|$ over all modes"
+    d.sign(
+        "is a contraction too",
+        1 - 1 / ((1 + 4 * c * start * zero) * (1 + 4 * c * other * zero)),
+        formula=r"\frac{1}{(1 + 4 c a_u t)(1 + 4 c a_m t)} \le 1",
     )
-    x1, x2, y1, y2 = real("x_1 x_2 y_1 y_2")
-    lagrange = (x1**2 + x2**2) * (y1**2 + y2**2) - (x1 * y1 + x2 * y2) ** 2
-    d.equal("Two coordinates of the Cauchy--Schwarz inequality", lagrange, (x1 * y2 - x2 * y1) ** 2)
-    d.argue(
-        r"With $c_{post} = 1$, $\sqrt{L} = \|a - s_{post}\|$ is a Euclidean distance, so the triangle inequality "
-        r"(Cauchy--Schwarz) gives "
-        r"$|\sqrt{L_{ret}^u} - \sqrt{L_{ret}^m}| \le \|a_3^u - a_3^m\| \le \|a_2^u - a_2^m\| \le \sqrt{L_{im}^u} "
-        r"+ \sqrt{L_{im}^m}$"
+    d.solves(
+        "A zero state (where $s_{ft} = 0$ by assumption) stays zero",
+        sp.S(0),
+        lambda a: -4 * c * a**2,
+        t,
+        sp.S(0),
+        "a = 0",
     )
+    d.solves("and a mode with $c_{ft} = 0$ where it is", start, lambda a: sp.S(0) * a, t, start, r"\dot a = 0")
+    _distances(d)
     d.agree("Random settings: largest violation", _violation(), 1e-12)
+
+
+def _distances(d: Derivation) -> None:
+    """Contraction on every mode and the triangle inequality, summed over any number of modes, for `sqrt(L) = |a - s_post|`."""
+    factor, gap = nonnegative("k"), real("d")
+    d.sign(
+        "Distances over all modes do not grow, as the square on none does ($k = 1/(1+p)$, $d$ the gap of a mode)",
+        sp.factor(gap**2 - (gap / (1 + factor)) ** 2),
+        formula=r"d^2 - k^2 d^2 \ge 0 \ (0 \le k \le 1) \Rightarrow \|a_3^u - a_3^m\| \le \|a_2^u - a_2^m\|",
+    )
+    x, y = real("x y")
+    one, other = positive(
+        "X Y"
+    )  # norms of the vectors x, y of all modes; a vector of norm 0 makes each claim an equality
+    both = real("Z")  # their inner product
+    for sign, word in ((-1, "from above"), (1, "from below")):
+        d.equal(
+            f"Inner product {word}: the square of each mode",
+            (x / one + sign * y / other) ** 2,
+            x**2 / one**2 + sign * 2 * x * y / (one * other) + y**2 / other**2,
+        )
+        d.equal(
+            "summed over the modes",
+            one * other / 2 * (one**2 / one**2 + sign * 2 * both / (one * other) + other**2 / other**2),
+            one * other + sign * both,
+            rf"\frac{{X Y}}{{2}} \sum (x/X {'+' if sign > 0 else '-'} y/Y)^2 = X Y {'+' if sign > 0 else '-'} Z \ge 0, \quad "
+            r"X = \|x\|, \ Y = \|y\|, \ Z = \sum x y",
+        )
+    squared = one**2 - 2 * both + other**2
+    d.equal(
+        "Two distances to $s_{post}$ differ by no more than the states do ($x$ and $y$ the states after stage 3, less $s_{post}$)",
+        squared - (one - other) ** 2,
+        2 * (one * other - both),
+        r"\|x - y\|^2 - (X - Y)^2 = 2 (X Y - Z) \ge 0 \Rightarrow |\sqrt{L_{ret}^u} - \sqrt{L_{ret}^m}| \le \|a_3^u - a_3^m\|",
+    )
+    d.equal(
+        "and the states by no more than both distances together (the same after stage 2)",
+        (one + other) ** 2 - squared,
+        2 * (one * other + both),
+        r"(X + Y)^2 - \|x - y\|^2 = 2 (X Y + Z) \ge 0 \Rightarrow \|a_2^u - a_2^m\| \le \sqrt{L_{im}^u} + \sqrt{L_{im}^m}",
+    )
 
 
 def _violation() -> float:

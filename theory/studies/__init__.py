@@ -12,6 +12,7 @@ from theory.studies.plain import (
     compute_matched,
     phase_alpha,
     phase_beta,
+    swept,
     trajectories,
     window,
 )
@@ -22,6 +23,7 @@ STUDIES: dict[str, Callable[[], Any]] = {
     "phase_alpha": phase_alpha,
     "phase_beta": phase_beta,
     "window": window,
+    "swept": swept,
     "frontiers": frontiers,
     "compute_matched": compute_matched,
     "latent": latent,

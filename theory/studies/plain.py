@@ -8,7 +8,7 @@ from common.losses import LOSSES
 from common.recipe import Recipe
 from theory.allocation import optimum
 from theory.features import BLOCKS, modes_from_blocks
-from theory.grid import Axis, Grid
+from theory.grid import Axis, Grid, evaluate
 from theory.modes import learning_time
 from theory.realise import realise
 from theory.stages import DEFAULTS, predict, solve
@@ -99,6 +99,20 @@ def phase_beta() -> Any:
         boundary("C.17 crossing", "beta", crossing, "alpha", alpha[[0, -1]], WINDOW),
     ]
     return of_parts(parts, "phase_beta", beta, alpha, WINDOW)
+
+
+def swept() -> Any:
+    """A sweep like anybody's, as `python -m theory sweep` writes them: the example in the figures of sweeps."""
+    axes = [
+        Axis("beta", np.array([0.5, 0.9, 1.5])),
+        Axis("t_ft", np.array([0.1, 0.3, 1.0, 3.0])),
+        Axis("alpha", np.linspace(0.0, 0.4, 41)),
+    ]
+    grid = Grid(axes, {})
+    losses = dict(zip(LOSSES, evaluate(grid), strict=True))
+    return of_parts(
+        [grid.fixed | grid.coordinates(0, grid.size) | losses], "sweep", [(axis.name, axis.values) for axis in axes]
+    )
 
 
 MATCHED = {"n": 2, "k": 1, "sigma_ft": 0.4, "beta": 0.9}

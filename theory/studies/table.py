@@ -10,6 +10,7 @@ import numpy as np
 
 from common import results, rows
 from common.arrays import Array
+from common.filling import filled
 from common.losses import LOSSES
 from common.settings import config_hash
 from theory.grid import Axis, Grid, evaluate
@@ -35,7 +36,7 @@ def _table(part: dict[str, Any]) -> Any:
 
     shape = results.schema({name: "text" if isinstance(part[name], str) else "real" for name in part if "." in name})
     size = next(len(value) for value in part.values() if np.ndim(value))
-    return pa.table({field.name: results.filled(part.get(field.name), field.type, size) for field in shape}, shape)
+    return pa.table({field.name: filled(part.get(field.name), field.type, size) for field in shape}, shape)
 
 
 def solved(values: dict[str, Any], model: str = "plain") -> dict[str, Any]:
