@@ -28,7 +28,7 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
         names: what errors call the tables; "table 1", "table 2", ... where they are left out.
 
     Raises:
-        WrongUse: something is no results table, a table holds no lambda study, two rows that nothing tells apart, or two tables share a row.
+        WrongUse: something is no results table, a table holds no lambda study, two rows that nothing tells apart, or tables share a row.
 
     Example:
         >>> from common.published import load
