@@ -37,7 +37,7 @@ def scattered(points: int, seed: int = 0) -> dict[str, Any]:
 
 
 def numpy_scattered(repeats: int) -> float:
-    """Settings per second of the numpy closed form in blocks, one thread a core."""
+    """Settings per second of the numpy closed form in blocks, one thread per core."""
     values, out = scattered(POINTS), np.empty((4, POINTS))
     recycle_memory()
 

@@ -130,7 +130,7 @@ def litgpt(shape: str, data: Noise) -> Callable[[int], None]:
 
 
 def evaluation(shape: str, data: Noise) -> Callable[[int], None]:
-    """The plain loop's losses without gradients, as many tokens a step."""
+    """The plain loop's losses without gradients, as many tokens per step."""
     import torch
 
     from lm_experiments import models

@@ -55,7 +55,7 @@ def is_zero(value: object) -> bool:
 
 
 def lead_with_modes(rows: list[Number], ndim: int) -> Shaped[Any, "modes ..."]:
-    """Stack one row a mode along a leading axis, padded so that it broadcasts against `ndim` axes of settings.
+    """Stack one row per mode along a leading axis, padded so that it broadcasts against `ndim` axes of settings.
 
     Rows of shape `S` give `(modes, 1, ..., 1, *S)`. Only the axes that the rows really have are expanded: on a
     grid, what depends on two axes is computed on those two.

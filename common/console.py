@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 from common import interrupts
-from common.settings import WrongUse
+from common.settings import WrongUse, is_lambda
 
 
 class Failed(Exception):
@@ -223,6 +223,8 @@ def _parse(
     room: str, commands: Mapping[str, type[Command]], about: str, arguments: Sequence[str], as_json: bool
 ) -> Any:
     heard = io.StringIO()
+    spelt = any(text.startswith("--") and is_lambda(text.partition("=")[0].removeprefix("--")) for text in arguments)
+    remark = "lambda is called exposure here: --exposure 0.5 as an option, exposure=0.5 as a setting or an axis."
     try:
         if as_json:  # tyro explains wrong use at length; keep standard output for the document
             with redirect_stdout(heard), redirect_stderr(heard):
@@ -232,9 +234,12 @@ def _parse(
         code = int(stop.code or 0)
         if as_json and "--help" not in arguments and "-h" not in arguments:
             reason = re.sub(r"[\s│╭╮╰╯─]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", heard.getvalue())).strip()
+            reason = f"{reason} {remark}" if spelt else reason
             print(json.dumps({"error": reason or "The command line is not understood."}))
         elif as_json:
             sys.stdout.write(heard.getvalue())
+        elif code and spelt:
+            print(f"error: {remark}", file=sys.stderr)
         return code
 
 

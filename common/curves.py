@@ -13,7 +13,7 @@ NOTABLE = 0.1
 
 
 class Curves(NamedTuple):
-    """A column of a results table along an axis, one row a seed; points and seeds in rising order."""
+    """A column of a results table along an axis, one row per seed; points and seeds in rising order."""
 
     points: Float[np.ndarray, " points"]
     values: Float[np.ndarray, "seeds points"]

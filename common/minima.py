@@ -134,7 +134,7 @@ def crossfitted(
     With a single seed the same values serve for both.
 
     Args:
-        statistic: from means to choose by, and means to measure in, to one number a replicate.
+        statistic: from means to choose by, and means to measure in, to one number per replicate.
         values: the first axis is the seed.
 
     Raises:
@@ -168,7 +168,7 @@ def below_ends(choosing: Float[np.ndarray, "replicates times points"], measured:
         measured: curves of the same shape.
 
     Returns:
-        In units of the loss, and as a fraction of the better end; one number a replicate each.
+        In units of the loss, and as a fraction of the better end; one number per replicate each.
     """
     rows = np.arange(len(choosing))
     points = choosing.argmin(-1)
@@ -204,7 +204,7 @@ def interior(
 
 
 def gain_above_zero(choosing: Float[np.ndarray, "replicates points"], measured: Any) -> Any:
-    """How far curves lie below their value at lambda = 0, at the lambda > 0 where others are lowest; one number a replicate."""
+    """How far curves lie below their value at lambda = 0, at the lambda > 0 where others are lowest; one number per replicate."""
     best = 1 + choosing[:, 1:].argmin(-1)
     return measured[:, 0] - measured[np.arange(len(measured)), best]
 

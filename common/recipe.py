@@ -166,7 +166,15 @@ class Dose(NamedTuple):
 class Recipe(
     Damaged, Mitigated, Regularised, Extended, Exposed, Anchored, Adapted, Dropped, Windowed, Placed, Replayed, Settings
 ):
-    """How a capability is acquired before somebody else fine-tunes the model."""
+    """How a capability is acquired before somebody else fine-tunes the model.
+
+    Example:
+        >>> Recipe(exposure=0.25, split="compute-matched").dose
+        Dose(stage1=0.25, stage2=0.75, stage2_share=1.0)
+        >>> Recipe(exposre=0.25)
+        Traceback (most recent call last):
+        common.settings.WrongUse: 'exposre' is no setting of Recipe. Did you mean exposure or exposed or extra?
+    """
 
     exposure: float = setting(0.0, low=0, about="lambda: fraction of one pass over D_post in stage 1")
     """lambda: fraction of one pass over D_post seen during pretraining; above 1 it is repeated."""

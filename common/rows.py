@@ -1,6 +1,6 @@
 """Settings of the linear models, and of networks that answer the same questions, as columns of the results table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,15 @@ def columns(settings: Mapping[str, Any], losses: Any, *, study: str, config_hash
     made |= {name: _known(loss) for name, loss in zip(LOSSES, losses, strict=True)}
     made |= more
     return made | recipe_columns(made)
+
+
+def join(tables: Sequence[Any]) -> Any:
+    """Tables whose dotted columns may differ as one; missing columns are null. Raises `WrongUse` where the whole is no results table."""
+    import pyarrow as pa
+
+    whole = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+    results.verify(whole)
+    return whole
 
 
 def _known(loss: Any) -> Any:

@@ -20,7 +20,14 @@ from common.arrays import is_traced
 
 
 class WrongUse(ValueError):
-    """A request that cannot be carried out as asked: names the setting, its value and the remedy. Exit code 2."""
+    """A request that cannot be carried out as asked: names the setting, its value and the remedy. Exit code 2.
+
+    Example:
+        >>> from common.recipe import Recipe
+        >>> Recipe(replay=2.0)
+        Traceback (most recent call last):
+        common.settings.WrongUse: replay = 2 is outside its range [0, 1]. Choose every value of replay inside that range.
+    """
 
 
 _ANY = {"low": -math.inf, "high": math.inf, "open_low": False}
@@ -92,19 +99,32 @@ def check_number(name: str, value: Any, bounds: Mapping[str, Any], *, whole: boo
         raise WrongUse(f"{name} = {np.max(value):g} counts something. Give whole numbers.")
 
 
+def is_lambda(name: str) -> bool:
+    """Whether a name is lambda, spelt in some way: a Python keyword, so that nothing here can have that name."""
+    said = name.rpartition(".")[2].strip("_").lower()
+    return said in ("lam", "λ") or difflib.SequenceMatcher(None, said, "lambda").ratio() > 0.8
+
+
 def meant(name: str, known: Iterable[str]) -> str:
     """What to do about an unknown name: the nearest known ones, or all of them."""
     names = list(known)
-    if name.strip("_").lower() in ("lambda", "lam", "λ") and "exposure" in names:
-        return "lambda is called exposure here."
+    if is_lambda(name) and (exposure := [one for one in names if one.rpartition(".")[2] == "exposure"]):
+        return f"lambda is called {exposure[0]} here."
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Choose from {', '.join(names)}."
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise `WrongUse` where a named choice is not one of those there are."""
+    """Raise `WrongUse` where a named choice is not one of those there are, or is several at once."""
+    if not isinstance(value, str):
+        shown = str(value)[:40]
+        raise WrongUse(
+            f"{name} = {shown} is no name, and {name} is one name for the whole call. Choose one of {', '.join(choices)}."
+        )
     if value not in choices:
-        raise WrongUse(f"{name} = {value!r} is not known. Choose one of {', '.join(choices)}.")
+        close = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
+        near = f"Did you mean {close[0]}? " if close else ""
+        raise WrongUse(f"{name} = {value!r} is not known. {near}Choose one of {', '.join(choices)}.")
 
 
 def check_rank(rank: object) -> None:
@@ -115,7 +135,14 @@ def check_rank(rank: object) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base of the settings dataclasses: checks every ranged field when an instance is made."""
+    """Base of the settings dataclasses: checks every ranged field when an instance is made, and that there are no others."""
+
+    def __new__(cls, *_: Any, **given: Any) -> Any:
+        """An instance to fill. Raises `WrongUse` where a keyword is no field; what is missing is Python's to tell."""
+        if not given.keys() <= cls.__dataclass_fields__.keys():
+            name, known = next(name for name in given if name not in cls.__dataclass_fields__), cls.__dataclass_fields__
+            raise WrongUse(f"{name!r} is no setting of {cls.__name__}. {meant(name, known)}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Check all ranges. Raises `WrongUse`."""

@@ -42,7 +42,7 @@ away = max(abs(float(a) - float(b)) for a, b in zip(run.losses, closed, strict=T
 print(f"largest distance from the closed form: {away:.4f}")
 
 # %% [markdown]
-# **Language model**: data plans, one a stage, and a ledger of what each has seen. Nothing is trained here; that is
+# **Language model**: data plans, one per stage, and a ledger of what each has seen. Nothing is trained here; that is
 # `python -m lm_experiments run`.
 
 # %%

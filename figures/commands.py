@@ -74,7 +74,7 @@ class List(Command):
     json: Json = False
 
     def run(self, out: Output) -> Any:
-        """Print one line a figure."""
+        """Print one line per figure."""
         listed = {name: needs(name) for name in PICTURES}
         out.table("Figures", ("figure", "needs"), [[name, ", ".join(need)] for name, need in listed.items()])
         return listed

@@ -13,7 +13,7 @@ HEAD = ("panel", "title", "x_name", "y_name", "kind", "label", "colour", "x", "y
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write the points of all lines, markers and maps, a row a point, in data units.
+    """Write the points of all lines, markers and maps, a row per point, in data units.
 
     Args:
         figure: the drawn figure.

@@ -23,7 +23,7 @@ STROKES = {"--": "- -", "-": "—"}
 
 
 def fits(published_table: Any, fitted_table: Any) -> Figure:
-    """Points of Figure 3 and fitted curves: a row a model, a column a view; what each fit leaves over is in the panel.
+    """Points of Figure 3 and fitted curves: a row per model, a column per view; what each fit leaves over is in the panel.
 
     Args:
         published_table: the published points (`common.published.load(3)`), or another study of the same form.
@@ -88,7 +88,7 @@ def _curves(ax: Axes, curves: Rows, points: Rows, split: str, loss: str, dash: s
 
 
 def residuals(published_table: Any, fitted_table: Any) -> Figure:
-    """Published minus fitted loss along lambda: a row a model, the columns of `fits`, one scale for all panels."""
+    """Published minus fitted loss along lambda: a row per model, the columns of `fits`, one scale for all panels."""
     points, curves = Rows(published_table), Rows(fitted_table)
     models = [name for name in style.SHORT if name in curves.distinct("model")]
     figure, axes = style.panels(len(models), len(VIEWS), height=1.05 + 1.4 * len(models), sharex=True, sharey=True)

@@ -15,7 +15,7 @@ VIEWS = (("loss_ft", "loss_ret"), ("loss_ret", "loss_pre"))
 
 
 def linear_frontiers(table: Any) -> Figure:
-    """The linear models' stage-2 x stage-3 sweeps in both views, a row a model."""
+    """The linear models' stage-2 x stage-3 sweeps in both views, a row per model."""
     rows = Rows(table)
     models = rows.distinct("model")
     figure, axes = style.panels(len(models), 2, height=2.2 * len(models) + 0.4)

@@ -15,7 +15,7 @@ WHEN = {"loss_im": "before fine-tuning", "loss_ret": "after fine-tuning"}
 
 
 def alpha_curves(table: Any) -> Figure:
-    """The four losses against alpha, one line a stage-3 time; what fine-tuning brings to nothing on a logarithmic axis."""
+    """The four losses against alpha, one line per stage-3 time; what fine-tuning brings to nothing on a logarithmic axis."""
     rows = Rows(table)
     times = rows.distinct("t_ft")
     figure, axes = style.panels(1, 4, height=2.5)

@@ -20,7 +20,7 @@ BEFORE = "#555555"
 
 
 def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
-    """The published curves above, ours below: a row a size of D_post, a column a loss, a colour a stage-3 learning rate.
+    """The published curves above, ours below: a row per size of D_post, a column per loss, a colour per stage-3 learning rate.
 
     Losses are drawn minus that at the smallest lambda of the same seed: seeds, sizes and rates differ by more than lambda changes.
 

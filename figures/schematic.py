@@ -24,7 +24,7 @@ _WIDE, _TALL = 0.82, 0.5
 
 
 def schematic() -> Figure:
-    """A row a recipe, a column a stage; below, after which stage each loss is measured."""
+    """A row per recipe, a column per stage; below, after which stage each loss is measured."""
     figure, axes = style.panels(1, 1, height=2.3)
     ax = axes[0, 0]
     for row, (name, colour, data) in enumerate(RECIPES):

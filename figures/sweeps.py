@@ -29,7 +29,7 @@ GEOMETRIC = 20.0
 
 
 def facets(table: Any) -> Figure:
-    """A row a loss: along the setting with most values, a line a value of the second, a column a value of the third.
+    """A row per loss: along the setting with most values, a line per value of the second, a column per value of the third.
 
     Further settings are held at the value in their middle, said above. With seeds, means and their intervals.
 

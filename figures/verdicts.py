@@ -1,4 +1,4 @@
-"""All verdicts on one page: a row a prediction, a column a network, a mark a verdict."""
+"""All verdicts on one page: a row per prediction, a column per network, a mark per verdict."""
 
 import textwrap
 from typing import Any

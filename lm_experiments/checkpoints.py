@@ -9,7 +9,6 @@ altered, and an older one serves. One that matches but is not ours (symbolic lin
 dtype or shape) is refused with `WrongUse`. Nothing is unpickled; only safetensors and JSON are ever read.
 """
 
-import errno
 import json
 import re
 import shutil
@@ -19,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.settings import WrongUse
-from lm_experiments.paths import sha256
+from lm_experiments import paths
+from lm_experiments.paths import Damaged
 from lm_experiments.safe_files import (
     LARGEST_JSON,
-    Damaged,
     Tensors,
     read_json,
     read_tensors,
@@ -61,33 +60,20 @@ __all__ = [
 ]
 
 KEPT = 2
+MAKE_ROOM = "Make room there and run the same command again; training goes on from the last checkpoint, which is intact"
 
 
 @contextmanager
 def publishing(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target`, with its manifest, when the block ends well, and vanishes when it does not."""
-    temporary = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    paths.remove_partial(target)  # a stage is trained by one process at a time
+    with paths.publishing(target, MAKE_ROOM) as temporary:
         yield temporary
         files = {
-            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(temporary.iterdir())
+            path.name: {"bytes": path.stat().st_size, "sha256": paths.sha256(path)}
+            for path in sorted(temporary.iterdir())
         }
         write_json(temporary / "manifest.json", files)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(
-                error.errno,
-                f"The disk is full: {target} could not be written. Make room and run the same command again; "
-                "training goes on from the last checkpoint, which is intact",
-            ) from error
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def verify(folder: Path, names: tuple[str, ...]) -> None:
@@ -108,7 +94,7 @@ def verify(folder: Path, names: tuple[str, ...]) -> None:
         path = folder / name
         regular(path)
         told = manifest.get(name)
-        if told != {"bytes": path.stat().st_size, "sha256": sha256(path)}:
+        if told != {"bytes": path.stat().st_size, "sha256": paths.sha256(path)}:
             raise Damaged(f"{name} does not match its checksum")
 
 

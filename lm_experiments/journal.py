@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock
 
 from common.settings import WrongUse, config_hash
-from lm_experiments.safe_files import Damaged, read_json, write_json
+from lm_experiments.paths import Damaged
+from lm_experiments.safe_files import read_json, write_json
 
 if TYPE_CHECKING:
     from lm_experiments.stages import Node
@@ -218,14 +219,14 @@ class Reporter:
         now = time.monotonic()
         if now - self._last >= self.EVERY:
             self._last = now
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, WrongUse):
                 write_json(self._folder / "progress.json", {**vars(progress), "evaluation": dict(progress.evaluation)})
         self._report(progress)
 
 
 def failed(folder: Path, message: str) -> None:
     """Write down why a stage did not end well."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, WrongUse):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "failed.json", {"message": message[:4000], "time": time.strftime("%Y-%m-%dT%H:%M:%S")})
 

@@ -26,8 +26,8 @@ LINE_EVERY = 20.0
 """Seconds between two lines about the same running stage."""
 READERS = 4
 """Threads that compare finished stages with their checksums."""
-Opener = Callable[[], Callable[[str], Any]]
-"""Makes, in each process, the function that opens a token store by name; picklable."""
+StoreFactory = Callable[[], Callable[[str], Any]]
+"""Makes, in each process, the function that opens a token store by name; picklable. `pipeline.StoreFactory` is that of a study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Executor(Protocol):
 
     name: str
 
-    def carry_out(self, launch: "Launch", opener: Opener) -> None:
+    def carry_out(self, launch: "Launch", opener: StoreFactory) -> None:
         """Work until nothing waits that could still be done, telling `launch` of every stage."""
 
 
@@ -115,7 +115,7 @@ class Launch:
 def run(
     nodes: Sequence[Node],
     root: Path,
-    opener: Opener,
+    opener: StoreFactory,
     workers: int,
     out: Output,
     titles: Mapping[str, str],
@@ -171,7 +171,7 @@ class _Lines:
         )
 
     def progress(self, node: Node, seen: Any) -> None:
-        """A line every `LINE_EVERY` seconds a stage."""
+        """A line every `LINE_EVERY` seconds per stage."""
         now = time.monotonic()
         if now - self.last.setdefault(node.hash, now) < LINE_EVERY:
             return

@@ -150,7 +150,7 @@ def check_ledger(
     Args:
         recipe: the recipe of the pipeline.
         pre: D_pre and its budget; post: D_post.
-        post_batch: windows a step of stage 2.
+        post_batch: windows per step of stage 2.
         stages: "pre", "post" and "ft" as far as they were carried out.
 
     Raises:

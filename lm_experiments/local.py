@@ -25,7 +25,7 @@ from lm_experiments import journal
 from lm_experiments.stages import Node, attempt, folder_of
 
 if TYPE_CHECKING:
-    from lm_experiments.launch import Launch, Opener
+    from lm_experiments.launch import Launch, StoreFactory
 
 AGAIN = 0.5
 """Seconds until a stage that another driver trains is asked for again."""
@@ -73,7 +73,7 @@ def places(workers: int, cores: Sequence[int], devices: Sequence[str]) -> list[P
 class _Worker:
     """A process and the stage it is busy with."""
 
-    def __init__(self, opener: "Opener", root: Path, place: Place) -> None:
+    def __init__(self, opener: "StoreFactory", root: Path, place: Place) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
         self.place = place
@@ -129,7 +129,7 @@ def _end_with_launcher() -> None:
     os._exit(1)
 
 
-def _work(connection: Connection, opener: "Opener", root: Path, place: Place) -> None:
+def _work(connection: Connection, opener: "StoreFactory", root: Path, place: Place) -> None:
     """The life of a worker: train what comes through the connection until that is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher decides; both get the keyboard's
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -156,7 +156,7 @@ class Local:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._places = places(workers, cores, gpus())
 
-    def carry_out(self, launch: "Launch", opener: "Opener") -> None:
+    def carry_out(self, launch: "Launch", opener: "StoreFactory") -> None:
         """Give ready stages to idle workers, hiring as many as are needed, until nobody is busy and nothing can be done."""
         crew: list[_Worker] = []
         later: dict[str, float] = {}
@@ -184,7 +184,7 @@ class Local:
             for worker in crew:
                 worker.stop()
 
-    def _assign(self, launch: "Launch", crew: list[_Worker], later: dict[str, float], opener: "Opener") -> bool:
+    def _assign(self, launch: "Launch", crew: list[_Worker], later: dict[str, float], opener: "StoreFactory") -> bool:
         """False when nobody is busy and nothing waits for another driver."""
         crew[:] = [worker for worker in crew if worker.node is not None or worker.process.is_alive()]
         now = time.monotonic()

@@ -44,7 +44,7 @@ class Source(NamedTuple):
 def pack(
     texts: Iterable[str], tokenizer: Tokenizer, shards: Path, *, workers: int
 ) -> Iterator[UInt32[np.ndarray, "size"]]:
-    """The ids of the documents in their order, each followed by the end-of-text token; one array a chunk.
+    """The ids of the documents in their order, each followed by the end-of-text token; one array per chunk.
 
     Args:
         texts: the documents.

@@ -18,7 +18,10 @@ VARIABLE = "EARLY_EXPOSURE_CACHE"
 
 
 class Damaged(OSError):
-    """A file of the cache is not what was written there. Exit code 1; the message names the file and the remedy."""
+    """A file is not what was written there: cut short, altered or gone. Exit code 1 where nothing older serves in its place."""
+
+
+MAKE_ROOM = f"Make room there, or set {VARIABLE} to a folder on another disk, and run the same command again; what is complete is kept"
 
 
 def cache() -> Path:
@@ -49,16 +52,21 @@ def exclusive(target: Path) -> Iterator[None]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{target.name}.lock")):
-        for left in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
-            shutil.rmtree(left, ignore_errors=True)
+        remove_partial(target)
         yield
 
 
+def remove_partial(target: Path) -> None:
+    """Remove what killed processes left of a folder; only for whoever alone may make it."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*partial"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
-def publishing(target: Path) -> Iterator[Path]:
+def publishing(target: Path, remedy: str = MAKE_ROOM) -> Iterator[Path]:
     """A temporary folder beside `target` that becomes `target` when the block ends well, and vanishes when it does not.
 
-    What was at `target` before is replaced. A full disk is reported as an `OSError` that says where room is needed.
+    What was at `target` before is replaced. A full disk is reported as an `OSError` that says where room is needed, and the remedy.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
@@ -69,20 +77,16 @@ def publishing(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         temporary.rename(target)
     except OSError as error:
-        raise room(error, target) from error
+        raise room(error, target, remedy) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def room(error: OSError, target: Path) -> OSError:
+def room(error: OSError, target: Path, remedy: str = MAKE_ROOM) -> OSError:
     """The error to raise in place of `error`: for a full disk, one that says which disk, and what can be done."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error
-    return OSError(
-        error.errno,
-        f"The disk is full: {target.name} could not be written below {target.parent}. Make room there, or set {VARIABLE} to "
-        "a folder on another disk, and run the same command again; what is complete is kept",
-    )
+    return OSError(error.errno, f"The disk is full: {target.name} could not be written below {target.parent}. {remedy}")
 
 
 def sha256(path: Path) -> str:

@@ -159,7 +159,7 @@ class PlannedBatches:
         self._stores = [stores[part.store] for part in plan.parts]
 
     def batch(self, step: int) -> Int[np.ndarray, "batch positions"]:
-        """The token ids of a step: a row a window, each of `length + 1` ids."""
+        """The token ids of a step: a row per window, each of `length + 1` ids."""
         return self.rows(step, 0, self.plan.batch)
 
     def rows(self, step: int, first: int, count: int) -> Int[np.ndarray, "count positions"]:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import files
 from common.settings import WrongUse
+from lm_experiments.paths import Damaged
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
 LARGEST_JSON = 1 << 20
 
 Tensors = Mapping[str, "torch.Tensor"]
-
-
-class Damaged(Exception):
-    """A folder was cut short or altered: says what does not match."""
 
 
 def refuse(path: Path, what: str) -> WrongUse:
@@ -60,14 +58,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON that appears under its name only when complete. Raises `OSError` where the disk is full."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write_json(path: Path, document: Any) -> None:
+    """As `common.files.write_json`, but a link that lies there is replaced, not followed. Raises `OSError` where the disk is full."""
+    if path.is_symlink():
+        path.unlink()
+    files.write_json(path, document)
 
 
 def write_tensors(path: Path, tensors: Tensors) -> None:

@@ -26,8 +26,9 @@ from filelock import FileLock
 
 from common.settings import Settings, WrongUse, setting
 from lm_experiments import interruption, journal
-from lm_experiments.launch import Launch, Opener
-from lm_experiments.safe_files import Damaged, read_json, write_json
+from lm_experiments.launch import Launch, StoreFactory
+from lm_experiments.paths import Damaged
+from lm_experiments.safe_files import read_json, write_json
 from lm_experiments.stages import Node, attempt, finished, folder_of, told
 
 PATIENT = """sh -c 'trap "" TERM USR2; exec "$0" "$@"'"""
@@ -80,7 +81,7 @@ class Slurm:
             )
         self._chosen = chosen
 
-    def carry_out(self, launch: Launch, opener: Opener) -> None:
+    def carry_out(self, launch: Launch, opener: StoreFactory) -> None:
         """Submit what waits, then watch the folders until every stage is done, failed, or left behind by an ancestor.
 
         Interrupted, it leaves the jobs in the queue; the same command watches them again.
@@ -128,7 +129,7 @@ class Slurm:
                 launch.settle(node, "failed", f"{message} (log: {_logs(launch.root)}/{jobs[node.hash]}_0_log.err)")
         return bool(launch.waiting)
 
-    def _submitted(self, node: Node, root: Path, opener: Opener) -> str:
+    def _submitted(self, node: Node, root: Path, opener: StoreFactory) -> str:
         """The number of the stage's job: the one that is in the queue, or a new one."""
         record = root / ".jobs" / f"{node.hash}.json"
         record.parent.mkdir(exist_ok=True)
@@ -141,7 +142,7 @@ class Slurm:
             write_json(record, {"job": job, "time": time.strftime("%Y-%m-%dT%H:%M:%S")})
             return job
 
-    def _submit(self, node: Node, root: Path, opener: Opener, after: str | None) -> str:
+    def _submit(self, node: Node, root: Path, opener: StoreFactory, after: str | None) -> str:
         import submitit
 
         chosen = self._chosen
@@ -170,7 +171,7 @@ class StageJob:
 
     node: Node
     root: Path
-    opener: Opener
+    opener: StoreFactory
 
     def __call__(self) -> str:
         """Train the stage, on all processes of the job; returns what became of it, for the job's log only."""

@@ -80,7 +80,7 @@ class StageSettings(Execution):
     batch: int = setting(low=1)
     """Windows a step, over all processes."""
     length: int = setting(low=1)
-    """Predicted tokens a window."""
+    """Predicted tokens per window."""
     weight_decay: float = setting(0.1, low=0)
     """Of matrices, embeddings included; the gains of the norms do not decay."""
     betas: tuple[float, float] = (0.9, 0.95)

@@ -37,7 +37,7 @@ def product(**axes: Any) -> dict[str, Any]:
 
 
 def rows_of(case: Case, study: str, simulation: Simulation, seconds: float) -> dict[str, Any]:
-    """The columns of a case: its settings, setup and losses; one row a run and observation of stage 3; diverged runs left out."""
+    """The columns of a case: its settings, setup and losses; one row per run and observation of stage 3; diverged runs left out."""
     count, observed = case.size, len(case.setup.observe)
     settings = complete(case.setup, case.values)
     keep = np.tile(np.broadcast_to(simulation.converged, count), observed)

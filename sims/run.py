@@ -22,13 +22,19 @@ from theory.api import common_shape, merged, staged
 
 STAGES = ("t_pre", "t_post", "t_ft")
 AHEAD = 4
-"""Blocks a thread that are computed before they are asked for: few enough that an interrupted call ends at once."""
+"""Blocks per thread that are computed before they are asked for: few enough that an interrupted call ends at once."""
 LARGEST = 5e8
 """Bytes of results that one call may hold (our choice: with the copy that puts blocks together, half of the 2 GB for everything)."""
 
 
 class Simulation(NamedTuple):
-    """What the runs gave, in the shape of the settings; with several observations of stage 3, those lead."""
+    """What the runs gave, in the shape of the settings; with several observations of stage 3, those lead.
+
+    Example:
+        >>> made = simulate(Setup(steps=(800, 100, 100)), alpha=[0.0, 0.2])
+        >>> made.converged.tolist(), made.losses.loss_ret.shape
+        ([True, True], (2,))
+    """
 
     losses: Losses
     """Of shape (*settings), or (observations, *settings). Not finite where a run diverged."""
@@ -119,7 +125,7 @@ def simulate(
         setup: what all runs share; default `Setup()`.
         values: settings of the runs (`sims.setup.defaults` names them), numbers or arrays that broadcast against one another; `exposure`
             with `pre_time`, `post_time`, `step_ratio`, `mixing` and `split` in the place of `alpha` and `t_pre`, as in `theory.predict`.
-        workers: threads, default one a core. The result does not depend on it.
+        workers: threads, default one per core. The result does not depend on it.
         progress: called with the number of runs each time a block is done.
         settings: settings of the runs as keywords.
 
@@ -182,7 +188,7 @@ def blocks(
 
 
 def ahead(call: Callable[[int], Any], items: Iterable[int], workers: int) -> Iterator[Any]:
-    """The calls' results in order, computed on threads, `AHEAD` a thread before they are asked for."""
+    """The calls' results in order, computed on threads, `AHEAD` per thread before they are asked for."""
     pending: deque[Future[Any]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:

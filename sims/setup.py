@@ -29,7 +29,7 @@ from theory.pathways import Pathways
 from theory.stages import Schedule
 
 LANES = 16
-"""Runs a block, side by side; see `sims.lanes`."""
+"""Runs per block, side by side; see `sims.lanes`."""
 PROBLEMS = ("blocks", "pathways", "redundant")
 ACTIVATIONS = ("linear", "relu", "tanh")
 INITS = ("aligned", "identity", "random")
@@ -47,6 +47,13 @@ class Setup(Adapted, Placed):
 
     `rank` is that of an additive adapter of a linear network's product; in a nonlinear network one of each weight matrix
     (LoRA; at most that matrix's own rank), merged after stage 2.
+
+    Example:
+        >>> Setup(width=24, init="random").shapes
+        ((24, 6), (6, 24))
+        >>> Setup(widht=24)
+        Traceback (most recent call last):
+        common.settings.WrongUse: 'widht' is no setting of Setup. Did you mean width?
     """
 
     problem: Literal["blocks", "pathways", "redundant"] = "blocks"
@@ -77,7 +84,7 @@ class Setup(Adapted, Placed):
     steps: tuple[int, int, int] = (800, 800, 800)
     """Steps of the three stages."""
     batch: int = setting(0, low=0)
-    """Fresh examples a step; 0 trains on the whole distribution (or sample) at once."""
+    """Fresh examples per step; 0 trains on the whole distribution (or sample) at once."""
     samples: int = setting(0, low=0)
     """Unique D_post examples, drawn once and used in stages 1 and 2; 0 is unlimited."""
     population: int = setting(256, low=8)

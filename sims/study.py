@@ -22,6 +22,7 @@ from common import results
 from common.arrays import Int
 from common.files import target, write_json
 from common.parts import file_hash, folder_for, read_note, write_note
+from common.rows import join
 from common.settings import WrongUse, config_hash
 from common.verdicts import Verdict
 from common.versions import fingerprint
@@ -88,7 +89,7 @@ class Done(NamedTuple):
     rows: int
     seconds: float
     diverged: list[str]
-    """One paragraph a case in which runs did not converge; their rows are left out."""
+    """One paragraph per case in which runs did not converge; their rows are left out."""
     report: Report | None = None
 
 
@@ -170,12 +171,3 @@ def conclude(study: Study, table: Any, path: Path, seconds: float, diverged: lis
         path.with_suffix(".json"), {"study": study.name, "seconds": seconds, "diverged": diverged, "checks": checks}
     )
     return done
-
-
-def join(tables: Sequence[Any]) -> Any:
-    """Tables whose dotted columns may differ as one; missing columns are null."""
-    import pyarrow as pa
-
-    whole = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
-    results.verify(whole)
-    return whole

@@ -6,9 +6,10 @@ import importlib
 import inspect
 import io
 import os
+import pickle
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -18,11 +19,12 @@ import pytest
 
 from common import results
 from common.console import Command, Json, Output, run
+from common.placement import Piece
 from common.recipe import Recipe
 from common.settings import WrongUse
 from figures import picture
 from sims import Setup, simulate
-from theory import Budget, exposure_curve, optimum, predict, realise, solve
+from theory import Blocks, Budget, Schedule, exposure_curve, optimum, predict, realise, solve
 from theory.stages import DEFAULTS
 from theory.stages import predict as unchecked
 
@@ -33,6 +35,10 @@ PUBLIC = [(room, name) for room in ROOMS for name in importlib.import_module(roo
 WRONG = [
     ({"leekage": 0.5}, "Did you mean leakage"),
     ({"lambda_": 0.5}, "lambda is called exposure"),
+    ({"lamda": 0.5}, "lambda is called exposure"),
+    ({"lam": 0.5}, "lambda is called exposure"),
+    ({"exposure": 0.5, "split": ["independent", "compute-matched"]}, "split is one name for the whole call"),
+    ({"exposure": 0.5, "mixing": ("add", "replace")}, "mixing is one name for the whole call"),
     ({"alpha": 5}, "alpha = 5"),
     ({"alpha": [0.1, 1.5]}, "alpha = 1.5"),
     ({"alpha": float("nan")}, "not finite"),
@@ -67,6 +73,12 @@ def test_predict_and_simulate_tell_what_is_wrong(values, says):
         ({"n": 2.5}, "counts something"),
         ({"n": 3, "k": 2}, "2k"),
         ({"placement": "never"}, "Choose one of"),
+        ({"placement": "lately"}, "Did you mean late"),
+        ({"placement": ["early", "late"]}, "placement is one name for the whole call"),
+        ({"model": "rp-shered"}, "Did you mean rp-shared"),
+        ({"sigma_ft": 1e200}, "range of floating-point"),
+        ({"sigma_ft": [1.0, 1e200]}, "range of floating-point"),
+        ({"pieces": [Piece(1.0, 0.1)], "sigma_ft": 1e200}, "range of floating-point"),
         ({"model": "deep"}, "plain"),
         ({"model": "rp", "leakage": 0.1}, "leakage"),
         ({"model": "rp", "rank": 2}, "rank"),
@@ -91,8 +103,62 @@ def test_curves_and_optima_are_checked_too():
                 call(**given)
     with pytest.raises(WrongUse, match="exposure = -1"):
         exposure_curve([-1.0])
+    with pytest.raises(WrongUse, match="Did you mean leakage"):
+        exposure_curve(leekage=0.1)
+    with pytest.raises(WrongUse, match="needs its exposure"):
+        exposure_curve()
+    for call in (lambda: exposure_curve(0.5, sigma_ft=1e200), lambda: optimum(sigma_ft=1e200)):
+        with pytest.raises(WrongUse, match="range of floating-point"):
+            call()
     with pytest.raises(WrongUse, match="post_time = 0"):
         optimum(budget=Budget(post_time=0.0))
+
+
+def test_a_law_says_nan_of_what_it_does_not_know():
+    losses = predict(model="S5")
+    assert [bool(np.isnan(loss)) for loss in losses] == [False, False, True, True]
+
+
+def test_settings_tell_unknown_names():
+    for call, says in (
+        (lambda: Blocks(leekage=0.1), "Did you mean leakage"),
+        (lambda: Recipe(exposre=0.1), "Did you mean exposure"),
+        (lambda: Recipe(lamda=0.1), "lambda is called exposure"),
+        (lambda: Setup(widht=3), "Did you mean width"),
+        (lambda: Budget(tpost=1.0), "Did you mean post_time"),
+        (lambda: Schedule(t_pst=0.1), "Did you mean t_post"),
+        (lambda: replace(Setup(), widht=3), "Did you mean width"),
+    ):
+        with pytest.raises(WrongUse, match=says):
+            call()
+    assert list(inspect.signature(Budget).parameters) == ["pre_time", "post_time", "step_ratio"]
+    assert pickle.loads(pickle.dumps(Budget(post_time=1.0))) == Budget(post_time=1.0)
+
+
+def test_what_has_the_wrong_type_is_told_in_words():
+    """In a process of its own: here the run-time type check would speak first."""
+    code = """
+import pyarrow as pa
+from common.settings import WrongUse
+from lm_experiments import corpus, documents, judge
+from theory import exposure_curve, predict
+assert exposure_curve(exposure=[0.0, 1.0]).loss_ret.tolist() == exposure_curve([0.0, 1.0]).loss_ret.tolist()
+for call in (
+    lambda: predict(model=["plain", "rp"]), lambda: judge(["x.parquet"]), lambda: judge([None]), lambda: judge(5),
+    lambda: judge([pa.table({"a": [1]})]), lambda: corpus(5), lambda: documents(5),
+):
+    try:
+        call()
+    except WrongUse as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    for line, says in zip(
+        done.stdout.splitlines(),
+        ("model is one name for the whole call", "str is no table", "NoneType is no table", "int is no list",
+         "lacks the column engine", "Corpus 5 is no name", "Corpus 5 is no name"), strict=True,
+    ):  # fmt: skip
+        assert says in line
 
 
 def test_exposure_means_what_it_means_on_the_command_line():
@@ -137,9 +203,9 @@ def test_help_of_sims_loads_no_jax():
 
 
 @pytest.mark.parametrize(("room", "name"), PUBLIC)
-def test_every_public_function_has_an_example_that_runs(room, name):
+def test_what_is_public_has_an_example_that_runs(room, name):
     found = getattr(importlib.import_module(room), name)
-    if not inspect.isfunction(found):
+    if not inspect.isfunction(found) and not inspect.isclass(found):
         return
     module = sys.modules[found.__module__]
     tests = [test for test in doctest.DocTestFinder(recurse=False).find(found, name, module=module) if test.examples]
@@ -158,8 +224,14 @@ def test_results_become_data_frames(monkeypatch):
     assert frame.shape == (6, 6)
     assert frame.loss_ret[4] == losses.loss_ret[1, 1]
     assert (frame.alpha[4], frame.t_ft[4]) == (0.2, 1.0)
-    _, best = optimum(t_ft=times)
-    assert best.to_pandas(t_ft=times).depth.tolist() == best.depth.tolist()
+    both = optimum(t_ft=times)
+    assert both.ret.to_pandas(t_ft=times).depth.tolist() == both.ret.depth.tolist()
+    frame = both.to_pandas(t_ft=times)
+    assert frame.loss_im.tolist() == both.im.loss.tolist() != frame.loss_ret.tolist() == both.ret.loss.tolist()
+    assert (frame.exposure_ret.tolist(), frame.interior_im.tolist()) == (
+        both.ret.exposure.tolist(),
+        both.im.interior.tolist(),
+    )
     from theory import modes_from_blocks
 
     assert solve(modes_from_blocks(DEFAULTS), DEFAULTS).to_pandas().post.round(3).tolist() == [3.0, 1.393, 0.888]

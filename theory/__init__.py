@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from common.recipe import Recipe as Recipe
     from common.settings import WrongUse as WrongUse
     from common.settings import config_hash as config_hash
+    from theory.allocation import Optimum as Optimum
     from theory.api import exposure_curve as exposure_curve
     from theory.api import optimum as optimum
     from theory.api import predict as predict
@@ -36,6 +37,7 @@ __all__, __getattr__, __dir__ = public(
         "common.losses": ("LOSSES", "Losses"),
         "common.recipe": ("Recipe",),
         "common.settings": ("WrongUse", "config_hash"),
+        "theory.allocation": ("Optimum",),
         "theory.api": ("exposure_curve", "optimum", "predict"),
         "theory.features": ("Blocks", "Modes", "modes_from_blocks", "modes_from_json"),
         "theory.modes": ("evolve", "learning_time"),

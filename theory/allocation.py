@@ -5,7 +5,7 @@ With equal step sizes (rho = 1), s_pre <= s_post and s_ft <= s_post, lambda = 0 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,39 @@ from common.arrays import Number
 from common.losses import Losses
 from common.minima import Minimum, minimise
 from common.recipe import Recipe
-from theory.models import model_named
+from theory.models import finite, model_named
 from theory.realise import Budget, as_mapping, realise
+
+
+class Optimum(NamedTuple):
+    """The minimum of loss_im over lambda, and that of loss_ret.
+
+    Example:
+        >>> from theory import optimum
+        >>> im, ret = optimum(budget={"pre_time": 20.0, "post_time": 2.0, "step_ratio": 4.0}, t_ft=0.1)
+        >>> float(im.exposure.round(2)), bool(ret.interior)
+        (0.53, True)
+    """
+
+    im: Minimum
+    ret: Minimum
+
+    def to_pandas(self, **settings: Any) -> Any:
+        """A data frame with a row per setting, in C order: further columns that broadcast, then every field of both minima.
+
+        Raises:
+            WrongUse: pandas is not installed, or a column does not broadcast.
+
+        Example:
+            >>> from theory import optimum
+            >>> optimum(t_ft=[0.1, 1.0]).to_pandas(t_ft=[0.1, 1.0]).columns.tolist()[:4]
+            ['t_ft', 'exposure_im', 'loss_im', 'at_zero_im']
+        """
+        from common.frames import frame
+
+        fields = (*Minimum._fields, "depth", "interior")
+        both = {f"{field}_{name}": getattr(one, field) for name, one in self._asdict().items() for field in fields}
+        return frame({**settings, **both})
 
 
 def exposure_curve(
@@ -41,7 +72,7 @@ def optimum(
     recipe: Recipe,
     budget: Mapping[str, Number] | Budget,
     model: str = "plain",
-) -> tuple[Minimum, Minimum]:
+) -> Optimum:
     """The exposure that minimises loss_im, and the one that minimises loss_ret, each with its depth.
 
     Args:
@@ -54,6 +85,7 @@ def optimum(
     shape = np.broadcast_shapes(*(np.shape(value) for value in (*settings.values(), *b.values())))
 
     def minimum(name: str) -> Minimum:
-        return minimise(lambda grid: getattr(exposure_curve(grid, settings, recipe, b, model), name), shape)
+        curve = lambda grid: getattr(exposure_curve(grid, settings, recipe, b, model), name)  # noqa: E731
+        return finite(lambda: minimise(curve, shape), ("loss",))
 
-    return minimum("loss_im"), minimum("loss_ret")
+    return Optimum(minimum("loss_im"), minimum("loss_ret"))

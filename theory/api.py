@@ -12,14 +12,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from common.arrays import Number, is_traced
-from common.losses import Losses
-from common.minima import Minimum
+from common.losses import LOSSES, Losses
 from common.placement import Piece
 from common.recipe import Recipe
 from common.settings import WrongUse, check_choice, check_number, check_rank, meant, ranges
 from theory import allocation, stages
 from theory.features import check_block_sizes
-from theory.models import model_named
+from theory.models import finite, model_named
 from theory.realise import Budget, realise
 
 WHOLE = ("n", "k", "depth", "width")
@@ -83,6 +82,7 @@ def as_array(name: str, value: Any) -> Any:
 
 def checked(values: Mapping[str, Any] | None, more: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Settings from a mapping and from keywords, each known to the model and in its range. Raises `WrongUse`."""
+    model_named(model)  # before what is kept by model: a list of names has no hash
     given, known = merged(values, more), known_to(model)
     for name, value in given.items():
         if name not in known.ranges and name not in known.choices and name != "rank":
@@ -131,6 +131,8 @@ def staged(given: Mapping[str, Any], model: str = "plain") -> dict[str, Any]:
     for name, value in spending.items():
         if name in ranges(Budget):
             check_number(name, value, ranges(Budget)[name])
+    for name in ("mixing", "split"):
+        check_choice(name, spending[name], known_to(model).choices[name])
     refuse_decided(values, spending["split"])
     recipe = Recipe(mixing=spending["mixing"], split=spending["split"])
     varied = {name: given[name] for name in ("exposure", "replay") if name in given}
@@ -184,16 +186,16 @@ def predict(
     """
     stage = staged(checked(values, settings, model), model)
     if pieces is None:
-        return model_named(model).predict(stage)
+        return finite(lambda: model_named(model).predict(stage), model_named(model).losses)
     if model != "plain" or "alpha" in stage:
         raise WrongUse(
             "pieces say themselves what stage 1 of the plain model sees. Leave alpha, exposure and other models out."
         )
-    return stages.predict(stage, pieces)
+    return finite(lambda: stages.predict(stage, pieces), LOSSES)
 
 
 def exposure_curve(
-    exposure: Number | Sequence[float],
+    exposure: Number | Sequence[float] | None = None,
     values: Mapping[str, Any] | None = None,
     /,
     recipe: Recipe | None = None,
@@ -204,7 +206,7 @@ def exposure_curve(
     """The four losses along lambda, under one budget.
 
     Args:
-        exposure: lambda, one value or an array; it broadcasts against the settings.
+        exposure: lambda, one value or an array, first or as a keyword; it broadcasts against the settings.
         values: settings of the model that the exposure does not decide.
         recipe: how the exposure is spent; its own exposure does not count. Default `Recipe()`.
         budget: flow times of the corpora; default `Budget()`.
@@ -219,11 +221,15 @@ def exposure_curve(
         [1.68, 1.678, 1.599]
     """
     recipe, budget = recipe or Recipe(), budget or Budget()
+    exposure = settings.pop("exposure", None) if exposure is None else exposure
     given = _for_curve(values, settings, recipe, budget, model)
+    if exposure is None:
+        raise WrongUse("A curve needs its exposure. Give one value or several, e.g. exposure_curve([0.0, 0.5, 1.0]).")
     exposure = as_array("exposure", exposure)
     check_number("exposure", exposure, ranges(Recipe)["exposure"])
     common_shape({"exposure": exposure, **given})
-    return allocation.exposure_curve(exposure, given, recipe, budget, model)
+    known = model_named(model).losses
+    return finite(lambda: allocation.exposure_curve(exposure, given, recipe, budget, model), known)
 
 
 def optimum(
@@ -233,8 +239,8 @@ def optimum(
     budget: Mapping[str, Number] | Budget | None = None,
     model: str = "plain",
     **settings: Any,
-) -> tuple[Minimum, Minimum]:
-    """The exposure that minimises loss_im, and the one that minimises loss_ret, each with its depth.
+) -> allocation.Optimum:
+    """The exposure that minimises loss_im (`.im`), and the one that minimises loss_ret (`.ret`), each with its depth.
 
     Args:
         values: settings of the model that the exposure does not decide, numbers or arrays that broadcast.
@@ -247,8 +253,8 @@ def optimum(
         WrongUse: as `predict`, or a budget without D_post.
 
     Example:
-        >>> immediate, retained = optimum(budget={"pre_time": 20.0, "post_time": 2.0, "step_ratio": 4.0}, t_ft=0.1)
-        >>> float(immediate.exposure.round(2)), bool(retained.interior)
+        >>> best = optimum(budget={"pre_time": 20.0, "post_time": 2.0, "step_ratio": 4.0}, t_ft=0.1)
+        >>> float(best.im.exposure.round(2)), bool(best.ret.interior)
         (0.53, True)
     """
     recipe, budget = recipe or Recipe(split="compute-matched"), budget or Budget()

@@ -25,7 +25,14 @@ BLOCKS = ("invariant", "inconsistent", "specialised")
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks(Settings):
-    """A problem in three blocks. Assumptions of the paper that it breaks are reported, not forbidden."""
+    """A problem in three blocks. Assumptions of the paper that it breaks are reported, not forbidden.
+
+    Example:
+        >>> from dataclasses import asdict
+        >>> from theory import predict
+        >>> round(float(predict(asdict(Blocks(leakage=0.1))).loss_ret), 4)
+        0.93
+    """
 
     n: int = setting(6, low=1)
     """Number of modes (input and output dimension)."""
@@ -65,7 +72,14 @@ def check_block_sizes(n: Number, k: Number) -> None:
 
 
 class Modes(NamedTuple):
-    """A problem mode by mode; every array has the modes leading and broadcasts against the settings behind them."""
+    """A problem mode by mode; every array has the modes leading and broadcasts against the settings behind them.
+
+    Example:
+        >>> from theory.stages import DEFAULTS
+        >>> modes = modes_from_blocks(DEFAULTS)
+        >>> modes._replace(count=modes.count * 2).count.tolist()
+        [8.0, 2.0, 2.0]
+    """
 
     variance: tuple[Float[Array, "modes ..."], Float[Array, "modes ..."], Float[Array, "modes ..."]]
     """Input variance c under pre, post, ft."""
@@ -114,7 +128,7 @@ def modes_from_json(document: Any) -> Modes:
     """A per-mode problem from plain data, checked. Raises `WrongUse`.
 
     Args:
-        document: `variance` and `sigma`, each a mapping from `pre`, `post`, `ft` to a list with one number a mode;
+        document: `variance` and `sigma`, each a mapping from `pre`, `post`, `ft` to a list with one number per mode;
             optional lists `count` (default 1), `strength` (default 1e-6) and `imbalance` (default 0); optional `depth`.
 
     Example:
@@ -134,20 +148,20 @@ def modes_from_json(document: Any) -> Modes:
     for name in ("variance", "sigma"):
         table = document.get(name)
         if not isinstance(table, Mapping) or set(table) != set(TASKS):
-            raise WrongUse(f"modes.{name} must map each of pre, post and ft to a list with one number a mode.")
+            raise WrongUse(f"modes.{name} must map each of pre, post and ft to a list with one number per mode.")
         pre, post, ft = (_numbers(f"modes.{name}.{task}", table[task], low=0.0) for task in TASKS)
         tables[name] = pre, post, ft
         sizes |= {len(row) for row in tables[name]}
     if len(sizes) != 1 or 0 in sizes:
         raise WrongUse(
-            f"The lists of modes have lengths {sorted(sizes)}. Give every list one number a mode, at least one."
+            f"The lists of modes have lengths {sorted(sizes)}. Give every list one number per mode, at least one."
         )
     size = sizes.pop()
 
     def optional(name: str, default: float, low: float) -> Array:
         row = _numbers(f"modes.{name}", document.get(name, [default] * size), low=low)
         if len(row) != size:
-            raise WrongUse(f"modes.{name} has {len(row)} entries for {size} modes. Give one number a mode.")
+            raise WrongUse(f"modes.{name} has {len(row)} entries for {size} modes. Give one number per mode.")
         return row
 
     imbalance: Number = optional("imbalance", 0.0, -np.inf)
@@ -172,7 +186,7 @@ def _numbers(name: str, row: Any, low: float) -> Float[np.ndarray, "modes"]:
     )
     if not numbers:
         raise WrongUse(
-            f"{name} = {str(row)[:60]} is not a flat list of numbers. Give one number a mode, e.g. [3.0, 1.4, 0.9]."
+            f"{name} = {str(row)[:60]} is not a flat list of numbers. Give one number per mode, e.g. [3.0, 1.4, 0.9]."
         )
     check(name, row, {"low": low, "high": np.inf, "open_low": False})
     return np.asarray(row, dtype=float)

@@ -189,7 +189,7 @@ class Grid:
                 yield (base + first) * inner, start, stop
 
     def coordinates(self, first: int, last: int) -> dict[str, Float[np.ndarray, "points"]]:
-        """The axis values of the points first, ..., last - 1, one array an axis."""
+        """The axis values of the points first, ..., last - 1, one array per axis."""
         where = np.unravel_index(np.arange(first, last), self.shape)
         return {axis.name: axis.values[index] for axis, index in zip(self.axes, where, strict=True)}
 
@@ -198,7 +198,7 @@ def recycle_memory() -> None:
     """Keep freed arrays in the process: glibc then reuses them instead of asking the kernel for zeroed pages each time.
 
     Freeing one large mapped block raises glibc's mapping and trimming thresholds to its size; elsewhere this does
-    nothing. Measured: 109,000 page faults a million settings become 5, and the sweep is 2.8 times as fast.
+    nothing. Measured: 109,000 page faults per million settings become 5, and the sweep is 2.8 times as fast.
     """
     del_me = np.empty(3 << 20)
     del del_me
@@ -218,7 +218,7 @@ def evaluate(
         grid: what to solve.
         out: where to put the result; made if absent.
         first: leave out the points before this one, which begins a block.
-        workers: threads, default one a core. The result does not depend on it.
+        workers: threads, default one per core. The result does not depend on it.
         progress: called with the number of points each time a block is done, in the order of the points.
     """
     losses = np.empty((4, grid.size)) if out is None else out

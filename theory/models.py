@@ -8,15 +8,16 @@ null, S, S5, S8, Smax, Slin   laws with one learning curve          theory.laws
 A further model is a further entry here; `docs/extending.md` shows it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from common.arrays import is_traced
 from common.losses import LOSSES, Losses
-from common.settings import Settings, WrongUse, ranges
+from common.settings import Settings, WrongUse, check_choice, ranges
 from theory.features import BLOCKS, Blocks, modes_from_blocks
 from theory.laws.forms import FORMS, PREDICTED, Form, LawSchedule
 from theory.laws.forms import knowledge as law_knowledge
@@ -83,8 +84,25 @@ LINEAR = tuple(name for name in MODELS if name not in FORMS)
 """Those with a network behind them."""
 
 
+OVERFLOW = "These settings leave the range of floating-point numbers. Choose less extreme targets, scales or times."
+"""What is said where a solution is not finite."""
+Found = TypeVar("Found")
+
+
+def finite(solve: Callable[[], Found], names: Sequence[str]) -> Found:
+    """What is solved for. Raises `WrongUse` where one of its arrays leaves the range of floating-point numbers; traced ones pass."""
+    try:
+        with np.errstate(all="ignore"):  # told once, by what comes out
+            found = solve()
+    except OverflowError as error:
+        raise WrongUse(OVERFLOW) from error
+    arrays = [getattr(found, name) for name in names]
+    if not is_traced(*arrays) and not all(np.isfinite(array).all() for array in arrays):
+        raise WrongUse(OVERFLOW)
+    return found
+
+
 def model_named(name: str) -> Model:
     """The model of that name. Raises `WrongUse`."""
-    if name not in MODELS:
-        raise WrongUse(f"model = {name!r} is not known. Choose one of {', '.join(MODELS)}.")
+    check_choice("model", name, tuple(MODELS))
     return MODELS[name]

@@ -68,7 +68,7 @@ def attempt(field: Field, x: Array, y: Array, pull: Pull, step: Array) -> tuple[
     """One extrapolated step: the increments of x and y, and the estimates of their errors.
 
     Column n takes n linearly implicit Euler steps of length step/n, all with the Jacobian at the start; Aitken-Neville
-    extrapolation to step length 0 raises the order by one a column. Increments are extrapolated, not values: rounding is
+    extrapolation to step length 0 raises the order by one per column. Increments are extrapolated, not values: rounding is
     then relative to how far the step goes.
     """
     fx, fy = field.velocity(x, y, pull)

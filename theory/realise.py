@@ -24,7 +24,13 @@ from theory.models import model_named
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Settings):
-    """What the recipe is applied to: flow times of the corpora."""
+    """What the recipe is applied to: flow times of the corpora.
+
+    Example:
+        >>> from theory import exposure_curve
+        >>> exposure_curve([0.0, 1.0], budget=Budget(post_time=4.0)).loss_ret.round(3).tolist()
+        [1.68, 0.87]
+    """
 
     pre_time: float = setting(20.0, low=0)
     """P: flow time of one pass over D_pre."""

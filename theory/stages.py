@@ -30,7 +30,14 @@ __all__ = ["DEFAULTS", "PlainSchedule", "Schedule", "Solution", "is_one", "mixtu
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Replayed):
-    """What is trained on, and for how long. Times are flow times: learning rate x steps."""
+    """What is trained on, and for how long. Times are flow times: learning rate x steps.
+
+    Example:
+        >>> from dataclasses import asdict
+        >>> solution = solve(modes_from_blocks(DEFAULTS), asdict(Schedule(t_ft=5.0)))
+        >>> float(solution.losses.loss_ret.round(3))
+        1.0
+    """
 
     alpha: float = setting(0.2, low=0, high=1)
     """Weight of D_post in the stage-1 mixture; 0 is unmixed."""
@@ -54,7 +61,13 @@ class PlainSchedule(Interventions, Schedule):
 
 
 class Solution(NamedTuple):
-    """Mode strengths at the start and after each stage, and the losses at the end points."""
+    """Mode strengths at the start and after each stage, and the losses at the end points.
+
+    Example:
+        >>> start, pre, post, ft = solve(modes_from_blocks(DEFAULTS), DEFAULTS).strengths
+        >>> post.round(3).tolist()
+        [3.0, 1.393, 0.888]
+    """
 
     strengths: tuple[
         Float[Array, "modes ..."], Float[Array, "modes ..."], Float[Array, "modes ..."], Float[Array, "modes ..."]

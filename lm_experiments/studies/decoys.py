@@ -13,6 +13,9 @@
 
 The effect of exposure is what is left over the strongest of them. Another corpus of D_post's domain is a control too, where there is one:
 `--other CORPUS --recipe.exposed other --arms "music>chemistry, real"`.
+
+`python -m lm_experiments run decoys`; `plan decoys` says the cost. Not run: there is no table of it. What was asked of decoys so
+far is in `controlled`.
 """
 
 from lm_experiments.studies.doses import TWO

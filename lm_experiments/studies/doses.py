@@ -1,4 +1,7 @@
-"""Beyond the paper: more than one pass of exposure (`repeat`), and fine-tuning data that resemble D_post (`overlap`)."""
+"""Beyond the paper: more than one pass of exposure (`repeat`), and fine-tuning data that resemble D_post (`overlap`).
+
+`python -m lm_experiments run repeat` and `run overlap`; `plan repeat overlap` says the cost. Not run: there is no table of it.
+"""
 
 from lm_experiments.studies.paper import EXPOSURE, LR_FT, PAPER_135M, SEED, crossed
 from lm_experiments.studies.settings import Arm, Axis, Study

@@ -17,6 +17,11 @@ it by rule: ten times the tokens in every stage and in D_post (the most that `mu
 square root of ten), and peak rates that fall as one over the width, a fifth of the nano's.
 
 At 135m stands what the paper did, with its three sizes of D_post and one stage-3 rate; `unstated.py` says what it does not say.
+
+`python -m lm_experiments run fig3a fig3b`; `plan fig3a fig3b` says the cost. At nano 86 and 55 minutes of one-thread training, with
+replay 96 and 50, at micro 25 and 20 (stage_seconds in paper/results/lm/*/fig3*.json); processes share it. What came out: large
+effects of exposure in 3a and an interior lambda in 3b, withdrawn as evidence, because the testbed fails its gates (`python -m
+lm_experiments gates paper/results/lm/nano/fig3a.parquet`; LOG.md, 2026-11-23 and 2026-11-24). Not run: mini and 135m.
 """
 
 from dataclasses import replace

@@ -5,6 +5,9 @@
 
 Figures 5 and 11 are other views of the pipelines of 4 and 10. At 1B dropout has the three rates of Table 10, which names only two stage-2
 settings besides: lambda and dropout.
+
+`python -m lm_experiments run fig4`, and so on for fig5, fig6, fig10 to fig12 and dropout-sites; `plan fig4` says the cost. Not run:
+there is no table of it.
 """
 
 from dataclasses import replace

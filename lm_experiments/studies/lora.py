@@ -2,6 +2,8 @@
 
 r 64, alpha 128 (twice the rank), on the attention's output projection, the MLP and the head; merged before stage 3.
 Dropout of the adapters has the values of full fine-tuning's.
+
+`python -m lm_experiments run fig7`; `plan fig7` says the cost. Not run: there is no table of it.
 """
 
 from lm_experiments.studies.paper import BATCH_POST, EXPOSURE, LR_FT, LR_POST, MUSIC, PAPER_135M, SEED, crossed

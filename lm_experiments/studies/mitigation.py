@@ -6,6 +6,8 @@
 
 EWC's weights (1e3 to 1e5) and the noise (.009 to .1) span ranges of related work
 (arXiv 2605.02105, 2605.26097; not checked against their tables).
+
+`python -m lm_experiments run mitigation`; `plan mitigation` says the cost. Not run: there is no table of it.
 """
 
 from typing import Any

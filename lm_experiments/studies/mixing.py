@@ -1,6 +1,9 @@
 """Mixing frontiers: Figure 2 (135M, four pipelines), Figure 8 (1B, MusicPile) and Figure 9 (1B, FLAN).
 
 arms   pipelines        axes   lambda 0 and 1 x stage-2 settings x stage-3 rates
+
+`python -m lm_experiments run fig2`, fig8 and fig9 with `--scale 1b`; `plan fig2 --scale 135m` says the cost. Not run: there is no
+table of it.
 """
 
 from lm_experiments.studies.paper import (

@@ -5,6 +5,8 @@
 
 marin (`experiments/two_stage`) describes two stages by the allocation of the rare data to stage 2, the replay of common data in it, and the
 duration of stage 2 as a fraction of all steps; two of them imply the third: `coordinates`.
+
+`python -m lm_experiments run placement`; `plan placement` says the cost. Not run: there is no table of it.
 """
 
 from typing import NamedTuple

@@ -10,6 +10,10 @@ batch and the learning rate, so a stage 2 that converges costs general text. A l
 a smaller one gives exposure less to teach. Replay is what resolves it: a tenth of D_pre in stage 2 leaves loss_im as it was and the general
 text within .4 nats of where stage 1 left it. The rule for 3b: loss_im at lambda = 0 is near what one pass can give; in batches
 of 8 it has too few steps, and then every recipe that moves D_post into stage 1 looks good. Only the seeds below took part.
+
+`python -m lm_experiments run search-nano`; `plan search-nano` says the cost. 24 minutes of one-thread training, 12 in two processes
+(stage_seconds and wall_seconds in paper/results/lm/nano/search-nano.json). What came out: the regime of `fig3`, by the rule above;
+it fails the gates that were written afterwards (LOG.md, 2026-11-24).
 """
 
 from typing import Any

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from common.results import as_table, verify
+from common.settings import WrongUse
 from common.verdicts import Verdict, data_hash, holm
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
 from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
@@ -22,17 +24,18 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     others are secondary, corrected for their number (Holm).
 
     Args:
-        tables: results tables, one study each; rows that differ in lambda and seed only are compared.
+        tables: results tables or data frames with their columns, one study each; rows that differ in lambda and seed only are compared.
         names: what errors call the tables; "table 1", "table 2", ... where they are left out.
 
     Raises:
-        WrongUse: a table holds no lambda study, or two rows that nothing tells apart, or two tables share a row.
+        WrongUse: something is no results table, a table holds no lambda study, two rows that nothing tells apart, or tables share a row.
 
     Example:
         >>> from common.published import load
         >>> sorted({verdict.claim[:2] for verdict in verdicts([load(3)])})
         ['C1', 'C2', 'C8']
     """
+    tables = _checked(tables)
     made: list[Verdict] = []
     every: list[Group] = []
     data: dict[str, set[str]] = {}
@@ -56,6 +59,18 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     for group, main in endpoints(beside):
         made += [replace(one, primary=main, **stamp) for one in unpredictive(group)]
     return holm(made)
+
+
+def _checked(tables: Any) -> list[Any]:
+    """Results tables from tables or data frames. Raises `WrongUse`."""
+    if not isinstance(tables, Sequence) or isinstance(tables, str):
+        raise WrongUse(
+            f"{type(tables).__name__} is no list of results tables. Write judge([table]), each as `read` gives it."
+        )
+    made = [as_table(one) for one in tables]
+    for one in made:
+        verify(one)
+    return made
 
 
 def _controls(found: Sequence[Group]) -> list[list[Verdict]]:

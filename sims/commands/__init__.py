@@ -1,4 +1,4 @@
-"""The commands of `python -m sims`: one a study, and a few about all of them."""
+"""The commands of `python -m sims`: one per study, and a few about all of them."""
 
 from common.console import Command
 from sims.commands.run import Run

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from tyro.conf import Positional, arg
@@ -12,9 +12,10 @@ from common.console import Command, Json, Output, plain
 from common.files import atomic_write, target, write_json
 from common.losses import LOSSES
 from common.settings import WrongUse
-from sims.commands.sweep import checked_axes, with_vectors
+from sims.commands.sweep import checked_axes, spent, with_vectors
 from sims.run import Simulation, complete, simulate, why_diverged
 from sims.setup import Setup
+from theory.api import staged
 
 FORMATS = (".csv", ".json")
 
@@ -23,7 +24,7 @@ FORMATS = (".csv", ".json")
 class Run(Command):
     """Simulate one run and show it from inside, all through the three stages.
 
-    Settings are NAME=VALUE as in a sweep; --record is the number of points a stage. At every point there are
+    Settings are NAME=VALUE as in a sweep, exposure and its budget too; --record is the number of points per stage. At every point there are
 
     * on_pre, on_post, on_ft: the losses on D_pre, D_post and D_ft
     * alignment: the share of |theta|^2 that lies on the modes of the tasks, 1 where theta = U diag(a) V'
@@ -41,14 +42,19 @@ class Run(Command):
     vectors_file: Path | None = None
     """JSON file {"u": [[...], ...], "v": [[...], ...]} with the rows of two orthogonal n x n matrices: the singular vectors of the
     tasks. Instead of --vectors."""
+    mixing: Literal["add", "replace"] = "add"
+    """Whether exposure is added to D_pre or replaces part of it."""
+    split: Literal["independent", "compute-matched"] = "independent"
+    """Whether t_post stands as set, or stage 2 gets the remaining (1 - exposure) of D_post."""
     out: Path | None = None
-    """A file for it too: NAME.csv for the trajectory, a row a point; NAME.json for all that --json prints."""
+    """A file for it too: NAME.csv for the trajectory, a row per point; NAME.json for all that --json prints."""
     json: Json = False
 
     def run(self, out: Output) -> Any:
         """Simulate, print and keep the trajectory and the four losses, return both."""
         setup = with_vectors(self.setup, self.vectors_file)
-        axes = checked_axes(self.settings, setup)
+        spending = spent(self.mixing, self.split)
+        axes = checked_axes(self.settings, setup, spending)
         if several := [axis.name for axis in axes if len(axis.values) > 1]:
             raise WrongUse(
                 f"{several[0]} has several values, but this is one run. Use `python -m sims sweep` for many."
@@ -58,7 +64,7 @@ class Run(Command):
             _check_out(self.out, record)
         if record and len(setup.observe) == 1:
             setup = replace(setup, observe=tuple((np.arange(record) + 1) / record))
-        values = {axis.name: float(axis.values[0]) for axis in axes}
+        values = staged({axis.name: float(axis.values[0]) for axis in axes} | spending)
         made = simulate(setup, values)
         if not made.converged:
             raise WrongUse(f"The run did not converge: {why_diverged(made, setup)}")

@@ -22,7 +22,7 @@ class StudyOptions(Command):
     out: Path = Path("out/sims")
     """Folder for the table. An interrupted study goes on where it was."""
     workers: int | None = setting(None, low=1, science=False)
-    """Threads; default one a core. Results do not depend on it."""
+    """Threads; default one per core. Results do not depend on it."""
     json: Json = False
 
     def carry_out(self, study: Study, out: Output) -> Any:

@@ -5,11 +5,11 @@ until that is complete, so a sweep of any size needs the memory of a chunk, and 
 the same whatever the number of threads, and however often it was interrupted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from tyro.conf import Positional, arg
@@ -18,17 +18,21 @@ from common import results
 from common.console import Command, Json, Output, seconds_since
 from common.losses import Losses
 from common.parts import folder_for, pieces_of, read_arrays, write_arrays
-from common.settings import WrongUse, config_hash, setting
+from common.recipe import Recipe
+from common.rows import column_name
+from common.settings import WrongUse, config_hash, ranges, setting
 from common.versions import fingerprint
 from sims.cases import Case, product, rows_of
 from sims.run import Simulation, complete, simulate, why_diverged
 from sims.setup import LANES, SETUP_FIELDS, Setup, bounds
 from sims.study import SOURCES
 from sims.vectors import read_vectors
+from theory.api import SPENDING, staged
 from theory.grid import Axis, parse_axis
+from theory.realise import Budget
 
 CHUNK = 4096
-"""Runs a chunk, and rows a parquet row group."""
+"""Runs per chunk, and rows per parquet row group."""
 PIECE_SECONDS = 5.0
 """Work that a piece holds, about, and an interrupt loses at most; a piece never leaves its chunk."""
 
@@ -40,8 +44,10 @@ class Sweep(Command):
     An axis is NAME=START:STOP:COUNT (linear), NAME=START:STOP:COUNT:log or NAME=V1,V2,...; a single value, NAME=V, fixes a
     setting. NAME is anything that may differ from run to run: alpha, t_pre, t_post, t_ft, replay, decay_post, sigma_post, beta,
     init_scale, rotation, label_noise, dropout, seed, ... (a wrong name lists them all). What all runs share are the options below.
+    exposure is lambda: with pre_time, post_time and step_ratio it takes the place of alpha and t_pre (and of t_post, if compute-matched).
 
     python -m sims sweep alpha=0:0.4:9 t_ft=0.1:10:7:log seed=0:19:20 --init random --width 24 --out out/sweep.parquet
+    python -m sims sweep exposure=0:1:5 step_ratio=1,4 --split compute-matched
 
     Interrupt it as you like: the same command goes on where it was.
     """
@@ -52,10 +58,14 @@ class Sweep(Command):
     vectors_file: Path | None = None
     """JSON file {"u": [[...], ...], "v": [[...], ...]} with the rows of two orthogonal n x n matrices: the singular vectors of the
     tasks, the same for every seed. Instead of --vectors."""
+    mixing: Literal["add", "replace"] = "add"
+    """Whether exposure is added to D_pre or replaces part of it."""
+    split: Literal["independent", "compute-matched"] = "independent"
+    """Whether t_post stands as set, or stage 2 gets the remaining (1 - exposure) of D_post."""
     out: Path = Path("out/sims/sweep.parquet")
     """Where the table goes."""
     workers: int | None = setting(None, low=1, science=False)
-    """Threads; default one a core. Results do not depend on it."""
+    """Threads; default one per core. Results do not depend on it."""
     json: Json = False
 
     def run(self, out: Output) -> Any:
@@ -68,12 +78,13 @@ class Sweep(Command):
             raise WrongUse("A sweep needs at least one axis, e.g. alpha=0:0.4:9.")
         results.check_format(self.out)
         setup = with_vectors(self.setup, self.vectors_file)
-        axes = checked_axes(self.axes, setup)
+        spending = spent(self.mixing, self.split)
+        axes = checked_axes(self.axes, setup, spending)
         start, size = perf_counter(), int(np.prod([len(axis.values) for axis in axes]))
         with folder_for(self.out) as parts:
             with out.progress("sweep", size, "runs") as step:
-                chunks = list(simulated(axes, setup, parts, self.workers, step, out.remark))
-            done = assemble(axes, setup, chunks, self.out)
+                chunks = list(simulated(axes, setup, spending, parts, self.workers, step, out.remark))
+            done = assemble(axes, setup, spending, chunks, self.out)
         seconds = seconds_since(start)
         out.show(f"{size:,} runs in {seconds:.1f} s: {size / seconds:,.0f} runs/s.")
         if done.left_out:
@@ -87,11 +98,16 @@ def with_vectors(setup: Setup, file: Path | None) -> Setup:
     return setup if file is None else replace(setup, given_vectors=read_vectors(file))
 
 
-def checked_axes(texts: Sequence[str], setup: Setup) -> list[Axis]:
-    """Axes from their texts, each a setting of such a run with admissible values. Raises `WrongUse`."""
+def spent(mixing: str, split: str) -> dict[str, str]:
+    """How an exposure is spent, as far as it is not the default: what `theory.api.staged` is told beside the axes."""
+    return {name: value for name, value in (("mixing", mixing), ("split", split)) if value != SPENDING[name]}
+
+
+def checked_axes(texts: Sequence[str], setup: Setup, spending: Mapping[str, str]) -> list[Axis]:
+    """Axes from their texts, each a setting of such a run, or of an exposure, with admissible values. Raises `WrongUse`."""
     axes = [parse_axis(text) for text in texts]
     names = [axis.name for axis in axes]
-    known = bounds(setup.problem)
+    known = bounds(setup.problem) | ranges(Budget) | {"exposure": ranges(Recipe)["exposure"]}
     for axis in axes:
         if names.count(axis.name) > 1:
             raise WrongUse(f"Axis {axis.name} is given twice. Give each setting once, with all its values.")
@@ -103,7 +119,8 @@ def checked_axes(texts: Sequence[str], setup: Setup) -> list[Axis]:
         axis.check(known, setup.problem)
         if axis.name == "seed" and np.any(axis.values != np.round(axis.values)):
             raise WrongUse("Axis seed counts something: use whole numbers, e.g. seed=0:19:20.")
-    complete(setup, product(**{axis.name: (axis.values.min(), axis.values.max()) for axis in axes}))
+    corners = product(**{axis.name: (axis.values.min(), axis.values.max()) for axis in axes})
+    complete(setup, staged({**corners, **spending}))
     return axes
 
 
@@ -136,6 +153,7 @@ class Chunk:
 def simulated(
     axes: Sequence[Axis],
     setup: Setup,
+    spending: Mapping[str, str],
     parts: Path,
     workers: int | None,
     progress: Callable[[int], None],
@@ -143,7 +161,8 @@ def simulated(
 ) -> Iterator[Chunk]:
     """Every chunk in order, simulated or found finished in the folder of parts; `say` is told of pieces that are damaged."""
     size = int(np.prod([len(axis.values) for axis in axes]))
-    name = config_hash(setup, [(axis.name, axis.values) for axis in axes], fingerprint(*SOURCES))
+    asked = [(axis.name, axis.values) for axis in axes], *([spending] if spending else [])
+    name = config_hash(setup, *asked, fingerprint(*SOURCES))
     kept, wanted = pieces_of(parts, name, say), LANES
     for first in range(0, size, CHUNK):
         last, done, pieces = min(first + CHUNK, size), first, []
@@ -154,7 +173,7 @@ def simulated(
             else:
                 end = min([done + wanted, last, *(known for known in kept if known > done)])
                 path, start = parts / f"{name}.{done}-{end}.npz", perf_counter()
-                made = simulate(setup, coordinates(axes, done, end), workers=workers, progress=progress)
+                made = simulate(setup, {**coordinates(axes, done, end), **spending}, workers=workers, progress=progress)
                 reason = "" if made.converged.all() else why_diverged(made, setup)
                 write_arrays(path, losses=np.array(made.losses), converged=made.converged, reason=np.array(reason))
                 rate = (end - done) / seconds_since(start)
@@ -173,7 +192,9 @@ class Assembled:
     """One paragraph about runs that did not converge."""
 
 
-def assemble(axes: Sequence[Axis], setup: Setup, chunks: Sequence[Chunk], out: Path) -> Assembled:
+def assemble(
+    axes: Sequence[Axis], setup: Setup, spending: Mapping[str, str], chunks: Sequence[Chunk], out: Path
+) -> Assembled:
     """Put the chunks into one table, chunk by chunk. Raises `WrongUse` where no run converged."""
     reasons, bad, extra = [], 0, None
     size = chunks[-1].last
@@ -184,16 +205,24 @@ def assemble(axes: Sequence[Axis], setup: Setup, chunks: Sequence[Chunk], out: P
     left_out = f"{bad:,} of {size:,} runs did not converge; the first: {reasons[0]}" if bad else None
     if bad == size:
         raise WrongUse(f"There is nothing to write: {left_out}")
-    case = Case(model_name(setup), setup, coordinates(axes, 0, 1))
+    case = as_case(setup, coordinates(axes, 0, 1), spending)
     sample = _columns(case, losses[..., :1], np.ones(1, dtype=bool))
     extra = {name: "text" if isinstance(value, str) else "real" for name, value in sample.items() if "." in name}
     with results.open_writer(out, extra) as writer:
         for chunk in chunks:
             losses, converged, _ = chunk.load()
-            here = case._replace(values=coordinates(axes, chunk.first, chunk.last))
+            here = as_case(setup, coordinates(axes, chunk.first, chunk.last), spending)
             if converged.any():
                 writer.write(_columns(here, losses, converged))
     return Assembled(writer.rows, left_out)
+
+
+def as_case(setup: Setup, values: Mapping[str, Any], spending: Mapping[str, str]) -> Case:
+    """Runs as a case: their stages, and as columns the exposure and the budget that decided them."""
+    decided = {name: value for name, value in values.items() if name == "exposure" or name in ranges(Budget)}
+    columns = {column_name(name): value for name, value in decided.items()}
+    columns |= {name: spending.get(name, SPENDING[name]) for name in ("mixing", "split")} if decided else {}
+    return Case(model_name(setup), setup, staged({**values, **spending}), columns)
 
 
 def _columns(case: Case, losses: Any, converged: Any) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def onset(table: Any, depth: int, strength: float) -> tuple[Any, Any]:
 
 
 def width_of_onset(exposures: Array, strengths: Array) -> Array:
-    """Exposure from a tenth to nine tenths learned, over the exposure to half learned; one a seed, nan where the grid ends before.
+    """Exposure from a tenth to nine tenths learned, over the exposure to half learned; one per seed, nan where the grid ends before.
 
     Args:
         exposures: rising.

@@ -97,7 +97,7 @@ def benefit(table: Any, samples: int, noise: float, t_post: float) -> tuple[Any,
 
 
 def missing(table: Any, samples: int, noise: float) -> Any:
-    """What is missing to a benefit of k beta^2 after the longest stage 1, over the floor with conflict; one a seed."""
+    """What is missing to a benefit of k beta^2 after the longest stage 1, over the floor with conflict; one per seed."""
     _, gains = benefit(table, samples, noise, 0.0)
     return (MODES * BETA**2 - gains[:, -1]) / (floor(samples, noise) + conflict(samples))
 

@@ -116,7 +116,7 @@ EFFECTS = {"loss_im": ("loss_im", AT_ONCE * LENGTHS[-1]), "loss_ret": ("loss_ret
 
 
 def effect_of(table: Any, model: str, placement: str, effect: str, *, long: bool) -> tuple[Any, Any]:
-    """A loss under a placement, and under uniform exposure, paired by seed: one a seed."""
+    """A loss under a placement, and under uniform exposure, paired by seed: one per seed."""
     loss, time = EFFECTS[effect]
     keep = (column(table, "model") == model) & (column(table, "sims.question") == "placement")
     keep &= np.isclose(column(table, "t_ft"), time, rtol=1e-6, atol=0)

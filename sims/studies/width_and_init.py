@@ -94,7 +94,7 @@ def chosen(table: Any, part: str, init: str, width: int, scale: float | None = N
 
 
 def effective_strength(table: Any, width: int) -> Any:
-    """The initial strength that gives a seed's specialised strength after stage 1, over `(m - r) zeta^2/2`; one a seed.
+    """The initial strength that gives a seed's specialised strength after stage 1, over `(m - r) zeta^2/2`; one per seed.
 
     Of the exposures the one is used at which the seed is nearest to half learned: early, fluctuations from other
     modes hide the strength; late, it no longer depends on its start.

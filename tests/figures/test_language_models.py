@@ -110,7 +110,7 @@ def test_it_is_drawn_by_default_only_where_it_was_measured(tables, tmp_path, mon
 
 
 def test_effects_are_those_of_the_table(tables):
-    """One row a study and size; the change of loss_im and loss_ret at each rate, and the published ones above."""
+    """One row per study and size; the change of loss_im and loss_ret at each rate, and the published ones above."""
     style.apply()
     about = {"replay": 0.0, "lm.loss_pre_after_pre": 3.8, "lm.loss_pre_after_post": 6.0}
     rows = [row | about for row in tables[0].to_pylist()]

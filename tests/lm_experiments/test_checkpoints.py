@@ -319,3 +319,22 @@ def test_a_failed_write_leaves_neither_a_file_nor_a_trace(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="could not be written"):
         checkpoints.write_tensors(tmp_path / "absent" / "model.safetensors", {"a": torch.ones(2)})
+
+
+def test_a_folder_takes_the_place_of_what_a_killed_process_left(tmp_path):
+    left = tmp_path / ".checkpoint-4.abc.partial"
+    left.mkdir()
+    with checkpoints.publishing(tmp_path / "checkpoint-4") as temporary:
+        (temporary / "state.json").write_text("{}")
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4"}
+    assert set(checkpoints.read_json(tmp_path / "checkpoint-4" / "manifest.json")) == {"state.json"}
+
+
+def test_a_link_is_replaced_and_not_written_through(tmp_path):
+    (tmp_path / "other.json").write_text("mine")
+    (tmp_path / "state.json").symlink_to(tmp_path / "other.json")
+    checkpoints.write_json(tmp_path / "state.json", {"step": 1})
+    assert ((tmp_path / "other.json").read_text(), checkpoints.read_json(tmp_path / "state.json")) == (
+        "mine",
+        {"step": 1},
+    )

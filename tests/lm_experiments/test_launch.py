@@ -13,8 +13,8 @@ from lm_experiments import interruption, journal, launch
 from lm_experiments.local import Local, places
 from lm_experiments.stages import attempt, finished, folder_of, held
 from lm_experiments.training import LARGEST_SHARE, _Stage
+from tests.lm_experiments.test_conduct import broken_stores
 from tests.lm_experiments.test_stages import STORES, first, run, second, settings
-from tests.lm_experiments.test_studies import broken_stores
 
 
 def stores():

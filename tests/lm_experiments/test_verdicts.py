@@ -63,6 +63,12 @@ def test_a_latent_benefit_is_supported():
     assert decisions(table, "C1", "mostly") == [("supported", "supported")]
 
 
+def test_data_frames_are_judged_as_their_tables():
+    table = study(FLAT, FALLING)
+    told = [(one.claim, one.status, one.value) for one in verdicts([table])]
+    assert [(one.claim, one.status, one.value) for one in verdicts([table.to_pandas()])] == told
+
+
 def test_a_benefit_seen_at_once_is_not_latent():
     table = study(0.3 * FALLING, FALLING)
     assert NOTABLE < 0.3 < MOSTLY

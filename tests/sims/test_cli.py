@@ -113,6 +113,11 @@ def test_sweep_says_what_it_left_out(capsys, tmp_path):
     [
         ((), "at least one axis"),
         (("gamma=1",), "gamma"),
+        (("lambda=0:1:3",), "lambda is called exposure"),
+        (("exposure=0,1", "alpha=0.1"), "alpha is decided"),
+        (("exposure=0,2", "--split", "compute-matched"), "negative share"),
+        (("alpha=0.1", "--split", "compute-matched"), "only together with exposure"),
+        (("alpha=0.1", "post_time=3"), "only together with exposure"),
         (("alpha=0:1",), "not understood"),
         (("alpha=0,2",), "alpha = 2"),
         (("alpha=0.1", "alpha=0.2"), "twice"),
@@ -130,6 +135,24 @@ def test_wrong_sweeps_are_refused_in_one_paragraph(capsys, outside, arguments, s
     assert code == 2
     assert says in said + out
     assert not (outside / "out").exists()
+
+
+def test_an_exposure_is_spent_as_in_python(capsys, outside):
+    """With its budget, in the place of alpha and t_pre (and t_post); the table says what was asked, and what it means for the stages."""
+    spent = {"pre_time": 4.0, "post_time": 2.0, "step_ratio": 2.0, "split": "compute-matched", "init_scale": 0.3}
+    axes = [f"{name}={value}" for name, value in spent.items() if name != "split"]
+    option = ("--split", "compute-matched")
+    code, got = call_json(capsys, "run", "exposure=.5", *axes, *option, *SHORT, "--record", "0")
+    expected = simulate(Setup(steps=(60, 40, 30)), exposure=[0.0, 0.5], **spent).losses.loss_ret
+    assert (code, got["losses"]["loss_ret"]) == (0, pytest.approx(float(expected[1]), rel=1e-12))
+    assert (got["settings"]["t_pre"], got["settings"]["t_post"]) == (6.0, 1.0)
+    assert call(capsys, "sweep", "exposure=0,.5", *axes, *option, *SHORT, "--out", "s.parquet")[0] == 0
+    table = results.read(outside / "s.parquet")
+    np.testing.assert_array_equal(table["loss_ret"], expected)
+    told = ("exposure", "split", "mixing", "t_pre", "t_post", "problem.step_ratio")
+    assert [tuple(row[name] for name in told) for row in table.to_pylist()] == [
+        (0.0, "compute-matched", "add", 4.0, 2.0, 2.0), (0.5, "compute-matched", "add", 6.0, 1.0, 2.0)
+    ]  # fmt: skip
 
 
 def test_run_shows_one_run_from_inside(capsys):

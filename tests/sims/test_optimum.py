@@ -10,6 +10,7 @@ import pytest
 from common import results
 from common.losses import Losses
 from common.minima import NOTABLE_DEPTH, crossfitted, gain_above_zero, interior, lowest, over_seeds
+from common.rows import join
 from common.settings import WrongUse
 from common.verdicts import UNPREDICTED, Verdict, untestable
 from sims.cases import Case, rows_of
@@ -17,7 +18,6 @@ from sims.run import simulate
 from sims.setup import Setup
 from sims.studies import compute_matched, compute_matched_cases, latent, latent_cases, placement
 from sims.studies.networks import NETWORKS, THEORY
-from sims.study import join
 from theory.models import MODELS
 
 Shape = Callable[[Case, Any, Any], Losses]

@@ -8,6 +8,7 @@ import pytest
 
 from common import results
 from common.losses import LOSSES, Losses
+from common.rows import join
 from common.verdicts import UNPREDICTED, Verdict
 from sims.cases import Case, rows_of
 from sims.effects import mean
@@ -15,7 +16,7 @@ from sims.run import Simulation, complete, simulate
 from sims.setup import Setup
 from sims.studies import depth, finite_samples, leakage, misalignment, noise, width_and_init
 from sims.studies.gains import lawful, noticed
-from sims.study import FIRST_SEED, join
+from sims.study import FIRST_SEED
 from theory import predict
 from theory.modes import evolve
 
@@ -32,7 +33,7 @@ class Inside(NamedTuple):
 def fabricate(
     study: Any, monkeypatch: pytest.MonkeyPatch, answer: Callable[[Case, dict[str, Any]], dict[str, Any]]
 ) -> Any:
-    """The table that a study would make if its runs gave the answers: loss_im, loss_ret, loss_ft, before and after, each one a run."""
+    """The table that a study would make if its runs gave the answers: loss_im, loss_ret, loss_ft, before and after, each one per run."""
     for name in ("SEEDS", "START_SEEDS"):
         if hasattr(study, name):
             monkeypatch.setattr(study, name, SEEDS)

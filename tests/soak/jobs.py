@@ -1,7 +1,7 @@
 """What is attacked: commands of one to four seconds whose outcome is known, each a function of an empty or half-filled folder.
 
 A command runs in a fork of a process that has loaded the libraries, so that a thousand cases do not load them a thousand times. The
-language models train in that process itself: workers of their own are what `tests/lm_experiments/test_studies.py` kills.
+language models train in that process itself: workers of their own are what `tests/lm_experiments/test_conduct.py` kills.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The command line: exit codes, one error paragraph, one JSON document, nothing left behind."""
+"""The command line: exit codes, one error paragraph, one JSON document, nothing left behind; sweeps are in `test_cli_sweep`."""
 
 import io
 import json
@@ -6,14 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from common import results, verdict_table
+from common import verdict_table
 from common.console import run
 from theory import predict
-from theory.commands import commands, kept
-from theory.grid import Grid, parse_axis
+from theory.commands import commands
 
 
 def call(capsys, *arguments):
@@ -122,51 +120,6 @@ def test_wrong_names_are_wrong_use(document):
     assert "Choose one of" in done.stderr
 
 
-def test_sweep_writes_the_table_it_promises(capsys, outside):
-    code, got = call_json(capsys, "sweep", "alpha=0:1:11", "t_ft=0.1,1", "--beta", "1.1", "--out", "s.parquet")
-    assert code == 0
-    assert got["points"] == 22
-    table = results.read(outside / "s.parquet")
-    rows = table.to_pylist()
-    assert len(rows) == 22
-    assert {row["problem.beta"] for row in rows} == {1.1}
-    assert {row["config_hash"] for row in rows} == {got["config_hash"]}
-    one = rows[13]
-    expected = predict({"alpha": one["alpha"], "t_ft": one["t_ft"], "beta": 1.1})
-    assert [one[name] for name in expected._fields] == pytest.approx([float(x) for x in expected], rel=1e-12)
-
-
-def test_a_sweep_is_written_as_its_name_says(capsys, outside):
-    for name in ("s.parquet", "s.csv"):
-        assert call(capsys, "sweep", "alpha=0:0.3:4", "t_ft=0.1,1", "--beta", "1.1", "--out", name)[0] == 0
-    assert (outside / "s.csv").read_text().startswith('"engine",')
-    assert results.read(outside / "s.csv").equals(results.read(outside / "s.parquet"))
-
-
-def test_the_headline_is_about_its_own_sweep(capsys, outside, monkeypatch):
-    axes = "alpha=0:0.5:3 beta=0.3:2.5:2"
-    monkeypatch.setattr("theory.commands.headline.SWEEP", axes)
-    monkeypatch.setattr("theory.commands.headline.published_changes", lambda: pytest.fail("the sweep is checked first"))
-    out = "out/theory/headline_sweep.parquet"
-    assert call(capsys, "sweep", "alpha=0:0.5:3", "beta=0.3:2.4:2", "--out", out)[0] == 0
-    code, _, err = call(capsys, "headline")
-    assert (code, "another sweep" in err, axes in err) == (2, True, True)
-    assert call(capsys, "sweep", *axes.split(), "--out", out)[0] == 0
-    with pytest.raises(BaseException, match="checked first"):
-        call(capsys, "headline")
-
-
-def test_the_demo_makes_the_headline_sweep():
-    from pathlib import Path
-
-    from theory.commands.headline import SWEEP, TABLE
-
-    makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
-    assert f"SWEEP := {SWEEP}\n" in makefile
-    assert f"HEADLINE := {TABLE}\n" in makefile
-    assert "theory sweep $(SWEEP) --out $(HEADLINE)" in makefile
-
-
 def test_a_fit_says_when_it_is_not_determined():
     from theory.commands.fit import underdetermined
 
@@ -175,75 +128,6 @@ def test_a_fit_says_when_it_is_not_determined():
     said = underdetermined([*fits, {"method": "rp", "fitted_numbers": 11, "numbers": 9}])
     assert said.startswith("9 losses do not determine the fitted numbers of plain 9, rp 11")
     assert underdetermined([floors, {"method": "plain", "fitted_numbers": 9, "numbers": 10}]) is None
-
-
-def test_streaming_writes_the_same_rows(capsys, outside):
-    axes = ("alpha=0:1:70", "t_post=0:2:70", "t_ft=0.1:5:80:log")
-    for name, more in (("whole", ()), ("streamed", ("--stream",))):
-        assert call(capsys, "sweep", *axes, "--out", f"{name}.parquet", *more)[0] == 0
-    assert results.read(outside / "whole.parquet").equals(results.read(outside / "streamed.parquet"))
-
-
-class Killed(BaseException):
-    """In the place of SIGKILL."""
-
-
-@pytest.mark.parametrize("stream", [(), ("--stream",)], ids=["at once", "streamed"])
-def test_a_killed_sweep_goes_on_where_it_was(stream, capsys, outside, monkeypatch):
-    """Killed after two parts, and again with the second of three damaged: the bytes of a sweep left alone, and only the rest solved."""
-    axes = ("alpha=0:1:5", "t_post=0:2:10", "t_ft=0.1:5:100:log")  # five blocks of 1,000
-    command = ("sweep", *axes, *stream, "--out")
-    monkeypatch.setattr("theory.commands.sweep.ROWS", 700)
-    monkeypatch.setattr(Grid, "blocks", lambda grid, blocks=Grid.blocks: blocks(grid, 1_000))
-    solved, settings, keep = [], Grid.settings, kept.Kept._keep
-    monkeypatch.setattr(Grid, "settings", lambda *some: solved.append(some[1]) or settings(*some))
-    assert call(capsys, *command, "whole.parquet")[0] == 0
-    assert not (outside / ".whole.parts").exists()
-    blocks, parts = len(solved), outside / ".killed.parts"
-
-    def killed_after(count):
-        def kept_or_killed(self, *some, **more):
-            if len(self.files) == count:
-                raise Killed
-            keep(self, *some, **more)
-
-        monkeypatch.setattr(kept.Kept, "_keep", kept_or_killed)
-        with pytest.raises(Killed):
-            call(capsys, *command, "killed.parquet")
-        return sorted(parts.glob("*.npz"), key=lambda path: int(path.stem.split(".")[1].split("-")[0]))
-
-    monkeypatch.setattr(kept, "SECONDS", -1)
-    assert len(killed_after(2)) == 2
-    _, second, _ = killed_after(3)
-    second.write_bytes(second.read_bytes()[:-2000] + bytes(2000))
-    solved.clear()
-    monkeypatch.setattr(kept.Kept, "_keep", keep)
-    code, _, told = call(capsys, *command, "killed.parquet")
-    assert (code, told.count("is damaged"), "1,000 of 5,000 points were solved before" in told) == (0, 1, True)
-    assert len(solved) == blocks - 1 == 4
-    assert (outside / "killed.parquet").read_bytes() == (outside / "whole.parquet").read_bytes()
-    assert {path.name for path in outside.iterdir()} == {"killed.parquet", "whole.parquet"}
-
-
-def test_a_sweep_does_not_go_on_with_what_another_request_or_other_sources_solved(outside, monkeypatch):
-    grid, told = Grid([parse_axis("alpha=0:1:5")]), []
-    monkeypatch.setattr(kept, "SECONDS", -1)
-    kept.Kept(grid, outside, "one", told.append).losses(lambda _: None)
-    assert kept.Kept(grid, outside, "one", told.append).before == 5
-    assert kept.Kept(grid, outside, "two", told.append).before == 0
-    monkeypatch.setattr(kept, "fingerprint", lambda *_: "other")
-    assert kept.Kept(grid, outside, "one", told.append).before == 0
-
-
-def test_sweep_over_exposure_records_what_the_recipe_means(capsys, outside):
-    code, _ = call_json(
-        capsys, "sweep", "exposure=0,0.5,1", "--split", "compute-matched", "--post-time", "4", "--out", "e.parquet"
-    )
-    assert code == 0
-    rows = results.read(outside / "e.parquet").to_pylist()
-    assert [row["t_post"] for row in rows] == [4.0, 2.0, 0.0]
-    assert [row["alpha"] for row in rows] == pytest.approx([0, 2 / 22, 4 / 24])
-    assert {row["split"] for row in rows} == {"compute-matched"}
 
 
 @pytest.mark.parametrize(
@@ -311,17 +195,12 @@ def test_misspelt_options_exit_2(capsys, arguments):
     assert "error" in json.loads(out)
 
 
-def test_a_full_disk_is_a_failure_that_leaves_nothing(capsys, outside, monkeypatch):
-    import pyarrow.parquet as pq
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    code, _, err = call(capsys, "sweep", "alpha=0:1:3", "--out", "s.parquet")
-    assert code == 1
-    assert "No space left" in err
-    assert list(outside.iterdir()) == []
+@pytest.mark.parametrize("option", ["--lambda", "--lamda=.5"])
+def test_lambda_as_an_option_points_to_exposure(capsys, option):
+    code, _, err = call(capsys, "solve", option)
+    assert (code, "error: lambda is called exposure here: --exposure" in err) == (2, True)
+    code, out, err = call(capsys, "solve", option, "--json")
+    assert (code, "lambda is called exposure" in json.loads(out)["error"], "lambda is" in err) == (2, True, False)
 
 
 def test_optimum_reports_argmin_and_depth(capsys):
@@ -351,37 +230,6 @@ def test_an_interrupted_pipe_is_quiet():
         f"{sys.executable} -m theory solve | head -1", shell=True, capture_output=True, text=True, check=True
     )
     assert "Traceback" not in done.stderr
-
-
-def test_headline_on_a_small_sweep(capsys, outside, study):
-    assert (
-        call(
-            capsys,
-            "sweep",
-            "alpha=0:0.5:6",
-            "beta=0.3:2.5:5",
-            "sigma_ft=0.1:1.3:4",
-            "t_post=0.05:5:8:log",
-            "t_ft=0.01:10:8:log",
-            "--out",
-            "s.parquet",
-        )[0]
-        == 0
-    )
-    overlay = str(study("overlay"))
-    code, got = call_json(capsys, "headline", "--sweep", "s.parquet", "--overlay", overlay)
-    assert code == 0
-    assert got["paper"]["latent"] == 2
-    assert got["paper"]["loss_ret"] == pytest.approx([-0.094765, -0.113188, -0.124672], abs=1e-6)
-    assert got["sweep"]["latent"] == 0 < got["sweep"]["gain"]
-    assert got["fit"]["argmin_3b"] == [0.0, 0.0, 0.0]
-    assert got["fit"]["stars_3b"] == [0.25, 0.25, 0.5]
-    assert np.mean(got["fit"]["change_3a"]["loss_im"]) < np.mean(got["paper"]["loss_im"])
-    assert call(capsys, "sweep", "t_ft=0.1,1", "--out", "wrong.parquet")[0] == 0
-    assert call(capsys, "headline", "--sweep", "wrong.parquet", "--overlay", overlay)[0] == 2
-    assert call(capsys, "sweep", "alpha=0,0.1", "t_ft=1,2", "--model", "rp", "--out", "rp.parquet")[0] == 0
-    code, _, err = call(capsys, "headline", "--sweep", "rp.parquet", "--overlay", overlay)
-    assert (code, "rp model" in err) == (2, True)
 
 
 def test_verdicts_on_the_theorems_follow_from_their_proofs_and_the_published_points(tmp_path, capsys):

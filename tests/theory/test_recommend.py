@@ -17,8 +17,9 @@ from theory.recommend import members, sampling
 from theory.recommend.cells import next_cells
 from theory.recommend.choice import Goal, Known, quantiles, recommend, spans
 from theory.recommend.held_out import _trials
-from theory.recommend.members import Ensemble, Member, fitted, updated
+from theory.recommend.members import Ensemble, Member, fitted
 from theory.recommend.plan import Plan
+from theory.recommend.updating import updated
 
 LAW = {
     "power": 0.3,

@@ -170,7 +170,7 @@ def _show_verdicts(judged: Sequence[Any], out: Output) -> None:
             ]
         )
     out.table(
-        "3. Verdicts (a single run a point decides nothing)",
+        "3. Verdicts (a single run per point decides nothing)",
         ("claim", "curves", "for example", "effect", "value"),
         rows,
     )

@@ -132,7 +132,7 @@ class FitCommand(Command):
 
 
 def side_by_side(tasks: Sequence[Callable[..., Any]], step: Callable[[int], object]) -> list[Any]:
-    """Results of independent tasks, one thread a core; the last, which is the slowest, first. An interrupt ends them at their next step.
+    """Results of independent tasks, one thread per core; the last, which is the slowest, first. An interrupt ends them at their next step.
 
     The threads do not hold up the end of the process, and what one raises is raised here.
     """

@@ -2,7 +2,7 @@
 
     .NAME.parts/SWEEP.FIRST-LAST.npz    the losses of consecutive points; SWEEP names the request and the sources
 
-Losses alone are kept, 32 bytes a point: the other columns follow from them and the axes. The table itself is written from its first row
+Losses alone are kept, 32 bytes per point: the other columns follow from them and the axes. The table itself is written from its first row
 again. A sweep that ends before anything is due to be kept is written as if there were no keeping.
 """
 

@@ -21,7 +21,7 @@ class Optimum(Setting):
     """The exposure that minimises loss_im and loss_ret, and how deep each minimum is.
 
     The default is the compute-matched question of the paper's Figure 3b: one pass over D_post, a share lambda of it in
-    stage 1. Axes (as in `sweep`) give one row a point. A minimum counts as interior only if it lies at least
+    stage 1. Axes (as in `sweep`) give one row per point. A minimum counts as interior only if it lies at least
     1 %, and at least 0.001, below both ends. Example: python -m theory optimum step_ratio=0.5,1,2,4,8 t_ft=0.1,1,10
     """
 
@@ -33,7 +33,7 @@ class Optimum(Setting):
     """Refuse more points than this (each costs a few hundred solutions)."""
 
     def run(self, out: Output) -> Any:
-        """Find the minima, print a row a point, return them."""
+        """Find the minima, print a row per point, return them."""
         parsed = [parse_axis(text) for text in self.axes]
         decided = {"alpha", "t_pre", "exposure", *(["t_post"] if self.split == "compute-matched" else [])}
         if clash := [axis.name for axis in parsed if axis.name in decided]:
@@ -45,7 +45,7 @@ class Optimum(Setting):
             grid = Grid(parsed, self.values(), self.recipe(), self.budget, self.model)
             if grid.size > self.limit:
                 raise WrongUse(
-                    f"The grid has {grid.size:,} points, more than --limit {self.limit:,}. Use fewer values an axis, or raise --limit."
+                    f"The grid has {grid.size:,} points, more than --limit {self.limit:,}. Use fewer values per axis, or raise --limit."
                 )
             size, points = grid.size, grid.coordinates(0, grid.size)
         settings = self.values() | {name: value for name, value in points.items() if name not in ranges(Budget)}

@@ -51,8 +51,9 @@ class Asked(Command):
         from theory.crosscheck.reading import PUBLISHED, read_studies
         from theory.fitting.points import SPLITS, Points
         from theory.recommend.choice import Known
-        from theory.recommend.members import fitted, published, updated
+        from theory.recommend.members import fitted, published
         from theory.recommend.plan import PUBLISHED_PRE, Plan
+        from theory.recommend.updating import updated
 
         if self.noise <= 0 or self.seed < 0:
             raise WrongUse(

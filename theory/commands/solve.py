@@ -17,7 +17,7 @@ from common.recipe import COLUMNS, Recipe
 from common.settings import WrongUse, check, meant, ranges
 from theory.commands.setting import Setting
 from theory.features import modes_from_json
-from theory.models import MODELS
+from theory.models import MODELS, OVERFLOW
 from theory.realise import Budget, realise
 from theory.stages import solve
 from theory.thresholds import assumptions, exposure_time
@@ -152,9 +152,7 @@ def _report(
     strengths = dict(zip(STAGES, stages, strict=True))
     losses = {name: float(getattr(found, name)) for name in known}
     if not np.isfinite(list(losses.values())).all() or not np.isfinite(stages).all():
-        raise WrongUse(
-            "These settings leave the range of floating-point numbers. Choose less extreme targets, scales or times."
-        )
+        raise WrongUse(OVERFLOW)
     out.table(
         "Strength of the modes, w1 w2, after each stage",
         ("", *STAGES),

@@ -88,13 +88,13 @@ class Sweep(Setting):
     def _refuse_too_large(self, grid: Grid) -> None:
         if grid.size > self.limit:
             raise WrongUse(
-                f"The grid has {grid.size:,} points, more than --limit {self.limit:,}. Use fewer values an axis, or raise --limit."
+                f"The grid has {grid.size:,} points, more than --limit {self.limit:,}. Use fewer values per axis, or raise --limit."
             )
         needed, free = grid.size * 8 * len(LOSSES) + BLOCK * 2**10, free_memory()
         if not self.stream and needed > free:
             raise WrongUse(
                 f"The grid has {grid.size:,} points and needs {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free. "
-                "Add --stream to write it piece by piece, or use fewer values an axis."
+                "Add --stream to write it piece by piece, or use fewer values per axis."
             )
 
     def _columns(self, grid: Grid, first: int, last: int, losses: Any, name: str) -> dict[str, Any]:

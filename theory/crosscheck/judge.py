@@ -1,7 +1,7 @@
 """Verdicts of a study on the claims and predictions that a lambda study speaks to, and the models that it excludes.
 
 Criteria are those of `common.curves`: a notable fall exceeds a tenth of the forgetting, and it is latent where loss_im moves by less than a
-tenth of the fall. A single run a point decides nothing: its verdicts stay undecided and show the value.
+tenth of the fall. A single run per point decides nothing: its verdicts stay undecided and show the value.
 """
 
 from dataclasses import dataclass
@@ -193,7 +193,9 @@ def _against_null(predictions: list[Predicted]) -> list[Exclusion]:
             p = float(stats.f.sf((more - least) / (least / (count - by["S"].numbers)), 1, count - by["S"].numbers))
             made.append(
                 Exclusion(
-                    "null (constant forgetting)", p < 0.01, f"F test of phi = 0 within S: p = {p:.1g} (one run a point)"
+                    "null (constant forgetting)",
+                    p < 0.01,
+                    f"F test of phi = 0 within S: p = {p:.1g} (one run per point)",
                 )
             )
     return made

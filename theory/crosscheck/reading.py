@@ -29,7 +29,7 @@ LIKE = ("scale", "pipeline", "method", "split", "tokens_post", "lr_ft", "replay"
 
 @dataclass(frozen=True)
 class Curve:
-    """Losses along lambda, one row a seed."""
+    """Losses along lambda, one row per seed."""
 
     name: str
     split: str

@@ -15,7 +15,7 @@ from common.arrays import Float
 Square: TypeAlias = Float[np.ndarray, "n n"]
 """A task's target or covariance, or a basis."""
 Modes: TypeAlias = Float[np.ndarray, "n"]
-"""One number a mode."""
+"""One number per mode."""
 Layers: TypeAlias = tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "m n"]]
 """W1 and W2."""
 State: TypeAlias = Float[np.ndarray, "size"]

@@ -12,7 +12,7 @@ from theory.fitting.points import SPLITS, Points
 from theory.laws.forms import Seen
 
 PUBLISHED_PRE = 9e9
-"""Tokens of D_pre behind the published Figure 3: 64 a parameter of the 135M model."""
+"""Tokens of D_pre behind the published Figure 3: 64 per parameter of the 135M model."""
 
 
 @dataclass(frozen=True, kw_only=True)

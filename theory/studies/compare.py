@@ -11,7 +11,7 @@ from theory.allocation import exposure_curve, optimum
 from theory.grid import Axis, Grid, evaluate
 from theory.models import MODELS
 from theory.realise import Budget
-from theory.studies.table import join, solved
+from theory.studies.table import of_parts, solved
 
 MATCHED = Recipe(split="compute-matched")
 
@@ -40,7 +40,7 @@ def latent() -> Any:
     """loss_im and loss_ret against alpha after a stage 2 that converges (prediction P2; the onset is P9)."""
     alpha = np.concatenate([np.linspace(0.0, 1e-3, 21), np.geomspace(1e-3, 0.3, 121)[1:]])
     parts = [solved(settings | {"alpha": alpha}, model) for model, settings in LATENT.items()]
-    return join(parts, "latent", alpha, LATENT)
+    return of_parts(parts, "latent", alpha, LATENT)
 
 
 def optimum_time() -> Any:
@@ -65,7 +65,7 @@ def optimum_time() -> Any:
                     "problem.depth_of_minimum": best.depth,
                 }
             )
-    return join(parts, "optimum_time", times, BUDGETS)
+    return of_parts(parts, "optimum_time", times, BUDGETS)
 
 
 def optimum_map() -> Any:
@@ -87,7 +87,7 @@ def optimum_map() -> Any:
         best = minimise(retained, ratio.shape, points=33, zooms=0)
         found = {"exposure": best.exposure, "loss_ret": best.loss, "problem.depth_of_minimum": best.depth}
         parts.append(MODELS[name].defaults() | settings | spent | {"model": name, "split": MATCHED.split} | found)
-    return join(parts, "optimum_map", ratios, times, BUDGETS)
+    return of_parts(parts, "optimum_map", ratios, times, BUDGETS)
 
 
 FRONTIERS: dict[str, tuple[float, dict[str, Any]]] = {
@@ -107,4 +107,4 @@ def frontiers() -> Any:
             grid = Grid([Axis("t_post", post), Axis("t_ft", ft)], settings | {"alpha": alpha}, model=name)
             losses = dict(zip(LOSSES, evaluate(grid), strict=True))
             parts.append(grid.fixed | grid.coordinates(0, grid.size) | losses | {"method": method, "model": name})
-    return join(parts, "frontiers", post, ft, FRONTIERS)
+    return of_parts(parts, "frontiers", post, ft, FRONTIERS)

@@ -7,7 +7,7 @@ import numpy as np
 from theory.features import modes_from_blocks
 from theory.modes import evolve
 from theory.stages import DEFAULTS, predict, solve
-from theory.studies.table import join
+from theory.studies.table import of_parts
 
 
 def counterexamples() -> Any:
@@ -17,7 +17,7 @@ def counterexamples() -> Any:
     `problem.erratum` names the item, `problem.curve` the line, `problem.value` its height and `problem.printed` what the paper
     prints for it; the abscissa is t_pre, t_post, beta and t_ft in turn.
     """
-    return join([*_window(), _saddle(), *_retained(), _reversal()], "counterexamples", DEFAULTS)
+    return of_parts([*_window(), _saddle(), *_retained(), _reversal()], "counterexamples", DEFAULTS)
 
 
 def _window() -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from theory.laws.forms import Provenance
 from theory.laws.optimum import balance, best_exposure
 from theory.models import model_named
 from theory.realise import realise
-from theory.studies.table import join
+from theory.studies.table import of_parts
 
 LOST = np.linspace(0.01, 0.99, 99)
 REACH = np.geomspace(0.3, 300.0, 91)
@@ -52,4 +52,4 @@ def law_optimum() -> Any:
         | {"problem.boundary": "published", "problem.lost": np.full(3, law.lost),
            "problem.reach": law.post_worth * np.array(SIZES) / law.offset},
     ]  # fmt: skip
-    return join([whole, *edges], "law_optimum", LOST, REACH, law)
+    return of_parts([whole, *edges], "law_optimum", LOST, REACH, law)

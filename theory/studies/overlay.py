@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.studies.table import join
+from theory.studies.table import of_parts
 
 STARTS = 24
 """Points that each fit of the overlay refines; with 8 the fit of Figure 3a stops at a local minimum."""
@@ -34,4 +34,4 @@ def overlay() -> Any:
             curve = found.curve(exposure, size, split == splits[1])
             losses = {"loss_im": curve[:, 0], "loss_ret": curve[:, 1]}
             parts.append(values | losses | {"exposure": exposure, "tokens_post": int(size), "problem.floor": floor})
-    return join(parts, "overlay", exposure, STARTS)
+    return of_parts(parts, "overlay", exposure, STARTS)

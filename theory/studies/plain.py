@@ -12,7 +12,7 @@ from theory.grid import Axis, Grid, evaluate
 from theory.modes import learning_time
 from theory.realise import realise
 from theory.stages import DEFAULTS, predict, solve
-from theory.studies.table import boundary, join, phase_map, solved
+from theory.studies.table import boundary, of_parts, phase_map, solved
 from theory.thresholds import exposure_time, half_time, mixing_window, retained_crossing
 
 MIXED = 0.2
@@ -48,7 +48,7 @@ def trajectories() -> Any:
             }
             modes = {f"problem.{block}": strength[j] for j, block in enumerate(BLOCKS)}
             parts.append(v | losses | modes | {"method": method, "problem.stage": stage, "problem.time": time})
-    return join(parts, "trajectories", base, MIXED)
+    return of_parts(parts, "trajectories", base, MIXED)
 
 
 def alpha_curves() -> Any:
@@ -56,7 +56,7 @@ def alpha_curves() -> Any:
     alpha = np.linspace(0.0, 0.5, 251)
     times = (0.1, 0.3, 1.0, 3.0)
     parts = [solved({"alpha": alpha, "t_ft": np.full(alpha.shape, t)}) for t in times]
-    return join(parts, "alpha_curves", alpha, times)
+    return of_parts(parts, "alpha_curves", alpha, times)
 
 
 def phase_alpha() -> Any:
@@ -70,7 +70,7 @@ def phase_alpha() -> Any:
         boundary("exposure time", "alpha", needed, "t_ft", time[[0, -1]], {}),
         boundary("half forgotten", "alpha", alpha[[0, -1]], "t_ft", half, {}),
     ]
-    return join(parts, "phase_alpha", alpha, time, v)
+    return of_parts(parts, "phase_alpha", alpha, time, v)
 
 
 def phase_beta() -> Any:
@@ -98,7 +98,7 @@ def phase_beta() -> Any:
         boundary("C.6", "beta", beta[kept], "alpha", salience[kept], WINDOW),
         boundary("C.17 crossing", "beta", crossing, "alpha", alpha[[0, -1]], WINDOW),
     ]
-    return join(parts, "phase_beta", beta, alpha, WINDOW)
+    return of_parts(parts, "phase_beta", beta, alpha, WINDOW)
 
 
 def swept() -> Any:
@@ -110,7 +110,7 @@ def swept() -> Any:
     ]
     grid = Grid(axes, {})
     losses = dict(zip(LOSSES, evaluate(grid), strict=True))
-    return join(
+    return of_parts(
         [grid.fixed | grid.coordinates(0, grid.size) | losses], "sweep", [(axis.name, axis.values) for axis in axes]
     )
 
@@ -136,7 +136,7 @@ def compute_matched() -> Any:
             flat = {k: np.broadcast_to(v, exposure.shape) for k, v in curve.items() if np.ndim(v)}
             parts.append(curve | flat | common | {"exposure": exposure})
             parts.append(at | common | {"exposure": best.exposure[None], "problem.depth_of_minimum": best.depth[None]})
-    return join(parts, "compute_matched", exposure, ratios, times, MATCHED)
+    return of_parts(parts, "compute_matched", exposure, ratios, times, MATCHED)
 
 
 def window() -> Any:
@@ -158,4 +158,4 @@ def window() -> Any:
         boundary("specialised half learned", "alpha", alpha, "t_pre", sides.specialised, fixed),
         boundary("inconsistent half learned", "alpha", alpha, "t_pre", sides.inconsistent, fixed),
     ]
-    return join(parts, "window", alpha, time, fixed)
+    return of_parts(parts, "window", alpha, time, fixed)

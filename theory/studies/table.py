@@ -18,29 +18,25 @@ from theory.models import model_named
 from theory.stages import DEFAULTS
 
 
-def join(parts: list[dict[str, Any]], study: str, *science: Any) -> Any:
+def of_parts(parts: list[dict[str, Any]], study: str, *science: Any) -> Any:
     """One table from parts of one study; missing columns are null."""
+    name = config_hash(study, *science)
+    return rows.join(
+        [
+            _table(rows.columns({k: v for k, v in part.items() if k not in LOSSES}, [part.get(k) for k in LOSSES],
+                                study=study, config_hash=name))
+            for part in parts
+        ]
+    )  # fmt: skip
+
+
+def _table(part: dict[str, Any]) -> Any:
+    """A part by itself: a boundary has no losses, which only the whole must have."""
     import pyarrow as pa
 
-    name = config_hash(study, *science)
-    made = [
-        rows.columns(
-            {k: v for k, v in p.items() if k not in LOSSES}, [p.get(k) for k in LOSSES], study=study, config_hash=name
-        )
-        for p in parts
-    ]
-    kinds = {name: "text" if isinstance(p[name], str) else "real" for p in made for name in p if "." in name}
-    tables = []
-    for part in made:
-        sized = next(len(v) for v in part.values() if np.ndim(v))
-        tables.append(pa.table(_filled(part, kinds, sized), schema=results.schema(kinds)))
-    whole = pa.concat_tables(tables).unify_dictionaries()
-    results.verify(whole)
-    return whole
-
-
-def _filled(part: dict[str, Any], kinds: dict[str, str], size: int) -> dict[str, Any]:
-    return {field.name: filled(part.get(field.name), field.type, size) for field in results.schema(kinds)}
+    shape = results.schema({name: "text" if isinstance(part[name], str) else "real" for name in part if "." in name})
+    size = next(len(value) for value in part.values() if np.ndim(value))
+    return pa.table({field.name: filled(part.get(field.name), field.type, size) for field in shape}, shape)
 
 
 def solved(values: dict[str, Any], model: str = "plain") -> dict[str, Any]:
