@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from common.settings import Settings, WrongUse
 from lm_experiments import tokenizers
 from lm_experiments.corpora import hub
-from lm_experiments.safe_files import Damaged, read_json
+from lm_experiments.paths import Damaged
+from lm_experiments.safe_files import read_json
 
 if TYPE_CHECKING:
     import torch
