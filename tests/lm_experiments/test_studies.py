@@ -187,8 +187,6 @@ def test_the_head_of_a_study_says_its_command_its_cost_and_what_came_out(file):
     if not (made := re.findall(r"^\w+ = Study\(\n    name=\"([\w-]+)\"", source, re.MULTILINE)):
         return
     head = " ".join(ast.get_docstring(ast.parse(source)).split())
-    if file.stem == "facts":
-        pytest.xfail("its testbed is being chosen anew")
     assert re.search(rf"`python -m lm_experiments run ({'|'.join(made)})\b", head)
     assert re.search(rf"`plan ({'|'.join(made)})\b.*` says the cost", head)
     assert "What came out" in head or "Not run" in head
