@@ -10,8 +10,8 @@ without, it forgets all that stage 1 had learned (gate V4). One pass of exposure
 seeds 1000 and 1001, in which rates, replay and dose were chosen; the studies draw 10 to 17. Primary endpoint, named before the run: D1,
 loss_ret at matched loss_ft, lambda 4, real minus the stronger of permuted and shuffled.
 
-`python -m lm_experiments run facts provenance --scale pico`; `plan facts --scale pico` says the cost. Real, permuted and half at lambda 0 and 4 took
-.7 hours in two one-thread processes (wall_seconds in paper/results/lm/pico/facts.json and provenance.json). What came out
+`python -m lm_experiments run facts provenance --scale pico`; `plan facts --scale pico` says the cost. Real, permuted and half at lambda 0
+and 4 took .7 hours in two one-thread processes (wall_seconds in paper/results/lm/pico/facts.json and provenance.json). What came out
 (`python -m lm_experiments verdicts paper/results/lm/pico/facts.parquet`): D1 and E1 undecided; the testbed fails gates V3 and V5.
 
     few-facts         real, permuted, shuffled    lambda 0 2    the same question of 32 names, with rumours in D_pre
