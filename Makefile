@@ -28,8 +28,8 @@ demo-overlay: demo-fit
 demo-headline: demo-sweep demo-fit
 	@$(PY) -m theory headline > out/headline.txt
 
-test: .venv/dev  ## run the whole test suite, on two cores
-	$(PY) -m pytest -n 2 --dist loadfile
+test: .venv/dev  ## run the whole test suite: three processes on two cores, because some tests wait for others of their own
+	$(PY) -m pytest -n 3 --dist loadfile
 
 soak: .venv/dev  ## kill commands and damage their files, and compare with runs that nobody touched (an hour at most)
 	@$(PY) -m tests.soak $(SOAK)

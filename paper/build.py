@@ -14,9 +14,16 @@ from paper.macros import escaped
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "out" / "paper"
-FIGURES = ("overlay", "law_optimum", "simulated_latent", "simulated_optimum", "controls")
+FIGURES = (
+    "overlay",
+    "law_optimum",
+    "simulated_latent",
+    "simulated_optimum",
+    "simulated_redundant_features",
+    "controls",
+)
 """Those of the text; `python -m figures make` draws them."""
-DERIVED = ("exposure-law", "no-latent", "order", "theorem-5-3", "law-optimum")
+DERIVED = ("exposure-law", "no-latent", "order", "theorem-5-3", "law-optimum", "law-derived")
 """Results whose derivations stand in the appendix; `python -m theory prove --latex` prints all."""
 PACKAGES = "latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended"
 UNDEFINED = re.compile(

@@ -13,9 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 LISTED = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    python -m ")]
 SMALLER = {
+    "alpha=0:1:100 t_post=0:4:100 t_ft=0.01:10:100:log": "alpha=0:1:20 t_post=0:4:5 t_ft=0.01:10:10:log",
     "--spectrum both": "--spectrum without --starts 1 --no-intervals --halves independent",
     "run fig3a fig3b --tokens-post 65536": "run smoke",
-    "run fig3a-replay fig3b-replay --tokens-post 65536": "run smoke --lr-ft 1e-3",
+    "run fig3a-replay fig3b-replay --tokens-post 65536": "plan fig3a-replay fig3b-replay --tokens-post 65536",
+    "theory prove": "theory prove leakage law-optimum",  # all of them are carried out in tests/theory/test_proofs.py
     "t_ft=0.1:10:7:log seed=0:3:4": "t_ft=0.1,10",
 }
 """What a command that takes minutes is replaced by here, on the same code path."""

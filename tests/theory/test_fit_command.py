@@ -20,7 +20,7 @@ def call(capsys, *arguments):
 
 @pytest.mark.usefixtures("unchecked")
 def test_the_command_writes_both_files_and_repeats_itself(capsys, tmp_path):
-    options = ("--model", "plain", "--starts", "2", "--groups", "4", "--json")
+    options = ("--model", "plain", "--starts", "1", "--groups", "3", "--json")
     code, text, _ = call(capsys, *options, "--out", str(tmp_path / "a"))
     assert code == 0
     document = json.loads(text)

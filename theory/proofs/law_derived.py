@@ -128,7 +128,7 @@ def _law(d: Derivation) -> None:
         + 2 * kappa * (1 - kappa) * first * second
         + kappa**2 * first**2
         + erased**2 * variance,
-        r"\mathbb E\, r_3^2 = (1 - \kappa)^2 r_2^2 + 2\kappa(1 - \kappa)\, r_1 r_2 + \kappa^2 r_1^2 + \psi",
+        r"\operatorname{E} r_3^2 = (1 - \kappa)^2 r_2^2 + 2\kappa(1 - \kappa)\, r_1 r_2 + \kappa^2 r_1^2 + \psi",
     )
     decay = sp.exp(-gamma * x), sp.exp(-gamma * (x + z))
     d.equal(
