@@ -94,7 +94,7 @@ def load(names: set[str]) -> None:
         import lm_experiments.packing
 
         lm_experiments.packing.CHUNK_BYTES = 20_000  # several shards a store
-    if names - {"train", "store"}:
+    if names - {"train", "store", "fetch"}:
         import jax
 
         import sims.commands.sweep
@@ -129,6 +129,46 @@ def reading(folder: Path) -> int:
     return 0
 
 
+def fetching(index: Path) -> Callable[[Path], int]:
+    """Fetches a small wheel from a folder that stands for the package index, by pip, and writes what it read in it.
+
+    Args:
+        index: that folder, which nobody damages.
+    """
+    import hashlib
+    import zipfile
+
+    from common.files import atomic_write
+    from lm_experiments.corpora import wheels
+
+    name = "soakwords-1.0-py3-none-any.whl"
+    text = "\n".join(f"word {i} of a corpus that travels in a wheel" for i in range(20_000))
+    with zipfile.ZipFile(index / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("words.txt", text)
+        archive.writestr("soakwords-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: soakwords\nVersion: 1.0\n")
+        archive.writestr("soakwords-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("soakwords-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256((index / name).read_bytes()).hexdigest()
+    wheel = wheels.Wheel(
+        package="soakwords", version="1.0", sha256=digest, requirement=f"soakwords==1.0 --hash=sha256:{digest}"
+    )
+
+    def work(folder: Path) -> int:
+        os.environ |= {"EARLY_EXPOSURE_CACHE": str(folder / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
+        wheels.pinned = lambda: {"soakwords": wheel}  # type: ignore[assignment]
+        try:
+            with wheels.opened("soakwords") as archive:
+                read = archive.read("words.txt")
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        with atomic_write(folder / "words.txt") as partial:
+            partial.write_bytes(read)
+        return 0
+
+    return work
+
+
 def jobs(inputs: Path) -> list[Job]:
     """All of them. Args: inputs: a folder for corpora, which nobody damages."""
     pre, post, ft = corpora(inputs)
@@ -144,6 +184,7 @@ def jobs(inputs: Path) -> list[Job]:
     return [
         Job("train", train, may_refuse=True),
         Job("store", command("lm_experiments", "corpora", "build", pre, "--trained-on", pre, "--workers", "1"), may_refuse=True),
+        Job("fetch", fetching(inputs), may_refuse=True),
         Job("sweep", sweep),
         Job("study", command("theory", "study", "trajectories", "alpha_curves", "--out", "{}")),
         Job("fit", command("theory", "fit", "--model", "S", "--spectrum", "without", "--no-intervals", "--starts", "1", "--halves",
