@@ -15,7 +15,9 @@ Made by `python -m figures claims` of the stored verdicts; do not edit. Cells co
 of settings. *Primary* is the endpoint that a claim is judged by first; the others are corrected for their number (Holm). A number
 is supported where its whole {LEVEL:.0%} interval over seeds is inside the range that the criterion allows, refuted where it is wholly
 beyond one end, undecided otherwise or with fewer than {FEWEST} seeds. Where nothing is random its value decides.
-*Exploratory*: the criterion was changed after the same data were seen. A dash: no verdict of that engine. *theory* is what
+*Exploratory*: the criterion was changed after the same data were seen. Verdicts of language models (lm) do not know whether their
+testbed is valid: `python -m lm_experiments gates TABLE` says so, and most of the stored ones fail some gate.
+A dash: no verdict of that engine. *theory* is what
 `python -m theory prove` derives about the theorems T1 to T3: refuted where the printed form is false, whatever holds in its place.
 """
 

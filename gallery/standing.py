@@ -71,9 +71,10 @@ def explained() -> dict[str, Any]:
     return {
         "question": "Does the theory explain it?",
         "answer": (
-            "Partly. The plain linear model cannot have the paper's signature: without redundant features nothing is latent, and at equal "
-            "step sizes its best exposure is 0 (both proved). With redundant pathways both can happen. A law in which what only stage 2 "
-            "learned is lost at a rate follows Figure 3 with few numbers; it describes, and names no mechanism."
+            "Partly. The plain linear model cannot have the paper's signature: where the immediate loss vanishes nothing is latent "
+            "(proved), and with ordered targets at equal step sizes its best exposure is 0 (argued). With redundant features both can "
+            "happen: a linear model of them loses what only stage 2 learned and keeps what stage 1 knows (proved), by a law that follows "
+            "Figure 3 with eight numbers. Whether language models are such networks nobody has measured."
         ),
         "points": [
             f"its predictions in trained networks, on fresh seeds: {', '.join(f'{n} {said}' for said, n in counts.most_common())}"

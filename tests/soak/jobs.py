@@ -146,7 +146,9 @@ def fetching(index: Path) -> Callable[[Path], int]:
     with zipfile.ZipFile(index / name, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("words.txt", text)
         archive.writestr("soakwords-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: soakwords\nVersion: 1.0\n")
-        archive.writestr("soakwords-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "soakwords-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr("soakwords-1.0.dist-info/RECORD", "")
     digest = hashlib.sha256((index / name).read_bytes()).hexdigest()
     wheel = wheels.Wheel(

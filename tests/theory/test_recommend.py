@@ -259,3 +259,18 @@ def test_wrong_requests_are_named(capsys, outside, arguments, says):
     assert code == 2
     assert says in errors
     assert not (outside / "made.json").exists()
+
+
+def test_a_small_table_corrects_the_published_accounts_and_is_not_contradicted(tmp_path, capsys):
+    """Five exposures decide no law once one is left out: the prediction has to hold what was measured."""
+    rows = [(0.0, 1.80, 2.035), (0.25, 1.81, 1.985), (0.5, 1.82, 1.978), (0.75, 1.84, 2.009), (1.0, 1.87, 2.054)]
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(["exposure,loss_im,loss_ret", *(",".join(map(str, row)) for row in rows)]))
+    options = ["recommend", str(table), "--tokens-post", "1.5e8", "--split", "compute-matched", "--json"]
+    assert run("theory", commands(options), "", options) == 0
+    document = json.loads(capsys.readouterr().out)
+    change = document["recommendation"]["ret"]
+    assert change["low"] < min(ret for _, _, ret in rows) - rows[0][2] < change["high"]
+    table.write_text(table.read_text().replace("0.25,", "25,"))
+    assert run("theory", commands(options), "", options) == 2
+    assert "exposure = 25" in capsys.readouterr().err

@@ -63,6 +63,12 @@ class Asked(Command):
         study = read_studies(self.table or (PUBLISHED,), tokens_post=self.tokens_post, split=self.split)
         curves = _of_one_rate(study, self.lr_ft)
         points = points_of(curves)
+        if not len(points.tokens) and any(np.isfinite(curve.tokens) for curve in curves):
+            most = max(float(curve.exposure.max()) for curve in curves)
+            raise WrongUse(
+                f"{study.source}: compute-matched exposures are shares of one pass over D_post, and the table has exposure = {most:g}. "
+                "Write them as fractions of at most 1, or give --split independent."
+            )
         if not len(points.tokens):
             raise WrongUse(f"{study.source} does not say how large D_post is. Give --tokens-post.")
         own_pre = None if theirs else _tokens_pre(study)

@@ -150,7 +150,7 @@ def excluded(study: Study, found: list[Effect], predictions: list[Predicted]) ->
         seeded = f"seeds confirm {len(sure)} of them" if several else "single runs: if the points are right"
         made.append(
             Exclusion("plain at equal step sizes", bool(sure) or (bool(deep) and not several),
-                      f"the order theorem allows no interior minimum; {len(deep)} of {matched} curves have one, {seeded}")
+                      f"ordered targets allow no interior minimum (order theorem); {len(deep)} of {matched} curves have one, {seeded}")
         )  # fmt: skip
     for one in predictions:
         if one.model == "S measured" and not -(twice := 2 * one.values["phi_error"]) <= one.values["phi"] <= 1 + twice:
@@ -166,7 +166,9 @@ def excluded(study: Study, found: list[Effect], predictions: list[Predicted]) ->
         if any(lost):
             made.append(
                 Exclusion(
-                    model, False, f"constant forgetting predicts better in {sum(lost)} of {len(lost)} comparisons"
+                    model,
+                    False,
+                    f"though constant forgetting predicts better in {sum(lost)} of {len(lost)} comparisons",
                 )
             )
     return made

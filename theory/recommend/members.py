@@ -131,7 +131,7 @@ def published(plan: Plan, seed: int = 0) -> Ensemble:
 def fitted(
     points: Points, plan: Plan, source: str, seed: int = 0, *, linear: bool = True, tokens_pre: float | None = None
 ) -> Ensemble | None:
-    """Laws fitted to a study, and the published linear models moved to it; None where its numbers are too few for every law.
+    """Laws fitted to a study, and the published linear models moved to it; None where its numbers are too few for every law but the null.
 
     Args:
         points: the study, sizes near 100M tokens (`theory.crosscheck.outside.scaled`).
@@ -148,14 +148,15 @@ def fitted(
         groups = {f"{value:g}": points.exposure == value for value in np.unique(points.exposure)}
         what = "lambda"
     laws = []
+    kept = points.loss.size - 2 * max(rows.sum() for rows in groups.values())  # where the largest group is left out
     for name in FORMS:
         problem = replace(law_problem(points, name), thorough=False)
-        if points.loss.size <= problem.finish(problem.values(problem.box[0])).parameters + 1:
-            left.append(f"{name} ({points.loss.size} losses are too few)")
+        if kept <= problem.finish(problem.values(problem.box[0])).parameters + 1:
+            left.append(f"{name} ({points.loss.size} losses are too few: without a {what}, {kept} are left)")
             continue
         best = best_fit(problem, QUICK, 0)
         laws.append((name, problem, best, leave_out(problem, best, groups).rms or 1.0))
-    if not laws:
+    if {law[0] for law in laws} <= {"null"}:  # which says the same of every exposure
         return None
     moved = [member for entry in (_linear_fits() if linear else []) if (member := _moved(entry, points, groups, plan))]
     least, count = min([*(law[-1] for law in laws), *(one.error for one in moved)]), len(groups)
