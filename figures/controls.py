@@ -58,7 +58,7 @@ def controls(*tables: Any) -> Figure:
         ax.tick_params(axis="y", labelsize=7)
         ax.set_yticks(range(0, -len(kinds), -1), [NAMES[kind] for kind in kinds])
         ax.set_ylim(-len(kinds) + 0.45, 0.55)
-        pre, post, ft = pipeline.split(">")
+        pre, post, ft = (name.partition("?")[0] for name in pipeline.split(">"))
         ax.set_xlabel("change of loss (nats)")
         ax.set_title(
             f"{pre} →\n{post} → {ft}\n$\\lambda$ = {dose:g} minus 0, {len(rows.distinct('seed'))} seeds", fontsize=7

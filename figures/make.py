@@ -66,7 +66,7 @@ CONTROLS = tuple(
     )
     for study, scale, doses, arms in (
         ("controlled", "nano", "0 1", [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in EXPOSED]),
-        ("facts", "pico", "0 4", ["real", "permuted"]),
+        ("few-facts", "pico", "0 2", ["real", "permuted", "shuffled"]),
     )
 )  # fmt: skip
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")

@@ -23,14 +23,14 @@ NANO_VOCABULARY = 1024
 
 def language() -> list[Macro]:
     """All of them."""
-    facts = "facts:pre>facts:post>facts:ft"
+    facts = "facts:pre?rumours=0.05&names=32>facts:post?names=32>facts:ft?names=32"
     made = judged("LatentChemistry", "lm", claim="C1", model="nano", primary=True, where=ALL.format("chemistry"))
     made += judged("LatentEngineering", "lm", claim="C1", model="nano", primary=True, where=ALL.format("engineering"))
     made += judged("DecoyChemistry", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(CHEMISTRY))
     made += judged("DecoyEngineering", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(ENGINEERING))
     made += judged("DecoyFacts", "lm", claim="D1", model="pico", primary=True,
-                    where=f"{facts}: independent, lambda 4, real beside permuted, D_post 65,536, matched loss_ft")  # fmt: skip
-    made += judged("Provenance", "lm", claim="E1", model="pico", primary=True)
+                    where=f"{facts}: independent, lambda 2, real beside permuted, shuffled, D_post 16,384, matched loss_ft")  # fmt: skip
+    made += judged("Provenance", "lm", claim="E1", model="pico", primary=True, where=HALVES)
     made += _effects()
     made += [
         _gate("GateRare", CONTROLLED, "V1", 4, CHEMISTRY),
@@ -43,12 +43,12 @@ def language() -> list[Macro]:
         _gate("WithdrawnStartMicro", "lm/micro/fig3a", "V2"),
         Macro(name="Uniform", table=f"results/{CONTROLLED}.parquet", column="lm.vocabulary", reduction="ln V", digits=2,
               value=lambda: float(np.log(column(stored_table(CONTROLLED), "lm.vocabulary")[0]))),
-        Macro(name="RecallUnexposed", table="results/lm/pico/facts.parquet", column="lm.recall_after_pre",
+        Macro(name="RecallUnexposed", table="results/lm/pico/few-facts.parquet", column="lm.recall_after_pre",
               reduction="real, exposure 0: mean",
               digits=2, value=lambda: _recall(0.0)),
-        Macro(name="RecallExposed", table="results/lm/pico/facts.parquet", column="lm.recall_after_pre",
-              reduction="real, exposure 4: mean",
-              digits=2, value=lambda: _recall(4.0)),
+        Macro(name="RecallExposed", table="results/lm/pico/few-facts.parquet", column="lm.recall_after_pre",
+              reduction="real, exposure 2: mean",
+              digits=2, value=lambda: _recall(2.0)),
     ]  # fmt: skip
     return made
 
@@ -127,6 +127,6 @@ def _gate(name: str, table: str, gate: str, digits: int = 2, pipeline: str | Non
 
 
 def _recall(exposure: float) -> float:
-    table = stored_table("lm/pico/facts")
+    table = stored_table("lm/pico/few-facts")
     keep = (column(table, "lm.variant") == "real") & (column(table, "exposure") == exposure)
     return float(np.mean(column(table, "lm.recall_after_pre")[keep]))
