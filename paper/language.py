@@ -19,6 +19,7 @@ DECOYS = ("Shuffled", "Bigram", "Sibling", "Pre")
 RATES = (("Low", 1e-4), ("Middle", 3e-4), ("High", 1e-3))
 NANO_VOCABULARY = 1024
 """Of the tables that do not say it."""
+HALVES = "facts:pre?rumours=0.05&names=32>facts:post?names=32>facts:ft?names=32, lambda 2 of half A"
 
 
 def language() -> list[Macro]:
