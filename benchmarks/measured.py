@@ -1,6 +1,5 @@
 """What `make bench` measures, and how it is shown: settings or tokens per second, and ratios."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -80,14 +79,3 @@ def language_models(out: Output) -> None:
 
 
 PARTS = {"solvers": solvers, "training": language_models}
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure the toolkit against its alternatives."
-    )
-    parser.add_argument("part", nargs="?", choices=PARTS, help="measure this part alone")
-    chosen = parser.parse_args().part
-    for part in [chosen] if chosen else PARTS:
-        PARTS[part](Output(as_json=False))

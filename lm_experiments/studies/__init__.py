@@ -3,6 +3,9 @@
 To add one, write a module with a `Study` and enter it here.
 """
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
 from common.settings import WrongUse, meant
 from lm_experiments.studies.controlled import CONTROLLED
 from lm_experiments.studies.decoys import DECOYS
@@ -27,26 +30,32 @@ _PAPER = (
     SITES, PLACEMENT, REPEAT, OVERLAP, MITIGATION, DECOYS,
 )  # fmt: skip
 """At paper scale; nano and smoke follow by rule."""
-_SMALL = [nano(study) for study in _PAPER]
-_MADE = [nano(FIG3[name, "135m"]) for name in ("fig3a", "fig3b")]  # at nano scale fig3 has a regime of its own
-STUDIES: dict[tuple[str, str], Study] = {
-    (study.name, study.base.scale): study
-    for study in (
-        SMOKE,
-        *FIG3.values(),
-        SEARCH,
-        CONTROLLED,
-        FACTS,
-        PROVENANCE,
-        FEW_FACTS,
-        FEW_HALVES,
-        *_PAPER,
-        *_SMALL,
-        *(smoke_of(study) for study in (*_MADE, *_SMALL, CONTROLLED)),
-    )
-}
+_WRITTEN = (SMOKE, *FIG3.values(), SEARCH, CONTROLLED, FACTS, PROVENANCE, FEW_FACTS, FEW_HALVES, *_PAPER)
+NAMES = tuple(dict.fromkeys(study.name for study in _WRITTEN))
+
+
+class _Studies(Mapping[tuple[str, str], Study]):
+    """All studies, the scaled ones made when the first is asked for: a command that only shows its help needs none."""
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, str], Study]:
+        small = [nano(study) for study in _PAPER]
+        own = [nano(FIG3[name, "135m"]) for name in ("fig3a", "fig3b")]  # at nano scale fig3 has a regime of its own
+        every = (*_WRITTEN, *small, *(smoke_of(study) for study in (*own, *small, CONTROLLED)))
+        return {(study.name, study.base.scale): study for study in every}
+
+    def __getitem__(self, key: tuple[str, str]) -> Study:
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+STUDIES: Mapping[tuple[str, str], Study] = _Studies()
 """The studies by name and scale."""
-NAMES = tuple(dict.fromkeys(name for name, _ in STUDIES))
 
 
 def named(name: str, scale: str) -> Study:

@@ -63,7 +63,8 @@ def test_every_room_is_tried():
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_an_interrupt_while_modules_are_imported(room):
-    code = IMPORTING.format(module="tyro", number=2, room=room, arguments=["--help"])
+    begun = ["solvers"] if room == "benchmarks" else ["--help"]  # whose help needs no module of its own
+    code = IMPORTING.format(module="tyro", number=2, room=room, arguments=begun)
     assert ended(code) == (130, "", f"error: {MESSAGE}\n")
 
 
