@@ -22,7 +22,7 @@ from common.arrays import Array, Float
 from sims.lanes import per_lane
 from sims.setup import Setup
 from theory.features import TASKS
-from theory.laws.mechanism import weights_of
+from theory.laws.mechanism import targets
 
 
 class Task(NamedTuple):
@@ -152,8 +152,8 @@ def _pathways(v: Mapping[str, Any]) -> Problem:
 
 def _redundant(setup: Setup, v: Mapping[str, Any]) -> Problem:
     n = setup.n
-    rates = v["slowest"] * (v["fastest"] / v["slowest"]) ** (jnp.arange(n) / max(n - 1, 1))
-    sought = jnp.sqrt(weights_of(rates, v))
+    rates, wanted = targets(v, n)
+    sought = jnp.sqrt(wanted)
     shared = jnp.sqrt(v["overlap"] / (1 - v["overlap"]) * rates)
     none = jnp.zeros((n, n))
     post = Task(

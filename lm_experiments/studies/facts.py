@@ -81,16 +81,13 @@ FEW_BASE = replace(
     stage2=Stage(tokens=2_600_000, batch=16, lr=1e-3, warmup=20, eval_every=24, patience=8),
     tokens_post=16_384,
 )
-FEW_FACTS = Study(
+FEW_FACTS = replace(
+    FACTS,
     name="few-facts",
     about="made sentences of few names, with rumours in D_pre: exposure beside its decoys",
     base=FEW_BASE,
     axes=(Axis("seed", FEW_SEEDS), Axis("recipe.exposure", FEW_DOSES), Axis("stage3.lr", (1e-4, 2e-4, 3e-4))),
-    arms=(
-        Arm("real", {}),
-        Arm("permuted", {"recipe.exposed": "other"}),
-        Arm("shuffled", {"recipe.exposed": "shuffled"}),
-    ),
+    arms=(Arm("real", {}), *FACTS.arms[1:]),
 )
 FEW_HALVES = replace(
     FEW_FACTS,

@@ -22,7 +22,7 @@ from sims.cases import Case, closed_columns
 from sims.effects import judged
 from sims.setup import Setup
 from sims.study import Study
-from theory.laws.mechanism import RedundantFeatures, law_values, weights_of
+from theory.laws.mechanism import RedundantFeatures, law_values, targets
 
 MODES = 10
 LAZINESS = (0.25, 1.0, 4.0, 16.0, 64.0)
@@ -67,8 +67,7 @@ def cases() -> list[Case]:
 def predicted(share: Float[Array, "shares"]) -> tuple[Float[Array, "shares"], Float[Array, "shares"]]:
     """loss_im and loss_ret of the law Slin for these ten modes, along the share of the budget in stage 1."""
     family = RedundantFeatures()
-    rates = np.geomspace(family.slowest, family.fastest, MODES)
-    weights = weights_of(rates, vars(family))
+    rates, weights = targets(vars(family), MODES)
     values = law_values(family.overlap, 1.0, ERASED)
     kappa, first = float(values["undone"]), np.asarray(share) * BUDGET
     second = float(values["post_worth"]) * (1 - np.asarray(share)) * BUDGET
@@ -97,7 +96,7 @@ def error(table: Any, laziness: float, rarity: float) -> float:
 def judge(table: Any) -> list[Verdict]:
     """The law in the limit, that it is approached, and that lambda has an interior optimum at equal step sizes."""
     lazy, rare = LAZINESS[-1], RARITY[-1]
-    name, variant = "redundant features", f"imbalance {lazy:g}, D_post {rare:.0%} of stage 1"
+    name, variant = "redundant", f"imbalance {lazy:g}, D_post {rare:.0%} of stage 1"
     made = [
         judged("-", name, "largest relative error of the law Slin, loss_ret along lambda", error(table, lazy, rare),
                f"at most {TOLERANCE:g}", variant, at_most=TOLERANCE),

@@ -13,30 +13,11 @@ from typing import Any
 import torch
 
 from lm_experiments import checkpoints, local, models
+from tests.soak.jobs import Here
 
 SHAPE = replace(models.PRESETS["135m"], layers=1)
 AT = 2
 """The step after whose checkpoint the process dies."""
-
-
-class Here:
-    """In the place of the local executor: trains in this process."""
-
-    name = "local"
-
-    def __init__(self, workers: int) -> None:
-        """Args: workers: are not used."""
-
-    def carry_out(self, launch: Any, opener: Any) -> None:
-        """Every stage that can be trained, until there is none."""
-        from lm_experiments.stages import attempt
-
-        stores = opener()
-        while ready := launch.ready():
-            for node in ready:
-                launch.waiting.pop(node.hash)
-                kind, what = attempt(node, launch.root, stores, lambda _: None)
-                launch.settle(node, kind, what)
 
 
 def main(arguments: Sequence[str]) -> None:

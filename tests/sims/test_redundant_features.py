@@ -7,7 +7,7 @@ from common import results
 from sims import Setup, simulate
 from sims.cases import closed_columns
 from sims.studies import redundant_features as study
-from theory.laws.mechanism import RedundantFeatures, solve, weights_of
+from theory.laws.mechanism import solve
 
 LAZY = 400.0
 
@@ -21,7 +21,8 @@ def test_a_lazy_network_is_the_exact_solution(alpha):
     setup = Setup(problem="redundant", n=3, width=3, steps=(600, 200, 200))
     found = simulate(setup, alpha=alpha, imbalance=LAZY, init_scale=1e-4, **family, **flow)
     rates = np.geomspace(0.1, 2.0, 3)
-    weights = weights_of(rates, vars(RedundantFeatures()))
+    weights = rates**0.25 * np.exp(-2 * rates * 0.3)  # power and offset by default
+    weights /= weights.sum()
     erased = 1 - np.exp(-family["hold"] * exposure["t_ft"])
     left = solve(rates, alpha=alpha, t_pre=6.0, t_post=0.4, erased=erased, hold=0.5, overlap=0.7)
     assert bool(found.converged)

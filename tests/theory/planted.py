@@ -31,3 +31,14 @@ PLAIN = {
 }
 PAIR = PLAIN | {"beta": 1.0, "uncorrelated": 0.03, "pre_over_post": 0.9, "ft_over_post": 0.8}
 QUICK = Options(starts=3, intervals=False, equal_steps=True, groups=5)
+LAW = {
+    "power": 0.3,
+    "offset": 30.0,
+    "post_worth": 2.5,
+    "passes": 3.0,
+    "floor": 0.8,
+    "amplitude": 3.0,
+    "constant": 0.15,
+    "lost": 0.3,
+}
+"""The law S."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.published import load
-from tests.theory.planted import PLAIN, QUICK, planted
+from tests.theory.planted import LAW, PLAIN, QUICK, planted
 from theory.fit import Points, points_from
 from theory.fitting.assessment import Options, assess_law, drops, nulls, problem_for
 from theory.fitting.laws import EFFORT, law_losses, law_problem
@@ -43,18 +43,6 @@ def test_a_profile_ends_where_the_sum_of_squares_has_risen():
     assert walk(cost, 2.0, 3.0, 1.5, 0.01, 50.0, 10) == pytest.approx(2 + np.sqrt(1.5), abs=0.01)
     assert walk(cost, 2.0, 3.0, 1.5, 9.0, -50.0, 10) == pytest.approx(2 - np.sqrt(1.5), abs=0.01)
     assert walk(cost, 2.0, 3.0, 1.5, 0.01, 2.5, 10) is None
-
-
-LAW = {
-    "power": 0.3,
-    "offset": 30.0,
-    "post_worth": 2.5,
-    "passes": 3.0,
-    "floor": 0.8,
-    "amplitude": 3.0,
-    "constant": 0.15,
-    "lost": 0.3,
-}
 
 
 def law_points(seed, noise=0.01):

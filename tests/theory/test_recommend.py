@@ -8,6 +8,7 @@ import pytest
 from common.console import run
 from common.published import load
 from common.settings import WrongUse
+from tests.theory.planted import LAW as planted_law
 from theory.commands import commands
 from theory.fitting.laws import law_losses, law_problem
 from theory.fitting.points import Points, points_from
@@ -21,16 +22,7 @@ from theory.recommend.members import Ensemble, Member, fitted
 from theory.recommend.plan import Plan
 from theory.recommend.updating import updated
 
-LAW = {
-    "power": 0.3,
-    "offset": 30.0,
-    "post_worth": 2.5,
-    "passes": 3.0,
-    "floor": 0.8,
-    "amplitude": 3.0,
-    "constant": 0.15,
-    "lost": 0.4,
-}
+LAW = planted_law | {"lost": 0.4}
 PLAN = Plan(tokens_post=150e6, split="compute-matched")
 BEST = float(best_exposure(LAW["lost"], LAW["post_worth"], LAW["power"], LAW["offset"], 150.0))
 

@@ -113,17 +113,17 @@ def spectrum(power: float, offset: float) -> tuple[Float[np.ndarray, "modes"], F
     return rates, weights
 
 
-def weights_of(rates: Float[Array, "modes"], values: Mapping[str, Number]) -> Float[Array, "modes"]:
-    """Squares of what D_post wants of modes at equal ratios of their rates: gamma^a e^(-2 gamma d0), of sum 1. Numpy or JAX.
+def targets(values: Mapping[str, Number], modes: int) -> tuple[Float[Array, "modes"], Float[Array, "modes"]]:
+    """Rates of a number of modes, at equal ratios, and the squares of what D_post wants of them, of sum 1: gamma^a e^(-2 gamma d0).
 
     Args:
-        rates: gamma.
-        values: with `power` and `offset`, as in `RedundantFeatures`.
+        values: the numbers of `RedundantFeatures`; numpy or JAX.
+        modes: how many.
     """
-    xp = namespace(rates, values["power"], values["offset"])
-    made = xp.exp(values["power"] * xp.log(rates) - 2 * rates * values["offset"])
-    weights: Array = made / made.sum()
-    return weights
+    xp = namespace(*values.values())
+    rates = values["slowest"] * (values["fastest"] / values["slowest"]) ** (np.arange(modes) / max(modes - 1, 1))
+    weights = xp.exp(values["power"] * xp.log(rates) - 2 * rates * values["offset"])
+    return rates, weights / weights.sum()
 
 
 def losses(
