@@ -8,10 +8,12 @@ from functools import cached_property
 
 from common.settings import WrongUse, meant
 from lm_experiments.studies.controlled import CONTROLLED
+from lm_experiments.studies.deciding import DECIDING
 from lm_experiments.studies.decoys import DECOYS
 from lm_experiments.studies.doses import OVERLAP, REPEAT
 from lm_experiments.studies.facts import FACTS, FEW_FACTS, FEW_HALVES, PROVENANCE
 from lm_experiments.studies.fig3 import FIG3
+from lm_experiments.studies.frontiers import FRONTIERS
 from lm_experiments.studies.interventions import FIG4, FIG5, FIG6, FIG10, FIG11, FIG12, SITES
 from lm_experiments.studies.lora import FIG7
 from lm_experiments.studies.mitigation import MITIGATION
@@ -30,7 +32,19 @@ _PAPER = (
     SITES, PLACEMENT, REPEAT, OVERLAP, MITIGATION, DECOYS,
 )  # fmt: skip
 """At paper scale; nano and smoke follow by rule."""
-_WRITTEN = (SMOKE, *FIG3.values(), SEARCH, CONTROLLED, FACTS, PROVENANCE, FEW_FACTS, FEW_HALVES, *_PAPER)
+_WRITTEN = (
+    SMOKE,
+    *FIG3.values(),
+    SEARCH,
+    CONTROLLED,
+    DECIDING,
+    *FRONTIERS,
+    FACTS,
+    PROVENANCE,
+    FEW_FACTS,
+    FEW_HALVES,
+    *_PAPER,
+)
 NAMES = tuple(dict.fromkeys(study.name for study in _WRITTEN))
 
 
@@ -41,7 +55,7 @@ class _Studies(Mapping[tuple[str, str], Study]):
     def _made(self) -> dict[tuple[str, str], Study]:
         small = [nano(study) for study in _PAPER]
         own = [nano(FIG3[name, "135m"]) for name in ("fig3a", "fig3b")]  # at nano scale fig3 has a regime of its own
-        every = (*_WRITTEN, *small, *(smoke_of(study) for study in (*own, *small, CONTROLLED)))
+        every = (*_WRITTEN, *small, *(smoke_of(study) for study in (*own, *small, CONTROLLED, DECIDING, *FRONTIERS)))
         return {(study.name, study.base.scale): study for study in every}
 
     def __getitem__(self, key: tuple[str, str]) -> Study:
