@@ -44,9 +44,10 @@ EXPERIMENTS: dict[str, str] = {
     "E1": "exposure to half of D_post protects that half more than the other: so S and redundant pathways; flatness protects both alike",
     "E2": "at the same distance from theta_pre, and with as much or more care in stage 2, exposure still protects: so S and redundant "
     "pathways; if the gain vanishes it was displacement",
-    "E3": "after stage 2 the exposed model stands random noise on its weights better: so flatness; S and redundant pathways expect no change",
-    "E4": "less of D_ft's gradient falls, in the exposed model, into directions that only D_post uses: so S and redundant pathways; flatness "
-    "expects no change",
+    "E3": "after stage 2 the exposed model stands random noise on its weights better: so flatness; S and redundant pathways expect "
+    "no change",
+    "E4": "less of D_ft's gradient falls, in the exposed model, into directions that only D_post uses: so S and redundant pathways; "
+    "flatness expects no change",
     "E5": "after stage 3 the exposed model relearns D_post faster: so pathways that are masked; S and flatness expect no change",
 }
 """Experiments that tell the accounts of the effect apart."""
