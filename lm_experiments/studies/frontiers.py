@@ -10,8 +10,9 @@
 
 Every method has the same number of points, so that its hypervolume owes nothing to their number. Both pipelines (chemistry,
 engineering; placement and mitigation have the first alone) start from the same weights after stage 2, and all studies and `deciding` share
-stage 1 where they agree in it: one command that names several trains it once. LoRA has four times the rates of full fine-tuning, as adapters of rank 8 at the same rate hardly learn; neither
-rates nor strengths were searched for an effect. Seeds 40 to 42: three, below what a headline needs; the intervals say so.
+stage 1 where they agree in it: one command that names several trains it once. LoRA has four times the rates of full fine-tuning, as
+adapters of rank 8 at the same rate hardly learn; neither rates nor strengths were searched for an effect. Seeds 40 to 42: three, below
+what a headline needs; the intervals say so.
 
 `python -m lm_experiments run fig2-controlled fig4-controlled fig6-controlled fig7-controlled`; `plan fig2-controlled` says the cost.
 """
