@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from common.console import Command, Json, Output, seconds_since
+from common.gates import together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Crosscheck(Command):
     split: Literal["independent", "compute-matched"] | None = None
     """What stage 2 sees of D_post, where the table does not say; independent, if absent."""
     vocabulary: int | None = None
-    """Size of the tokenizer, for the gates of a table of language models."""
+    """Size of the tokenizer, for the gates of a table of language models [default: what the table says, else 1,024]."""
     parameters: int | None = None
     """Of the model, for gate V6."""
     out: Path | None = None
@@ -39,6 +40,7 @@ class Crosscheck(Command):
     def run(self, out: Output) -> Any:
         """Check, print one screen, write if asked to."""
         began = time.perf_counter()
+        from common.gates import standing
         from theory.crosscheck.effect import effects, gates_of
         from theory.crosscheck.judge import ELSEWHERE, excluded, verdicts
         from theory.crosscheck.oddities import oddities, published_oddities
@@ -50,7 +52,7 @@ class Crosscheck(Command):
         predictions = held_out(study)
         if self.table != (PUBLISHED,):
             predictions += transferred(study)
-        judged = verdicts(study, found)
+        judged = verdicts(study, found, {testbed: standing(made) for testbed, made in gates.items()})
         against = excluded(study, found, predictions)
         odd = oddities(study) + (published_oddities() if self.table == (PUBLISHED,) else [])
         out.table(
@@ -71,7 +73,7 @@ class Crosscheck(Command):
                 out.show("  A gate fails: what follows describes this testbed, and is no evidence about exposure.")
         if not gates:
             out.show(
-                "gates: none can be held against this table (they need a table of language models, and --vocabulary)."
+                "gates: none can be held against this table (they need a table of `python -m lm_experiments run`)."
             )
         _show_predictions(predictions, out)
         _show_verdicts(judged, out)
@@ -167,11 +169,12 @@ def _show_verdicts(judged: Sequence[Any], out: Output) -> None:
                 shown.where,
                 shown.effect,
                 _interval(shown),
+                together(one.gates for one in mine),
             ]
         )
     out.table(
         "3. Verdicts (a single run per point decides nothing)",
-        ("claim", "curves", "for example", "effect", "value"),
+        ("claim", "curves", "for example", "effect", "value", "gates"),
         rows,
     )
 
