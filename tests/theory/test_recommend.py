@@ -171,7 +171,7 @@ def test_the_next_cell_is_the_one_that_knows_the_optimum():
     assert found.cells[0].exposure in (0.0, 1.0)  # where losses of draws differ most
     assert found.cells[0].deviation < 0.2 * found.deviation
     assert found.expected < found.width / 4
-    assert found.commands[0].startswith("python -m lm_experiments run fig3b --axis recipe.exposure=")
+    assert found.commands[0].startswith("python -m lm_experiments run fig3b --scale nano --axis recipe.exposure=")
     assert "--axis tokens_post=" in found.commands[0]
     noisy = next_cells(of(account(minima=minima)), PLAN, Goal(), count=1, noise=5.0)
     assert noisy.cells[0].deviation > 0.9 * noisy.deviation
@@ -230,6 +230,13 @@ def test_a_few_rows_of_ones_own_correct_the_published_accounts(few, capsys, outs
     code, text, _ = call(capsys, "next", "own.csv", "--tokens-post", "3e7", "--cells", "2")
     assert code == 0
     assert "python -m lm_experiments run fig3" in text
+    assert "studies fig3a (independent) and fig3b (compute-matched) at scale nano, as own.csv names none" in text
+    assert "--scale micro --axis" in call(capsys, "next", "own.csv", "--tokens-post", "3e7", "--scale", "micro")[1]
+    assert "may be wider than without measurements" in call(capsys, "recommend", "own.csv", "--tokens-post", "3e7")[1]
+    published = call(capsys, "next", "--cells", "1")[1]
+    assert "at scale 135m, as in the published Figure 3" in published
+    assert "--scale 135m --axis" in published
+    assert "wider" not in call(capsys, "recommend")[1]
 
 
 @pytest.mark.parametrize(
