@@ -19,8 +19,9 @@ class Crosscheck(Command):
 
     TABLE is a results table of `python -m lm_experiments`, a CSV with columns exposure, loss_im, loss_ret (and optionally tokens_post,
     loss_ft, seed, split, lr_ft, loss_post_after_pre, method), or the word published for the points of the paper. Losses are nats per
-    token, tokens_post the size of D_post in tokens. With --out the verdict table and crosscheck.parquet (points and predicted curves) are
-    written; draw them with `python -m figures make crosscheck --tables FOLDER`.
+    token, tokens_post the size of D_post in tokens, exposure a share of one pass over it: above 1 it is repeated, above 8 refused. With
+    --out the verdict table and crosscheck.parquet (points and predicted curves) are written; draw them with
+    `python -m figures make crosscheck --tables FOLDER`. Each verdict says whether its testbed met its gates.
     """
 
     table: Positional[tuple[str, ...]]
