@@ -194,8 +194,9 @@ def test_the_command_says_what_is_missing_and_writes(capsys, outside):
     )
     code, text, _ = call(capsys, "own.csv", "--out", "made")
     assert code == 0
-    for word in ("Missing", "tokens_post", "seed, at least 5", "null", "C1"):
+    for word in ("Missing", "tokens_post", "seed, at least 5", "null", "C1", "4. Against models: nothing"):
         assert word in text
+    assert "  gates" not in text
     assert verdict_table.read(outside / "made" / "crosscheck_verdicts.parquet").num_rows >= 3
     table = results.read(outside / "made" / "crosscheck.parquet")
     assert set(table["study"].to_pylist()) == {"crosscheck"}

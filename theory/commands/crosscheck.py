@@ -79,11 +79,14 @@ class Crosscheck(Command):
         _show_predictions(predictions, out)
         _show_verdicts(judged, out)
         out.show("Not spoken to: " + "; ".join(f"{name} needs {what}" for name, what in ELSEWHERE.items()) + ".")
-        out.table(
-            "4. Against models",
-            ("model", "excluded", "why"),
-            [[one.model, "yes" if one.excluded else "no", one.reason] for one in against],
-        )
+        if against:
+            out.table(
+                "4. Against models",
+                ("model", "excluded", "why"),
+                [[one.model, "yes" if one.excluded else "no", one.reason] for one in against],
+            )
+        else:
+            out.show("4. Against models: nothing; that takes seeds, or several curves of known size.")
         out.show("5. Odd: " + ("; ".join(odd) if odd else "nothing") + ".")
         if study.missing:
             out.show("Missing, and what it would add: " + "; ".join(study.missing) + ".")
@@ -173,10 +176,12 @@ def _show_verdicts(judged: Sequence[Any], out: Output) -> None:
                 together(one.gates for one in mine),
             ]
         )
+    heads = ("claim", "curves", "for example", "effect", "value", "gates")
+    wide = len(heads) if any(one.gates for one in judged) else len(heads) - 1
     out.table(
         "3. Verdicts (a single run per point decides nothing)",
-        ("claim", "curves", "for example", "effect", "value", "gates"),
-        rows,
+        heads[:wide],
+        [row[:wide] for row in rows],
     )
 
 
