@@ -70,7 +70,8 @@ class Output:
 
         cells = [[f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
         self.console.print(Text(title, style="bold"), soft_wrap=True)
-        widths = _widths(heads, cells, self.console.width if sys.stdout.isatty() else piped)
+        room = self.console.width if sys.stdout.isatty() else piped
+        widths = _widths(heads, cells, room)
         if widths is None:
             for row in cells:
                 block = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -78,7 +79,7 @@ class Output:
                 block.add_column(overflow="fold")
                 for head, cell in zip(heads, row, strict=True):
                     block.add_row(Text(head, style="bold"), cell)
-                self.console.print(block)
+                self.console.print(block, width=room)
                 self.console.print()
             return
         made = Table(box=box.SIMPLE_HEAD)

@@ -96,11 +96,12 @@ def gates(table: Any, vocabulary: int, parameters: int | None) -> list[Gate]:
 
 def standing(made: Sequence[Gate]) -> str:
     """How a testbed stands, in the words of a verdict's column `gates`: met, or which gates fail and which its table cannot say."""
-    parts = []
-    for passed, words in (("failed", "fails {}"), ("not in the table", "{} not in the table")):
-        if names := [gate.name for gate in made if gate.passed == passed]:
-            parts.append(words.format(", ".join(names)))
-    return "; ".join(parts) or (MET if made else UNKNOWN)
+    failed, unsaid = (
+        ", ".join(gate.name for gate in made if gate.passed == one) for one in ("failed", "not in the table")
+    )
+    if not failed and not unsaid:
+        return MET if made else UNKNOWN
+    return (f"fails {failed}" if failed else "none fails") + (f" ({unsaid} not in the table)" if unsaid else "")
 
 
 def together(standings: Iterable[str]) -> str:

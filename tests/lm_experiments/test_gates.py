@@ -90,7 +90,8 @@ def test_a_standing_names_what_fails_and_what_a_table_cannot_say():
 
     assert stands() == "met"
     assert stands(**{"lm.rare_post": 0.02, "tokens_pre": 10}) == "fails V1, V6"
-    assert stands(**{"lm.rare_post": np.nan, "tokens_pre": 10}) == "fails V6; V1 not in the table"
+    assert stands(**{"lm.rare_post": np.nan, "tokens_pre": 10}) == "fails V6 (V1 not in the table)"
+    assert stands(**{"lm.rare_post": np.nan}) == "none fails (V1 not in the table)"
     assert standing([]) == "not known"
     assert together(["met", "", "met", "fails V1"]) == "met / fails V1"
     assert together([""]) == ""
