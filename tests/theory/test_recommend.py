@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common.console import run
@@ -10,6 +11,8 @@ from common.published import load
 from common.settings import WrongUse
 from tests.theory.planted import LAW as planted_law
 from theory.commands import commands
+from theory.commands.recommend import contradicted
+from theory.crosscheck.reading import read_study
 from theory.fitting.laws import law_losses, law_problem
 from theory.fitting.points import Points, points_from
 from theory.laws.forms import FORMS, losses
@@ -237,6 +240,21 @@ def test_a_few_rows_of_ones_own_correct_the_published_accounts(few, capsys, outs
     assert "at scale 135m, as in the published Figure 3" in published
     assert "--scale 135m --axis" in published
     assert "wider" not in call(capsys, "recommend")[1]
+
+
+def test_measurements_that_no_account_can_follow_are_said():
+    """Exposure 0.5 is measured to be best by 0.05, where every draw says 1."""
+    data = {"exposure": [0.0, 0.5, 1.0], "loss_im": [2.0, 2.0, 2.0], "loss_ret": [3.0, 2.85, 2.9]}
+    curves = read_study(data=pd.DataFrame(data), tokens_post=150e6, split="compute-matched").curves
+    found = recommend(of(account(minima=(1.0,))), PLAN, Goal())
+    assert (found.low, found.high) == (1, 1)
+    assert "lowest is at lambda = 0.5, 0.050 nats below that at 1.00 (1 run each)" in contradicted(
+        curves, PLAN, Goal(), found
+    )
+    assert contradicted(curves, PLAN, Goal(tolerance=0.06), found) == ""
+    assert contradicted(curves, Plan(tokens_post=150e6), Goal(), found) == ""
+    middle = recommend(of(account(minima=(0.3, 0.7))), PLAN, Goal())
+    assert contradicted(curves, PLAN, Goal(), middle) == ""
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class Recommend(Asked):
     def _recommend(self, out: Output) -> dict[str, Any]:
         from theory.recommend.choice import recommend
 
-        ensemble, plan, known, _ = self.basis()
+        ensemble, plan, known, study = self.basis()
         found = recommend(ensemble, plan, self.goal, known)
         share = found.exposure * plan.tokens_post / (plan.tokens_pre + found.exposure * plan.tokens_post)
         out.show(
@@ -142,8 +142,9 @@ class Recommend(Asked):
             f"D_post {plan.tokens_post:.4g} tokens, D_pre {plan.tokens_pre:.4g}, {plan.split}; at lambda = {found.exposure:.2f} D_post is "
             f"{share:.2%} of stage 1. From {ensemble.source}."
         )
-        if ensemble.spread:
-            out.show(ensemble.spread)
+        against = "" if self.goal.weight_pre else contradicted(_of_one_rate(study, self.lr_ft), plan, self.goal, found)
+        for remark in filter(None, (ensemble.spread, against)):
+            out.show(remark)
         pre = "not known" if found.pre is None else f"{found.pre:+.3f} measured"
         out.table(
             f"At lambda = {found.exposure:.2f} against lambda = 0, nats [90 %]",
@@ -165,7 +166,7 @@ class Recommend(Asked):
         if found.pre is None:
             out.show("loss_pre: no account predicts it in nats; a table with a column loss_pre does.")
         return {"plan": plan, "goal": self.goal, "recommendation": found, "answer": found.sentence, "source": ensemble.source,
-                "weights": ensemble.how, "left_out": absent, "share_of_stage_1": share}  # fmt: skip
+                "weights": ensemble.how, "left_out": absent, "share_of_stage_1": share, "contradicted": against}  # fmt: skip
 
     def _held_out(self, out: Output) -> dict[str, Any]:
         from theory.recommend.held_out import trials
@@ -252,6 +253,30 @@ class Next(Asked):
             out.show(line)
         return {"plan": plan, "cells": found.cells, "commands": found.commands, "width": found.width, "expected": found.expected,
                 "source": ensemble.source, "seconds": seconds_since(began)}  # fmt: skip
+
+
+def contradicted(curves: Sequence[Any], plan: Any, goal: Goal, found: Any) -> str:
+    """What measurements of the plan itself say against the interval of the best exposure; empty where they do not.
+
+    Args:
+        curves: of the study, of one fine-tuning rate.
+        plan: what is trained, tokens of the study.
+        goal: what is to be low; loss_pre does not count.
+        found: the recommendation.
+    """
+    import numpy as np
+
+    for curve in (one for one in curves if one.split == plan.split and one.tokens == plan.tokens_post):
+        loss = goal.weight_im * curve.im.mean(0) + goal.weight_ret * curve.ret.mean(0)
+        best = curve.exposure[loss.argmin()]
+        gained = float(np.interp(found.exposure, curve.exposure, loss) - loss.min())
+        if gained > goal.tolerance and not found.low <= best <= found.high:
+            return (
+                f"The measurements disagree: their lowest is at lambda = {best:g}, {gained:.3f} nats below that at {found.exposure:.2f} "
+                f"({len(curve.ret)} {'run' if len(curve.ret) == 1 else 'runs'} each). Either that is noise or no account here has such an "
+                "optimum; the interval knows nothing of what all accounts lack."
+            )
+    return ""
 
 
 def _columns(points: Any) -> tuple[Any, ...]:
