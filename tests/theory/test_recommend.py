@@ -11,7 +11,6 @@ from common.published import load
 from common.settings import WrongUse
 from tests.theory.planted import LAW as planted_law
 from theory.commands import commands
-from theory.commands.recommend import contradicted
 from theory.crosscheck.reading import read_study
 from theory.fitting.laws import law_losses, law_problem
 from theory.fitting.points import Points, points_from
@@ -19,7 +18,7 @@ from theory.laws.forms import FORMS, losses
 from theory.laws.optimum import best_exposure
 from theory.recommend import members, sampling
 from theory.recommend.cells import next_cells
-from theory.recommend.choice import Goal, Known, quantiles, recommend, spans
+from theory.recommend.choice import Goal, Known, contradicted, quantiles, recommend, spans
 from theory.recommend.held_out import _trials
 from theory.recommend.members import Ensemble, Member, fitted
 from theory.recommend.plan import Plan
@@ -178,6 +177,7 @@ def test_the_next_cell_is_the_one_that_knows_the_optimum():
     assert "--axis tokens_post=" in found.commands[0]
     noisy = next_cells(of(account(minima=minima)), PLAN, Goal(), count=1, noise=5.0)
     assert noisy.cells[0].deviation > 0.9 * noisy.deviation
+    assert next_cells(of(account(minima=(0.5,))), PLAN, Goal()).cells == ()
     with pytest.raises(WrongUse, match="noise = 0"):
         next_cells(of(account()), PLAN, Goal(), noise=0.0)
 

@@ -129,7 +129,7 @@ class Recommend(Asked):
         return document
 
     def _recommend(self, out: Output) -> dict[str, Any]:
-        from theory.recommend.choice import recommend
+        from theory.recommend.choice import contradicted, recommend
 
         ensemble, plan, known, study = self.basis()
         found = recommend(ensemble, plan, self.goal, known)
@@ -210,7 +210,7 @@ class Next(Asked):
     def run(self, out: Output) -> Any:
         """Choose, print."""
         began = time.perf_counter()
-        from theory.recommend.cells import SCALE, STUDY, next_cells
+        from theory.recommend.cells import SCALE, next_cells
 
         ensemble, plan, known, study = self.basis()
         scale = self.scale or _scale(study)
@@ -239,44 +239,28 @@ class Next(Asked):
         out.show(
             f"The 90 % interval of the best exposure is {found.width:.2f} wide, and would be about {found.expected:.2f}."
         )
-        told = (
-            f"{scale}, as in {study.source}"
-            if scale and not self.scale
-            else scale or f"{SCALE}, as {study.source} names none (--scale)"
-        )
-        named = " and ".join(f"{name} ({split})" for split, name in STUDY.items())
-        out.show(
-            f"The commands are cells of the studies {named} at scale {told}; `python -m lm_experiments plan` says what they cost. "
-            "Corpora, rates and sizes are that study's: where yours differ, train the same cells in your own pipeline."
-        )
+        if found.cells:
+            out.show(_belonging(study, scale, chosen=self.scale is not None))
+        else:
+            out.show(
+                "Every draw of every account has its best exposure at the same place: by what they know no run would tell more."
+            )
         for line in found.commands:
             out.show(line)
         return {"plan": plan, "cells": found.cells, "commands": found.commands, "width": found.width, "expected": found.expected,
                 "source": ensemble.source, "seconds": seconds_since(began)}  # fmt: skip
 
 
-def contradicted(curves: Sequence[Any], plan: Any, goal: Goal, found: Any) -> str:
-    """What measurements of the plan itself say against the interval of the best exposure; empty where they do not.
+def _belonging(study: Any, scale: str | None, *, chosen: bool) -> str:
+    """Which studies, and at which scale, the commands of `next` are cells of."""
+    from theory.recommend.cells import SCALE, STUDY
 
-    Args:
-        curves: of the study, of one fine-tuning rate.
-        plan: what is trained, tokens of the study.
-        goal: what is to be low; loss_pre does not count.
-        found: the recommendation.
-    """
-    import numpy as np
-
-    for curve in (one for one in curves if one.split == plan.split and one.tokens == plan.tokens_post):
-        loss = goal.weight_im * curve.im.mean(0) + goal.weight_ret * curve.ret.mean(0)
-        best = curve.exposure[loss.argmin()]
-        gained = float(np.interp(found.exposure, curve.exposure, loss) - loss.min())
-        if gained > goal.tolerance and not found.low <= best <= found.high:
-            return (
-                f"The measurements disagree: their lowest is at lambda = {best:g}, {gained:.3f} nats below that at {found.exposure:.2f} "
-                f"({len(curve.ret)} {'run' if len(curve.ret) == 1 else 'runs'} each). Either that is noise or no account here has such an "
-                "optimum; the interval knows nothing of what all accounts lack."
-            )
-    return ""
+    named = " and ".join(f"{name} ({split})" for split, name in STUDY.items())
+    origin = "" if chosen else f", as in {study.source}" if scale else f", as {study.source} names none (--scale)"
+    return (
+        f"The commands are cells of the studies {named} at scale {scale or SCALE}{origin}; `python -m lm_experiments plan` says what they "
+        "cost. Corpora, rates and sizes are that study's: where yours differ, train the same cells in your own pipeline."
+    )
 
 
 def _columns(points: Any) -> tuple[Any, ...]:

@@ -24,6 +24,8 @@ STUDY = dict(zip(SPLITS, ("fig3a", "fig3b"), strict=True))
 """The study of `python -m lm_experiments run` that a split is a part of."""
 SCALE = "nano"
 """Size of the model in the commands where nothing says another: that of `python -m lm_experiments run`."""
+SURE = 1e-6
+"""Standard deviation of the best exposure below which nothing is left to be measured."""
 STEPS = 9
 """Values of lambda that are considered, from 0 to 1."""
 
@@ -102,6 +104,8 @@ def next_cells(
     covariance = (table * drawn.chance[:, None]).T @ table
     before, made = float(np.sqrt(covariance[0, 0])), []
     for _ in range(min(count, len(places))):
+        if covariance[0, 0] < SURE**2:
+            break
         gains = []
         for i in range(len(places)):
             at = [1 + 2 * i, 2 + 2 * i]
