@@ -36,7 +36,7 @@ LANES = 16384
 TOGETHER = 64
 """Settings up to which JAX takes all columns side by side: a loop of a few operations on few numbers costs as much as on many."""
 
-MANY, FEW = 128, 5
+MANY, FEW = 256, 5
 """JAX goes on with a FEW-th of at least MANY settings once no more are under way: most take ten steps, the slowest of hundreds thirty."""
 
 ATTEMPTS = 5000

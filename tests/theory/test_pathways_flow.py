@@ -136,7 +136,7 @@ def test_jax_values_and_derivatives(variant: str) -> None:
     np.testing.assert_allclose(forward[0], difference, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("count", [40, 200])
+@pytest.mark.parametrize("count", [40, 300])
 def test_settings_that_leave_the_batch_in_jax_end_as_in_numpy(count: int) -> None:
     """Side by side, and in two loops, the second of which goes on with the slowest."""
     import jax
