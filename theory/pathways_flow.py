@@ -33,9 +33,6 @@ COLUMNS = 10
 LANES = 16384
 """Settings that numpy integrates together: enough to amortise Python, few enough for the cache (4096: a fifth slower)."""
 
-TOGETHER = 64
-"""Settings up to which JAX takes all columns side by side: a loop of a few operations on few numbers costs as much as on many."""
-
 MANY, FEW = 256, 5
 """JAX goes on with a FEW-th of at least MANY settings once no more are under way: most take ten steps, the slowest of hundreds thirty."""
 
@@ -95,20 +92,18 @@ def attempt(field: Field, x: Array, y: Array, pull: Pull, step: Array) -> tuple[
 
     row_x: list[Array] = []
     row_y: list[Array] = []
-    for dx, dy in _each(column, np.size(x) if is_jax(x, y) else None):
+    for dx, dy in _each(column, is_jax(x, y)):
         row_x, row_y = _extrapolate(row_x, dx), _extrapolate(row_y, dy)
     return row_x[-1], row_y[-1], row_x[-1] - row_x[-2], row_y[-1] - row_y[-2]
 
 
-def _each(column: Callable[[Any], tuple[Array, Array]], traced: int | None) -> list[tuple[Array, Array]]:
-    """All columns. In JAX, where so many settings are `traced`: side by side if they are few, which makes ten short loops a single one,
-    else one after the other, because ten of them written out take twice as long to compile."""
-    if traced is None:
+def _each(column: Callable[[Any], tuple[Array, Array]], traced: bool) -> list[tuple[Array, Array]]:
+    """All columns; as a loop in JAX, because ten of them written out take twice as long to compile."""
+    if not traced:
         return [column(n) for n in range(1, COLUMNS + 1)]
-    import jax
+    from jax import lax
 
-    every = jax.vmap(column) if traced <= TOGETHER else lambda numbers: jax.lax.map(column, numbers)
-    all_x, all_y = every(np.arange(1, COLUMNS + 1))
+    all_x, all_y = lax.map(column, np.arange(1, COLUMNS + 1))
     return [(all_x[i], all_y[i]) for i in range(COLUMNS)]
 
 

@@ -31,7 +31,7 @@ def test_coefficients_are_the_best_that_are_not_negative():
     columns, target, weight = (
         rng.standard_normal((12, 7, 2, 3)),
         rng.standard_normal((7, 2)),
-        np.array([1, 1, 0, 1, 1, 1, 1]),
+        np.array([1.0, 1, 0, 1, 1, 1, 1]),
     )
     found = bounded(columns, target, weight, [0, 2])
     assert len({tuple(one[[0, 2]] > 0) for one in found}) == 4
