@@ -123,12 +123,10 @@ def test_gates_are_told_by_testbed_and_stand_in_every_verdict():
     stands = {testbed: standing(made) for testbed, made in gates_of(study, None, 200_000).items()}
     assert stands == {"nano general>instruction>chemistry": "met", "nano general>instruction>engineering": "fails V1"}
     told = {
-        (verdict.where.split()[0], verdict.gates)
-        for verdict in verdicts(study, effects(study), stands)
-        if verdict.claim == "C1"
+        (verdict.where, verdict.gates) for verdict in verdicts(study, effects(study), stands) if verdict.claim == "C1"
     }
     assert {gates for _, gates in told} == set(stands.values())
-    assert all(("chemistry" in where) == (gates == "met") for where, gates in told)
+    assert all((">chemistry" in where) == (gates == "met") for where, gates in told)
     assert {one.gates for one in verdicts(study, effects(study), stands) if one.claim == "C8"} == {"met / fails V1"}
     assert gates_of(read_study(data=frame()), None, None) == {}
 

@@ -138,7 +138,7 @@ def test_jax_values_and_derivatives(variant: str) -> None:
 
 @pytest.mark.parametrize("count", [40, 300])
 def test_settings_that_leave_the_batch_in_jax_end_as_in_numpy(count: int) -> None:
-    """Side by side, and in two loops, the second of which goes on with the slowest."""
+    """In one loop, and in two, the second of which goes on with the slowest."""
     import jax
 
     rng = np.random.default_rng(2)
