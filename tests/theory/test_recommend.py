@@ -236,7 +236,7 @@ def test_a_few_rows_of_ones_own_correct_the_published_accounts(few, capsys, outs
     assert "studies fig3a (independent) and fig3b (compute-matched) at scale nano, as own.csv names none" in text
     assert "--scale micro --axis" in call(capsys, "next", "own.csv", "--tokens-post", "3e7", "--scale", "micro")[1]
     assert "may be wider than without measurements" in call(capsys, "recommend", "own.csv", "--tokens-post", "3e7")[1]
-    published = call(capsys, "next", "--cells", "1")[1]
+    published = call(capsys, "next", "--tokens-post", "1.5e8", "--split", "compute-matched", "--cells", "1")[1]
     assert "at scale 135m, as in the published Figure 3" in published
     assert "--scale 135m --axis" in published
     assert "wider" not in call(capsys, "recommend")[1]

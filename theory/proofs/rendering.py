@@ -4,6 +4,7 @@ The fragment goes inside an article with `amsmath` and `amsthm` and a `\\newtheo
 """
 
 import re
+import unicodedata
 
 from theory.proofs.core import Proof, Step, Theorem, number
 
@@ -61,7 +62,8 @@ def readable(source: str) -> str:
     said = re.sub(r"\\(?!bar|dot)([A-Za-z]+|[|,])", macro, said)
     for name, mark in ACCENTS.items():
         said = re.sub(rf"\\{name} ?(.)", rf"\1{mark}", said)
-    return re.sub(" +", " ", said.replace("{", "").replace("}", "").replace("\1", "{").replace("\2", "}"))
+    said = said.replace("{", "").replace("}", "").replace("\1", "{").replace("\2", "}")
+    return unicodedata.normalize("NFC", re.sub(" +", " ", said))
 
 
 def _unbraced(said: str) -> str:
