@@ -28,7 +28,7 @@ from theory.features import TASKS
 from theory.laws.mechanism import targets
 
 ARMS = ("unmixed", "mixed", "half", "held", "grafted", "pruned")
-WEAKEST, STRONGEST = 1e-4, 30.0
+WEAKEST, STRONGEST = 1e-3, 10.0
 """Weights of the pull to the start of stage 2 between which it is looked for; at the largest, descent is still stable here."""
 TRIES = 9
 """Of that weight; the displacement is then off by less than a thousandth."""
@@ -159,7 +159,9 @@ def start(setup: Setup, values: Mapping[str, Any], seeds: Sequence[int]) -> Weig
         square = (kappa**2 + 4 * scale**4) ** 0.5
         outer = ((square + kappa) / 2) ** 0.5
         sizes = (scale**2 / outer, outer)
-        layers = [np.repeat(size * np.eye(*mask.shape)[None], len(seeds), 0) for size, mask in zip(sizes, masks, strict=True)]
+        layers = [
+            np.repeat(size * np.eye(*mask.shape)[None], len(seeds), 0) for size, mask in zip(sizes, masks, strict=True)
+        ]
     return Weights(*layers)
 
 
@@ -172,7 +174,13 @@ def gradient(setup: Setup, weights: Weights, moments: tuple[Array, Array]) -> We
 
 
 def descend(
-    setup: Setup, weights: Weights, moments: tuple[Array, Array], time: float, steps: int, pull: Any = 0.0, edges: Sequence[int] = ()
+    setup: Setup,
+    weights: Weights,
+    moments: tuple[Array, Array],
+    time: float,
+    steps: int,
+    pull: Any = 0.0,
+    edges: Sequence[int] = (),
 ) -> list[Weights]:
     """Gradient descent for a flow time; the weights after the steps named, and at the end.
 
@@ -202,7 +210,9 @@ def moved(since: Weights, until: Weights) -> Float[np.ndarray, " seeds"]:
     return made
 
 
-def pull_to(setup: Setup, weights: Weights, moments: tuple[Array, Array], time: float, steps: int, distance: Array) -> Array:
+def pull_to(
+    setup: Setup, weights: Weights, moments: tuple[Array, Array], time: float, steps: int, distance: Array
+) -> Array:
     """Weight of the pull to its start with which stage 2 moves theta by a distance; 0 where it does not move that far by itself."""
 
     def off(logs: Array) -> Array:
@@ -240,11 +250,13 @@ def train(setup: Setup, on: Problem, values: Mapping[str, Any], begun: Weights, 
 
     def finish(name: str, before: Weights, after: Weights, pull: Any = 0.0) -> None:
         path = [after, *descend(setup, after, ft, values["t_ft"], third, edges=sorted(edges - {third}))]
-        again = descend(setup, path[-1], post, back, second)[-1]
+        again = descend(setup, path[-1], post, back, third)[-1]
         made[name] = Arm(before, after, path, again, np.broadcast_to(pull, len(after.inner)))
 
     for name, exposed in (("unmixed", pre), ("mixed", post), ("half", on.post.of_half(0).moments)):
-        mixture = tuple(a + values["alpha"] * (b - a) if name != "unmixed" else a for a, b in zip(pre, exposed, strict=True))
+        mixture = tuple(
+            a + values["alpha"] * (b - a) if name != "unmixed" else a for a, b in zip(pre, exposed, strict=True)
+        )
         before = descend(setup, begun, (mixture[0], mixture[1]), values["t_pre"], first)[-1]
         finish(name, before, descend(setup, before, post, values["t_post"], second)[-1])
     mixed, unmixed = made["mixed"], made["unmixed"]

@@ -2,7 +2,7 @@
 
     rise       expected rise of a loss under Gaussian noise on the weights, exactly, to all orders
     step       rise after a step down another loss's gradient, and the second difference along it
-    share      of a gradient's energy along input features; and along those hidden directions that D_post uses most, beside D_pre
+    share      of a gradient's energy along some of the inputs
     matched    loss_ret where stage 3 has brought loss_ft to a level
 
 With noise N_1, N_2 of variances u, v on the inner and the outer layer, theta moves by `N_2 W_1 + W_2 N_1 + N_2 N_1`, three parts that do not
@@ -23,8 +23,6 @@ from sims.setup import Setup
 
 NO_GRADIENT = 1e-12
 """Norm below which there is no direction to step in."""
-RIDGE = 1e-3
-"""Of the second moments of D_pre, in units of the mean: what D_pre uses less than that counts as unused."""
 
 
 def loss(weights: Weights, task: Task) -> Float[np.ndarray, " seeds"]:
@@ -67,28 +65,9 @@ def step(weights: Weights, down: Weights, length: float, task: Task) -> tuple[Ar
 
 def share(made: Weights, features: Float[np.ndarray, " inputs"]) -> Float[np.ndarray, " seeds"]:
     """Share of the energy of a gradient of the inner layer along some of the inputs; 0 where there is no gradient."""
-    return _over(_squares(made.inner * features), _squares(made.inner))
-
-
-def hidden_share(weights: Weights, made: Weights, post: Task, pre: Task, count: int) -> Float[np.ndarray, " seeds"]:
-    """Share of the energy of a gradient of the outer layer along the hidden directions that D_post uses most relative to D_pre.
-
-    These are the first `count` generalised eigenvectors of the two second moments of the hidden layer, made orthonormal.
-
-    Args:
-        weights: where it is.
-        made: the gradient.
-        post: D_post.
-        pre: D_pre.
-        count: how many directions.
-    """
-    used, known = (weights.inner @ (task.factor @ task.factor.T) @ weights.inner.swapaxes(1, 2) for task in (post, pre))
-    width = used.shape[1]
-    ridge = RIDGE * np.trace(used + known, axis1=1, axis2=2)[:, None, None] / width * np.eye(width)
-    values, vectors = np.linalg.eigh(known + ridge)
-    white = vectors / np.sqrt(values)[:, None]
-    first = white @ np.linalg.eigh(white.swapaxes(1, 2) @ used @ white)[1][:, :, -count:]
-    return _over(_squares(made.outer @ np.linalg.qr(first)[0]), _squares(made.outer))
+    part, whole = _squares(made.inner * features), _squares(made.inner)
+    found: Float[np.ndarray, " seeds"] = np.where(whole > NO_GRADIENT**2, part / np.maximum(whole, NO_GRADIENT**2), 0.0)
+    return found
 
 
 def matched(loss_ft: Float[np.ndarray, "times seeds"], values: Float[np.ndarray, "times seeds"], level: Any) -> Array:
@@ -114,7 +93,3 @@ def matched(loss_ft: Float[np.ndarray, "times seeds"], values: Float[np.ndarray,
 
 def _squares(matrix: Array) -> Array:
     return (matrix**2).sum((1, 2))
-
-
-def _over(part: Array, whole: Array) -> Array:
-    return np.where(whole > NO_GRADIENT**2, part / np.maximum(whole, NO_GRADIENT**2), 0.0)

@@ -4,9 +4,9 @@
     E2   mixed minus unmixed whose stage 2 is held so that theta moves as far; loss_ret where loss_ft is at one level
     E3   rise of the D_post loss under noise on the weights after stage 2: .03 of each layer's root mean square (as in the language
          models), or of one size everywhere; and after a step down D_ft's gradient. Mixed minus unmixed, over unmixed
-    E4   share of the energy of D_ft's gradient after stage 2 that falls into what only D_post uses, mixed minus unmixed: input features; the
-         same where D_ft excites them a little; the hidden directions that D_post uses most beside D_pre. And what exposure changed
-         in stage 1, grafted onto the unmixed model and pruned from the mixed one after stage 2: change of loss_ret at matched loss_ft
+    E4   share of the energy of D_ft's gradient after stage 2 that falls into features that only D_post uses, mixed minus unmixed; the logarithm
+         of that share where D_ft excites them a little. And what exposure changed in stage 1, grafted onto the unmixed model and
+         pruned from the mixed one after stage 2: change of loss_ret at matched loss_ft
     E5   log of what D_post once more, for a while after stage 3, leaves of the forgetting: mixed minus unmixed
 
 Losses are in units of the unmixed forgetting, loss_ret minus loss_im. What the accounts should predict (`PREDICTED`) was written down for
@@ -37,7 +37,7 @@ from sims.study import Check, Report, Study, seeds
 SEEDS = 16
 """Where the start is random; elsewhere one run says all."""
 MARGIN = 0.05
-"""What counts as an effect, and as none: of the unmixed forgetting (E1, E2, grafts), of the unmixed model's rise (E3), in shares (E4) and in
+"""What counts as an effect, and as none: of the unmixed forgetting (E1, E2, grafts), of the unmixed model's rise (E3), in shares or their logarithms (E4) and in
 logarithms (E5)."""
 NOISE = 0.03
 """Standard deviation of the noise: of a layer's root mean square, or of the weights as they are."""
@@ -68,17 +68,17 @@ class Account(NamedTuple):
 
 ACCOUNTS: dict[str, Account] = {
     "plain": Account(
-        "plain", Setup(n=3, k=1, init="random"), Setup(n=6, width=16, init="random", steps=(400, 300, 300)),
+        "plain", Setup(n=3, k=1, init="random"), Setup(n=6, width=16, init="random", steps=(800, 1000, 300)),
         {"alpha": 0.2, "t_pre": 40.0, "t_post": 20.0, "t_ft": 5.0, "init_scale": 0.01, "sigma_inv": 1.0}, 0.1, random=True,
     ),
     "rp": Account(
         "pathways", Setup(problem="pathways", init="random"),
-        Setup(problem="redundant", n=2, width=4, units="separate", steps=(2500, 200, 200)),
+        Setup(problem="redundant", n=2, width=4, units="separate", steps=(2500, 400, 200)),
         {"alpha": 0.03, "t_pre": 100.0, "t_post": 5.0, "t_ft": 5.0}, 0.1, random=False,
     ),
     "rp-shared": Account(
         "pathways", Setup(problem="pathways", init="random"),
-        Setup(problem="redundant", n=2, width=16, init="random", steps=(800, 200, 200)),
+        Setup(problem="redundant", n=2, width=16, init="random", steps=(800, 400, 200)),
         {"alpha": 0.01, "t_pre": 30.0, "t_post": 5.0, "t_ft": 5.0, "init_scale": 0.01}, 0.1, random=True,
     ),
     "redundant": Account(
@@ -116,8 +116,7 @@ QUANTITIES: dict[str, Quantity] = {
     "noise_even": Quantity("E3", "rise under noise of one size, mixed over unmixed less 1", "one size"),
     "step": Quantity("E3", "rise after a step down D_ft's gradient, mixed over unmixed less 1", "D_ft's gradient"),
     "share": Quantity("E4", "share of D_ft's gradient in input features of D_post's own, mixed minus unmixed"),
-    "share_leak": Quantity("E4", "the same where D_ft excites them a little", "leak"),
-    "share_hidden": Quantity("E4", "the same in hidden directions that D_post uses most beside D_pre", "hidden layer"),
+    "share_leak": Quantity("E4", "log of that share where D_ft excites these features a little, mixed minus unmixed", "leak"),
     "grafted": Quantity("E4", "matched loss_ret, grafted minus unmixed; share of the unmixed forgetting", "grafted"),
     "pruned": Quantity("E4", "matched loss_ret, pruned minus mixed; share of the unmixed forgetting", "pruned", opposite=True),
     "relearned": Quantity("E5", "log of what is left of the forgetting, mixed minus unmixed"),
@@ -151,8 +150,8 @@ def run(case: Case, study: str) -> dict[str, Any]:
     further = setup_columns(setup) | {f"sims.{name}": value for name, value in found.items()}
     further |= {"sims.arm": np.repeat(ARMS, count).tolist(), "seed": np.tile(values["seed"], len(ARMS))}
     return rows.columns(
-        settings, losses, study=study, config_hash=config_hash(study, case.model, setup, account.half, dict(account.values), account.back),
-        engine="sims", model=case.model, wall_seconds=(time.perf_counter() - begun) / count / len(ARMS), **further,
+        settings, losses, study=study, config_hash=config_hash(study, case.model, setup), engine="sims", model=case.model,
+        wall_seconds=(time.perf_counter() - begun) / count / len(ARMS), **further,
     )  # fmt: skip
 
 
@@ -174,13 +173,8 @@ def measured(setup: Setup, on: Problem, arm: Arm, level: Any) -> dict[str, Any]:
         "noise": probes.rise(setup, arm.post, on.post, (NOISE**2 * first, NOISE**2 * second)),
         "noise_even": even, "curvature": even / NOISE**2, "step": fall, "curvature_ft": bend,
         "share": probes.share(down, on.own), "share_leak": probes.share(leak, on.own),
-        "share_hidden": probes.hidden_share(arm.post, down, on.post, on.pre, 2),
-        "relearned": np.log(np.maximum(left[0], TINY) / np.maximum(left[1], TINY)),
+        "relearned": np.log(left[0] / left[1], out=np.full_like(left[0], np.nan), where=np.minimum(*left) > 0),
     }  # fmt: skip
-
-
-TINY = 1e-15
-"""In the place of a forgetting that is none."""
 
 
 def by_arm(table: Any, model: str, name: str) -> dict[str, Any]:
@@ -207,6 +201,8 @@ def effect(table: Any, model: str, name: str) -> Effect:
         one, other = {"held": ("mixed", "held"), "grafted": ("grafted", "unmixed"), "pruned": ("pruned", "mixed")}[name]
         return ratio(ret[one] - ret[other], forgetting)
     found = by(f"sims.{name}")
+    if name == "share_leak":
+        return mean(np.log(found["mixed"] / found["unmixed"]))
     if QUANTITIES[name].claim == "E3":
         return ratio(found["mixed"] - found["unmixed"], found["unmixed"])
     return mean(found["mixed"] - found["unmixed"])
@@ -242,10 +238,14 @@ def report(table: Any) -> Report:
     for model in (one for one in ACCOUNTS if (column(table, "model") == one).any()):
         far = by_arm(table, model, "sims.moved_post")
         off = float(np.abs(far["held"] / far["mixed"] - 1).max())
-        checks.append(Check(f"{model}: held", off < 1e-3, "displacement of held over that of mixed, less 1", off, "below .001"))
+        checks.append(
+            Check(f"{model}: held", off < 1e-3, "displacement of held over that of mixed, less 1", off, "below .001")
+        )
         ret = by_arm(table, model, "sims.loss_ret_matched")
         lost = float(sum(np.isnan(one).sum() for one in ret.values()))
-        checks.append(Check(f"{model}: matched", lost == 0, "runs whose loss_ft does not reach the level", lost, "none"))
+        checks.append(
+            Check(f"{model}: matched", lost == 0, "runs whose loss_ft does not reach the level", lost, "none")
+        )
     body = [
         [name, *(f"{effect(table, model, name).value:+.3g} ({'-0+'[expected(model, name) + 1]})" for model in ACCOUNTS)]
         for name in QUANTITIES
