@@ -134,8 +134,8 @@ def problem(setup: Setup, values: Mapping[str, Any]) -> Problem:
             for name in TASKS
         )
         own = (sizes == 2).astype(float)
-    twice = (Task(*(np.kron(part, np.eye(2)) for part in task)) for task in (pre, post, ft))
-    return Problem(*twice, own=np.repeat(own, 2))
+    first, second, third = (Task(*(np.kron(part, np.eye(2)) for part in task)) for task in (pre, post, ft))
+    return Problem(first, second, third, np.repeat(own, 2))
 
 
 def there(setup: Setup) -> tuple[Float[np.ndarray, "width inputs"], Float[np.ndarray, "outputs width"]]:
@@ -225,7 +225,9 @@ def pull_to(
     for _ in range(TRIES):
         gap = at_high - at_low
         part = np.where(gap != 0, at_high / np.where(gap != 0, gap, 1.0), 0.0)
-        found = high - part * (high - low)
+        found = np.clip(
+            high - part * (high - low), np.log(WEAKEST), np.log(STRONGEST)
+        )  # nothing lies between where it is free
         here = off(found)
         same = here * at_high > 0
         low, at_low = np.where(same, low, high), np.where(same, at_low / 2, at_high)

@@ -5,8 +5,8 @@
     share      of a gradient's energy along some of the inputs
     matched    loss_ret where stage 3 has brought loss_ft to a level
 
-With noise N_1, N_2 of variances u, v on the inner and the outer layer, theta moves by `N_2 W_1 + W_2 N_1 + N_2 N_1`, three parts that do not
-correlate, so the squared error on inputs of covariance C rises by
+With noise N_1, N_2 of variances u, v on the inner and the outer layer, theta moves by `N_2 W_1 + W_2 N_1 + N_2 N_1`, three parts that do
+not correlate, so the squared error on inputs of covariance C rises by
 
     v outputs tr(W_1 C W_1') + u |W_2|^2 tr C + u v outputs width tr C
 
@@ -49,7 +49,9 @@ def rise(setup: Setup, weights: Weights, task: Task, variances: tuple[Any, Any])
     u, v = (np.asarray(one, dtype=float) for one in variances)
     hidden = ((weights.inner @ task.factor) ** 2).sum(2)  # tr(W_1 C W_1'), unit by unit
     shaken = inner @ (task.factor**2).sum(1)  # what noise of variance 1 on the inner layer does to a unit
-    return v * (hidden @ outer.T).sum(1) + u * ((weights.outer**2) @ shaken).sum(1) + u * v * (outer @ shaken).sum()
+    parts = v * (hidden @ outer.T).sum(1), u * (weights.outer**2 @ shaken).sum(1), u * v * (outer @ shaken).sum()
+    made: Float[np.ndarray, " seeds"] = parts[0] + parts[1] + parts[2]
+    return made
 
 
 def step(weights: Weights, down: Weights, length: float, task: Task) -> tuple[Array, Array]:
@@ -91,5 +93,6 @@ def matched(loss_ft: Float[np.ndarray, "times seeds"], values: Float[np.ndarray,
     return found
 
 
-def _squares(matrix: Array) -> Array:
-    return (matrix**2).sum((1, 2))
+def _squares(matrix: Array) -> Float[np.ndarray, " seeds"]:
+    made: Float[np.ndarray, " seeds"] = (matrix**2).sum((1, 2))
+    return made

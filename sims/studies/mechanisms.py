@@ -4,9 +4,9 @@
     E2   mixed minus unmixed whose stage 2 is held so that theta moves as far; loss_ret where loss_ft is at one level
     E3   rise of the D_post loss under noise on the weights after stage 2: .03 of each layer's root mean square (as in the language
          models), or of one size everywhere; and after a step down D_ft's gradient. Mixed minus unmixed, over unmixed
-    E4   share of the energy of D_ft's gradient after stage 2 that falls into features that only D_post uses, mixed minus unmixed; the logarithm
-         of that share where D_ft excites them a little. And what exposure changed in stage 1, grafted onto the unmixed model and
-         pruned from the mixed one after stage 2: change of loss_ret at matched loss_ft
+    E4   share of the energy of D_ft's gradient after stage 2 that falls into features that only D_post uses, mixed minus unmixed; the
+         logarithm of that share where D_ft excites them a little. And what exposure changed in stage 1, grafted onto the unmixed
+         model and pruned from the mixed one after stage 2: change of loss_ret at matched loss_ft
     E5   log of what D_post once more, for a while after stage 3, leaves of the forgetting: mixed minus unmixed
 
 Losses are in units of the unmixed forgetting, loss_ret minus loss_im. What the accounts should predict (`PREDICTED`) was written down for
@@ -37,8 +37,8 @@ from sims.study import Check, Report, Study, seeds
 SEEDS = 16
 """Where the start is random; elsewhere one run says all."""
 MARGIN = 0.05
-"""What counts as an effect, and as none: of the unmixed forgetting (E1, E2, grafts), of the unmixed model's rise (E3), in shares or their logarithms (E4) and in
-logarithms (E5)."""
+"""What counts as an effect, and as none: of the unmixed forgetting (E1, E2, grafts), of the unmixed model's rise (E3), in shares or their
+logarithms (E4) and in logarithms (E5)."""
 NOISE = 0.03
 """Standard deviation of the noise: of a layer's root mean square, or of the weights as they are."""
 STEP = 0.1
@@ -86,16 +86,16 @@ ACCOUNTS: dict[str, Account] = {
         {"alpha": 0.03, "t_pre": 4 / 0.03 / 128, "t_post": 4 / 128, "t_ft": 5 / 128, "imbalance": 64.0}, 1 / 128, random=False,
     ),
 }  # fmt: skip
-"""Model -> network and schedule: exposure has some of its effect but not all, so that mixed models still forget. A layer of square 64 learns
-64 times as fast, and twice for the loss that is not halved."""
+"""Model -> network and schedule: exposure has some of its effect but not all, so that mixed models still forget. A layer of square 64
+learns 64 times as fast, and twice for the loss that is not halved."""
 
 PREDICTED: dict[str, dict[str, int]] = {
     "S": {"E1": 1, "E2": -1, "E3": 0, "E4": -1, "E5": 0},
     "pathways": {"E1": 1, "E2": -1, "E3": 0, "E4": -1, "E5": -1},
     "plain": {"E1": 0, "E2": 0, "E3": 0, "E4": 0, "E5": 0},
 }
-"""Account -> sign of every experiment: of E1 as `common.claims` says it, and plain with a converged stage 2, which protects nothing; of E2 to
-E5 the table that stands at the verdicts of the language models."""
+"""Account -> sign of every experiment: of E1 as `common.claims` says it, and none in plain with a converged stage 2, which protects
+nothing; of E2 to E5 the table that stands at the verdicts of the language models."""
 
 
 class Quantity(NamedTuple):

@@ -105,7 +105,7 @@ def test_with_separate_units_the_rise_is_twice_the_sum_of_strengths(pathways):
 
 
 def test_shares_are_known(redundant):
-    """D_ft excites none of D_post's own features; where it does with variance e, a feature's gradient is e theta there and hold theta elsewhere."""
+    """D_ft excites none of D_post's own features; with variance e there, the gradient is e theta there and hold theta elsewhere."""
     account, _, on, arms = redundant
     post, n = arms["mixed"].post, account.setup.n
     down = gradient(account.setup, post, on.ft.moments)
