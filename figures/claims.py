@@ -17,6 +17,7 @@ is supported where its whole {LEVEL:.0%} interval over seeds is inside the range
 beyond one end, undecided otherwise or with fewer than {FEWEST} seeds. Where nothing is random its value decides.
 *Exploratory*: the criterion was changed after the same data were seen. Verdicts of language models (lm) do not know whether their
 testbed is valid: `python -m lm_experiments gates TABLE` says so, and most of the stored ones fail some gate.
+On E1 to E5 a verdict of sims says whether a network that realises an account does what that account predicts.
 A dash: no verdict of that engine. *theory* is what
 `python -m theory prove` derives about the theorems T1 to T3: refuted where the printed form is false, whatever holds in its place.
 """

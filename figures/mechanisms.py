@@ -46,9 +46,10 @@ def predicted(table: Any) -> Figure:
         ax.set_xticks([-10, -0.1, 0, 0.1, 10], ["-10", "-.1", "0", ".1", "10"])
         ax.minorticks_off()
         ax.set_title(name)
-    axes[0, 0].set_yticks(range(len(kinds)), [_said(*kind) for kind in kinds], fontsize=5.6)
+        ax.set_xlabel("effect of exposure")
+    said = [textwrap.fill(f"{claim}  {effect.split(';')[0]}", 44) for claim, _, effect in kinds]
+    axes[0, 0].set_yticks(range(len(kinds)), said, fontsize=5.6)
     axes[0, 0].set_ylim(len(kinds) - 0.5, -0.5)
-    figure.supxlabel("effect of exposure (logarithmic beyond .05)", fontsize=7)
     marks = [
         Line2D([], [], color=colour, marker=marker, ls="none", label={"supported": "as predicted", "refuted": "not as predicted"}[status])
         for status, (colour, marker) in STATUSES.items()
@@ -56,8 +57,3 @@ def predicted(table: Any) -> Figure:
     ]  # fmt: skip
     style.legend_below(figure, [Patch(color="0.88", label="what the account predicts"), *marks], 3)
     return figure
-
-
-def _said(claim: str, variant: str, effect: str) -> str:
-    """A statistic as the label of its row."""
-    return textwrap.fill(f"{claim}  {effect.split(';')[0]}" + (f" ({variant})" if variant else ""), 44)
