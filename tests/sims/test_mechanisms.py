@@ -118,10 +118,10 @@ def test_shares_are_known(redundant):
 
 def test_a_step_down_a_gradient_has_its_length_and_a_quadratic_its_curvature():
     weights = Weights(np.eye(1)[None], np.eye(1)[None])
-    task = Task(np.array([[1.0]]), np.array([[1.0]]))
+    task = Task(np.array([[0.5]]), np.array([[1.0]]))
     down = Weights(np.array([[[5.0]]]), np.zeros((1, 1, 1)))
     fall, bend = probes.step(weights, down, 0.1, task)
-    assert float(fall[0]) == pytest.approx(0.01)
+    assert float(fall[0]) == pytest.approx(0.4**2 - 0.5**2)
     assert float(bend[0]) == pytest.approx(2.0)
     fall, _ = probes.step(weights, Weights(0 * down.inner, down.outer), 0.1, task)
     assert float(fall[0]) == 0.0
