@@ -17,6 +17,7 @@ is supported where its whole {LEVEL:.0%} interval over seeds is inside the range
 beyond one end, undecided otherwise or with fewer than {FEWEST} seeds. Where nothing is random its value decides.
 *Exploratory*: the criterion was changed after the same data were seen. *Gates*: whether the testbed of language models (lm) is valid;
 a verdict from one that fails a gate says nothing about exposure, and most of the stored ones do (`python -m lm_experiments gates TABLE`).
+On E1 to E5 a verdict of sims says whether a network that realises an account does what that account predicts.
 A dash: no verdict of that engine. *theory* is what
 `python -m theory prove` derives about the theorems T1 to T3: refuted where the printed form is false, whatever holds in its place.
 """

@@ -193,6 +193,7 @@ PICTURES: dict[str, Picture] = {
     "simulated_curves": Picture("simulated_optimum:curves", measured=(OPTIMUM["compute-matched"],)),
     "simulated_latent": Picture("simulated_optimum:latent", measured=(OPTIMUM["latent"],)),
     "simulated_redundant_features": Picture("laws:redundant_features", measured=(REDUNDANT,)),
+    "simulated_mechanisms": Picture("mechanisms:predicted", measured=(VERDICTS,)),
     "simulated_placement": Picture("simulated_optimum:placement", measured=(OPTIMUM["placement"],)),
     "verdicts": Picture("verdicts:verdicts", measured=(VERDICTS,)),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),

@@ -132,6 +132,11 @@ CAPTIONS: dict[str, Caption] = {
         "and have an interior best exposure at equal step sizes.",
         ("C2",),
     ),
+    "simulated_mechanisms": Caption(
+        "What each account of protection predicts of the experiments that tell them apart, and what a network that realises the account "
+        "does: points in the shaded range agree.",
+        ("E1", "E2", "E3", "E4", "E5"),
+    ),
     "simulated_placement": Caption(
         "When in stage 1 the exposure comes, and how often a small pool is repeated.", ("P1", "P16")
     ),

@@ -79,6 +79,8 @@ class Study:
     """From the same table to checks and a table for people."""
     closed_form: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     """Rows of the closed form that belong beside the simulated ones, as columns; their engine is theory."""
+    run: Callable[[Case, str], Mapping[str, Any]] | None = None
+    """From a case and the study's name to the columns of its rows, where those are not what `sims.simulate` gives."""
 
 
 class Done(NamedTuple):
@@ -126,12 +128,11 @@ def run_study(
                 if path.with_suffix(".json").exists():
                     say(f"A finished part of {study.name} is damaged ({path.name}); its runs are done again.")
                 start = time.perf_counter()
-                simulation = simulate(case.setup, case.values, workers=workers, progress=progress)
+                made, remark = rows_made(study, case, workers, progress)
                 spent = time.perf_counter() - start
-                if rows := simulation.converged.any():
-                    results.write(results.table(rows_of(case, study.name, simulation, spent)), path)
-                remark = report_diverged(simulation, case.setup)
-                note = {"seconds": spent, "diverged": remark, "sha256": file_hash(path) if rows else None}
+                if made:
+                    results.write(results.table(made), path)
+                note = {"seconds": spent, "diverged": remark, "sha256": file_hash(path) if made else None}
                 write_note(path.with_suffix(".json"), note)
             elif progress:
                 progress(case.size)
@@ -144,6 +145,22 @@ def run_study(
         table = join(tables + closed)
         results.write(table, final)  # before it is judged, so that a judge that fails loses nothing
         return conclude(study, table, final, seconds, diverged)
+
+
+def rows_made(
+    study: Study, case: Case, workers: int | None, progress: Callable[[int], None] | None
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """The columns of a case, None where no run converged, and a paragraph about those that did not."""
+    if study.run:
+        made = study.run(case, study.name)
+        if progress:
+            progress(case.size)
+        return made, None
+    start = time.perf_counter()
+    simulation = simulate(case.setup, case.values, workers=workers, progress=progress)
+    spent = time.perf_counter() - start
+    rows = rows_of(case, study.name, simulation, spent) if simulation.converged.any() else None
+    return rows, report_diverged(simulation, case.setup)
 
 
 def finished_part(path: Path) -> dict[str, Any] | None:

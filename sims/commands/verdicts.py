@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common import results, verdict_table
-from common.claims import PREDICTIONS, STATEMENTS, THEOREMS
+from common.claims import EXPERIMENTS, PREDICTIONS, STATEMENTS, THEOREMS
 from common.console import Command, Json, Output, plain
 from common.results import column
 from common.settings import WrongUse, config_hash
@@ -15,7 +15,7 @@ from common.verdicts import Verdict, holm, mark_exploratory
 from sims.studies import STUDIES
 from sims.study import Study
 
-JUDGED = PREDICTIONS | THEOREMS
+JUDGED = PREDICTIONS | THEOREMS | EXPERIMENTS
 """What simulations can tell about."""
 
 
@@ -53,7 +53,11 @@ class Verdicts(Command):
         said = {
             claim: ", ".join(f"{count} {status}" for status, count in each.items()) for claim, each in counts.items()
         }
-        out.table("Predictions and theorems", ("", "verdicts", ""), [[c, said[c], text] for c, text in JUDGED.items()])
+        out.table(
+            "Predictions, theorems and experiments",
+            ("", "verdicts", ""),
+            [[c, said[c], text] for c, text in JUDGED.items()],
+        )
         if absent:
             out.show(f"Studies without a table here: {', '.join(absent)}.")
         out.show(f"Wrote {path}.")
@@ -72,7 +76,7 @@ def judged(study: Study, path: Path) -> list[Verdict]:
 
 
 def missing(found: Sequence[Verdict]) -> list[Verdict]:
-    """A verdict for every prediction and theorem that has none."""
+    """A verdict for every prediction, theorem and experiment that has none."""
     remark = "no study with a table here judges it"
     claims = {verdict.claim for verdict in found}
     return [Verdict(claim=c, engine="sims", status="missing", criterion=remark) for c in JUDGED if c not in claims]

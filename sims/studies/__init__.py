@@ -6,6 +6,7 @@ from sims.studies.finite_samples import FINITE_SAMPLES
 from sims.studies.frontier import FRONTIER
 from sims.studies.latent import LATENT
 from sims.studies.leakage import LEAKAGE
+from sims.studies.mechanisms import MECHANISMS
 from sims.studies.misalignment import MISALIGNMENT
 from sims.studies.noise import NOISE
 from sims.studies.placement import PLACEMENT
@@ -29,6 +30,7 @@ STUDIES: dict[str, Study] = {
         FRONTIER,
         PLACEMENT,
         REDUNDANT_FEATURES,
+        MECHANISMS,
     )
 }
 """Name -> study, in the order in which `all` runs them."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common import results, verdict_table
-from common.claims import PREDICTIONS, THEOREMS
+from common.claims import EXPERIMENTS, PREDICTIONS, THEOREMS
 from common.console import run
 from common.verdicts import within
 from sims.commands import commands
@@ -58,7 +58,7 @@ def test_tables_are_judged_and_every_prediction_is_listed(tmp_path, capsys, one)
     assert said["predictions"]["P2"] == {"missing": 1}
     assert said["without_table"] == ["other"]
     rows = verdict_table.load(tmp_path / "new" / "verdicts.parquet")
-    assert {row.claim for row in rows} == set(PREDICTIONS | THEOREMS)
+    assert {row.claim for row in rows} == set(PREDICTIONS | THEOREMS | EXPERIMENTS)
     assert {(row.engine, row.study, row.code_version) for row in rows if row.study} == {("sims", "one", "v1")}
     assert [row.n for row in rows[:3]] == [6, 6, None]
     assert not (tmp_path / "verdicts.parquet").exists()
@@ -114,7 +114,7 @@ def test_a_folder_without_tables_and_a_damaged_table_are_refused(tmp_path, capsy
 
 def test_the_stored_verdicts_are_whole_decided_by_intervals_and_say_where_they_come_from():
     rows = [row for row in verdict_table.load(STORED / "verdicts.parquet") if row.status != "missing"]
-    assert {row.claim for row in rows} >= set(PREDICTIONS | THEOREMS)
+    assert {row.claim for row in rows} >= set(PREDICTIONS | THEOREMS | EXPERIMENTS)
     bounded = [
         row.low is not None and row.high is not None for row in rows if row.n is not None and row.status != "undecided"
     ]
