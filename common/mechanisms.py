@@ -6,7 +6,9 @@ range of loss_ft is the one that all of them reach in that seed (`common.curves.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +26,6 @@ ACCOUNTS: dict[str, dict[str, int]] = {
 """Account -> experiment -> sign that it predicts of the primary statistic."""
 REAL, SHUFFLED = "real", "shuffled"
 RELEARNED = (6, 12, 24, 48)
-MINUS = "exposed minus unexposed"
 
 
 class Statistic(NamedTuple):
@@ -46,6 +47,8 @@ Key = tuple[str, float, float]
 Model = dict[float, dict[str, Any]]
 """Stage-3 rate -> row."""
 U: Key = (REAL, 0.0, 0.0)
+Number = Callable[[int], float]
+"""Of a seed; raises `KeyError` where something is missing that it is made of."""
 
 
 class Models:
@@ -72,10 +75,10 @@ class Models:
         """Rows by rate; none where there is no such model."""
         return self._rows.get((key, seed), {})
 
-    def value(self, key: Key, seed: int, name: str) -> float:
-        """What all rates of a model share. Raises `KeyError` where it was not measured."""
-        for row in self.of(key, seed).values():
-            if _there(row, name):
+    def value(self, key: Key, seed: int, name: str, rate: float | None = None) -> float:
+        """What all rates of a model share, or that of one rate. Raises `KeyError` where it was not measured."""
+        for at, row in self.of(key, seed).items():
+            if rate in (None, at) and row.get(name) is not None:
                 return float(row[name])
         raise KeyError(name)
 
@@ -88,7 +91,7 @@ class Models:
         """
         rates = sorted(set.union(*(set(self.of(key, seed)) for key, _ in series)))
         ft, ret = (
-            np.array([[_number(self.of(key, seed)[rate], prefix + name) for rate in rates] for key, prefix in series])
+            np.array([[self.value(key, seed, prefix + name, rate) for rate in rates] for key, prefix in series])
             for name in ("ft", "ret")
         )
         found = at_matched(ft, ret)
@@ -97,74 +100,71 @@ class Models:
         return found
 
 
-def _there(row: Mapping[str, Any], name: str) -> bool:
-    return row.get(name) is not None
-
-
-def _number(row: Mapping[str, Any], name: str) -> float:
-    if not _there(row, name):
-        raise KeyError(name)
-    return float(row[name])
-
-
-def by_seed(seeds: Iterable[int], number: Callable[[int], float]) -> Float[np.ndarray, " seeds"]:
-    """A number of every seed that has all it is made of."""
-    found = []
-    for seed in seeds:
-        try:
-            found.append(number(seed))
-        except KeyError:
-            continue
-    return np.array(found, dtype=float)
-
-
 def of_runs(table: Any) -> list[Statistic]:
-    """E2, and whether the gains of SAM and exposure add (E3)."""
-    models = Models(table)
-    held = [U, *(key for key in models.keys if key[0] == "anchored" and key[1] == 0)]
-    made = []
-    for arm in _arms(models):
-        x = models.exposed(arm)
-
-        def anchored(seed: int, x: Key = x) -> float:
-            own, *others = models.matched(seed, *((key, "loss_") for key in (x, *held)))
-            moved = [models.value(key, seed, "lm.moved_post") for key in held]
-            order = np.argsort(moved)
-            there = models.value(x, seed, "lm.moved_post")
-            return float(own - np.interp(there, np.array(moved)[order], np.array(others)[order]))
-
-        if len(held) > 1:
-            made.append(_made("E2", "held", "loss_ret minus that of unexposed models held by L2 at its displacement, "
-                              "matched loss_ft, nats", arm, by_seed(models.seeds, anchored), primary=True))  # fmt: skip
-        others = {"extra": ("extra", 0.0, 0.0), "slow": ("slow", 0.0, 0.0)} | {f"L2 {key[2]:g}": key for key in held[1:]}
+    """E2, and whether the gains of SAM and exposure add (E3), from the results table of one pipeline."""
+    models, made = Models(table), []
+    anchored = [key for key in models.keys if key[0] == "anchored" and key[1] == 0]
+    others = {"extra": ("extra", 0.0, 0.0), "slow": ("slow", 0.0, 0.0)} | {f"L2 {key[2]:g}": key for key in anchored}
+    for arm, x in _exposed(models):
+        if anchored:
+            effect = "loss_ret minus that of unexposed models held by L2 at its displacement, matched loss_ft, nats"
+            number = partial(_beside_held, models, x, [U, *anchored])
+            made.append(Statistic("E2", "held", effect, arm, _over(models, number), primary=True))
         for name, other in others.items():
-            if other not in models.keys:
-                continue
-
-            def late(seed: int, x: Key = x, other: Key = other) -> float:
-                own, its = models.matched(seed, (x, "loss_"), (other, "loss_"))
-                return float(own - its)
-
-            def forgot(seed: int, x: Key = x, other: Key = other, late: Any = late) -> float:
-                return float(
-                    late(seed) - models.value(x, seed, "loss_im") + models.value(other, seed, "loss_im")
-                )
-
-            for what, number in (("loss_ret", late), ("forgetting", forgot)):
-                made.append(_made("E2", f"{what} {name}", f"{what} minus that of {name}, matched loss_ft, nats",
-                                  arm, by_seed(models.seeds, number)))  # fmt: skip
+            for what, early in (("loss_ret", False), ("forgetting", True)):
+                effect = f"{what} minus that of {name}, matched loss_ft, nats"
+                number = partial(_beside, models, x, other, early)
+                made.append(Statistic("E2", f"{what} {name}", effect, arm, _over(models, number)))
     if models.has("SAM"):
-        four = [(key, "loss_") for key in (models.exposed("SAM"), ("SAM", 0.0, 0.0), models.exposed(REAL), U)]
-
-        def added(seed: int) -> float:
-            sam, sam_u, m, u = models.matched(seed, *four)
-            return float((sam - sam_u) - (m - u))
-
-        made.append(_made("E3", "SAM", "effect of exposure on loss_ret under SAM minus without, matched loss_ft, nats", REAL,
-                          by_seed(models.seeds, added), sign=1))  # fmt: skip
+        effect = "effect of exposure on loss_ret under SAM minus without, matched loss_ft, nats"
+        made.append(Statistic("E3", "SAM", effect, REAL, _over(models, partial(_added, models)), sign=1))
     return [one for one in made if len(one.values)]
 
 
+def of_probes(table: Any) -> list[Statistic]:
+    """E3 (but for SAM), E4 and E5, from the table of probes of one pipeline."""
+    models, made = Models(table), []
+    rates = sorted({rate for seed in models.seeds for rate in models.of(U, seed)})
+    for arm, x in _exposed(models):
+
+        def add(
+            claim: str, name: str, effect: str, number: Callable[[Key, int], float], arm: str = arm, x: Key = x
+        ) -> None:
+            values = _over(models, lambda seed: number(x, seed) - number(U, seed))
+            primary = name in PRIMARY
+            made.append(Statistic(claim, name, f"{effect}; exposed minus unexposed", arm, values, primary=primary))
+
+        for claim, name, effect in _OF_WEIGHTS:
+            add(claim, name, effect, partial(models.value, name=f"probe.{name}"))
+        for rate in rates:
+            effect = f"share of D_ft's gradient in input directions of D_post, after stage 3 at {rate:g}"
+            add("E4", f"share_ret {rate:g}", effect, partial(models.value, name="probe.share_ret", rate=rate))
+        for steps in RELEARNED:
+            effect = f"log of the loss above loss_im that is left after {steps} steps of relearning"
+            add("E5", f"relearned_{steps}", effect, partial(left, models, steps=steps))
+        for name, base, sign, said in (
+            ("given", U, -1, "unexposed model that was given what exposure left, minus itself"),
+            ("taken", x, 1, "exposed model from which it was taken, minus itself"),
+        ):
+            effect = f"loss_ret of the {said}, matched loss_ft, nats"
+            number = partial(_moved, models, x, base, name)
+            made.append(Statistic("E4", name, effect, arm, _over(models, number), sign=sign))
+    return [one for one in made if len(one.values)]
+
+
+def primaries(runs: Any, probes: Any) -> dict[tuple[str, str], Float[np.ndarray, " seeds"]]:
+    """The primary statistic of every experiment, by what is in the place of M: (claim, real or shuffled) -> values per seed."""
+    return {(one.claim, one.of): one.values for one in [*of_runs(runs), *of_probes(probes)] if one.primary}
+
+
+def left(models: Models, key: Key, seed: int, steps: int) -> float:
+    """log((loss after so many steps - loss_im)/(loss before - loss_im)); nan where one of them is not above loss_im."""
+    base = models.value(key, seed, "loss_im")
+    after, before = (models.value(key, seed, f"probe.relearned_{at}") - base for at in (steps, 0))
+    return math.log(after / before) if after > 0 and before > 0 else math.nan
+
+
+PRIMARY = ("noise_03", "share_im", "relearned_24")
 _OF_WEIGHTS = (
     ("E3", "noise_03", "rise of the D_post loss under noise of .03, nats"),
     ("E3", "noise_10", "rise of the D_post loss under noise of .1, nats"),
@@ -175,62 +175,45 @@ _OF_WEIGHTS = (
     ("E4", "share_im", "share of D_ft's gradient in input directions of D_post, after stage 2"),
     ("E4", "fisher_share_im", "share of D_ft's gradient in coordinates of D_post by Fisher information, after stage 2"),
 )
-"""Claim, column of the probes, what it is; the first of a claim is its primary endpoint."""
+"""Claim, column of the probes, and what it is."""
 
 
-def of_probes(table: Any) -> list[Statistic]:
-    """E3 (but for SAM), E4 and E5."""
-    models = Models(table)
-    made = []
-    for arm in _arms(models):
-        x = models.exposed(arm)
-
-        def minus(number: Callable[[Key, int], float], x: Key = x) -> Float[np.ndarray, " seeds"]:
-            return by_seed(models.seeds, lambda seed: number(x, seed) - number(U, seed))
-
-        for claim, name, effect in _OF_WEIGHTS:
-            values = minus(lambda key, seed, name=name: models.value(key, seed, f"probe.{name}"))  # type: ignore[misc]
-            made.append(_made(claim, name, f"{effect}; {MINUS}", arm, values, primary=name in ("noise_03", "share_im")))
-        rates = sorted({rate for seed in models.seeds for rate in models.of(U, seed)})
-        for rate in rates:
-            values = minus(lambda key, seed, rate=rate: _number(models.of(key, seed)[rate], "probe.share_ret"))  # type: ignore[misc]
-            made.append(_made("E4", f"share_ret {rate:g}", f"share of D_ft's gradient in input directions of D_post, after stage 3 at "
-                              f"{rate:g}; {MINUS}", arm, values))  # fmt: skip
-        for name, base, sign, said in (
-            ("given", U, -1, "unexposed model that was given what exposure left, minus itself"),
-            ("taken", x, 1, "exposed model from which it was taken, minus itself"),
-        ):
-
-            def moved(seed: int, name: str = name, base: Key = base, x: Key = x) -> float:
-                own, without = models.matched(seed, (x, f"probe.{name}_"), (base, "loss_"))
-                return float(own - without)
-
-            made.append(_made("E4", name, f"loss_ret of the {said}, matched loss_ft, nats", arm,
-                              by_seed(models.seeds, moved), sign=sign))  # fmt: skip
-        for steps in (24, *(one for one in RELEARNED if one != 24)):
-            values = minus(lambda key, seed, steps=steps: left(models, key, seed, steps))  # type: ignore[misc]
-            made.append(_made("E5", f"relearned {steps}", f"log of the loss above loss_im that is left after {steps} steps of relearning; {MINUS}",
-                              arm, values, primary=steps == 24))  # fmt: skip
-    return [one for one in made if len(one.values)]
+def _exposed(models: Models) -> Iterator[tuple[str, Key]]:
+    """What is in the place of M."""
+    yield from ((arm, models.exposed(arm)) for arm in (REAL, SHUFFLED) if models.has(arm))
 
 
-def left(models: Models, key: Key, seed: int, steps: int) -> float:
-    """log((loss after so many steps - loss_im)/(loss before - loss_im)); nan where one of them is not above loss_im."""
-    base = models.value(key, seed, "loss_im")
-    after, before = (models.value(key, seed, f"probe.relearned_{at}") - base for at in (steps, 0))
-    return math.log(after / before) if after > 0 and before > 0 else math.nan
+def _over(models: Models, number: Number) -> Float[np.ndarray, " seeds"]:
+    """A number of every seed that has all it is made of."""
+    found = []
+    for seed in models.seeds:
+        with suppress(KeyError):
+            found.append(number(seed))
+    return np.array(found, dtype=float)
 
 
-def primaries(runs: Any, probes: Any) -> dict[tuple[str, str], Float[np.ndarray, " seeds"]]:
-    """The primary statistic of every experiment, by what is in the place of M: (claim, real or shuffled) -> values per seed."""
-    return {(one.claim, one.of): one.values for one in [*of_runs(runs), *of_probes(probes)] if one.primary}
+def _beside_held(models: Models, x: Key, held: list[Key], seed: int) -> float:
+    """loss_ret beside the curve of unexposed models in the distance that stage 2 moved them, at x's distance or its nearest end."""
+    own, *others = models.matched(seed, *((key, "loss_") for key in (x, *held)))
+    moved = np.array([models.value(key, seed, "lm.moved_post") for key in held])
+    order = np.argsort(moved)
+    there = models.value(x, seed, "lm.moved_post")
+    return float(own - np.interp(there, moved[order], np.array(others)[order]))
 
 
-def _arms(models: Models) -> Sequence[str]:
-    return [arm for arm in (REAL, SHUFFLED) if models.has(arm)]
+def _beside(models: Models, x: Key, other: Key, early: bool, seed: int) -> float:
+    """loss_ret beside another model's; with `early` less the difference that was there after stage 2."""
+    own, its = models.matched(seed, (x, "loss_"), (other, "loss_"))
+    before = (models.value(x, seed, "loss_im") - models.value(other, seed, "loss_im")) if early else 0.0
+    return float(own - its) - before
 
 
-def _made(
-    claim: str, name: str, effect: str, arm: str, values: Any, *, sign: int = -1, primary: bool = False
-) -> Statistic:
-    return Statistic(claim, name, effect, arm, values, sign, primary)
+def _added(models: Models, seed: int) -> float:
+    keys = (models.exposed("SAM"), ("SAM", 0.0, 0.0), models.exposed(REAL), U)
+    sam_m, sam_u, m, u = models.matched(seed, *((key, "loss_") for key in keys))
+    return float((sam_m - sam_u) - (m - u))
+
+
+def _moved(models: Models, x: Key, base: Key, name: str, seed: int) -> float:
+    own, before = models.matched(seed, (x, f"probe.{name}_"), (base, "loss_"))
+    return float(own - before)

@@ -69,6 +69,10 @@ CONTROLS = tuple(
         ("few-facts", "pico", "0 2", ["real", "permuted", "shuffled"]),
     )
 )  # fmt: skip
+DECIDING = (
+    Measured("lm/nano/deciding", "deciding", "python -m lm_experiments run deciding"),
+    Measured("lm/nano/deciding-probes", "deciding", "python -m lm_experiments probe deciding"),
+)
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")
 VERIFY = Measured("sims/verify", "verify", "python -m sims verify")
 RELAXATIONS = {
@@ -161,6 +165,7 @@ PICTURES: dict[str, Picture] = {
     "figure01": Picture("schematic:schematic"),
     "controls": Picture("controls:controls", measured=CONTROLS),
     "decoy_rates": Picture("decoy_rates:forgetting_by_rate", measured=CONTROLS[:1]),
+    "mechanisms": Picture("mechanisms:mechanisms", measured=DECIDING),
     "language_models": Picture(
         "language_models:language_models",
         published=(3,),

@@ -83,7 +83,14 @@ class Probe(Command):
 
     def spelled_out(self) -> str:
         """The command line that repeats it, without folders."""
-        parts = ["python", "-m", "lm_experiments", "probe", self.study, *(["--scale", self.scale] if self.scale else [])]
+        parts = [
+            "python",
+            "-m",
+            "lm_experiments",
+            "probe",
+            self.study,
+            *(["--scale", self.scale] if self.scale else []),
+        ]
         for option in ("arms", "seeds", "only"):
             if values := getattr(self, option):
                 parts += [f"--{option}", *map(str, values)]

@@ -1,10 +1,10 @@
 """Where the gradient of D_ft falls: its share in what D_post uses and D_pre does not (experiment E4).
 
-    inputs    of a linear layer with inputs x: C = E[x x^T] on D_post and on D_pre. The generalised eigenvectors C_post v = mu C_pre v with the
-              largest mu, an eighth of them, span what D_post uses most relative to D_pre. G is the gradient of the layer's matrix
-              (outputs x inputs), P the orthogonal projection onto that span.        share = sum |G P|^2 / sum |G|^2 over layers
-    Fisher    of a matrix: F_post/F_pre, diagonal empirical Fisher information (`lm_experiments.pulls`); the eighth of the entries with the
-              largest ratio in each matrix.                                          share = sum G_there^2 / sum G^2 over layers
+    inputs    of a linear layer with inputs x: C = E[x x^T] on D_post and on D_pre. The generalised eigenvectors C_post v = mu C_pre v
+              with the largest mu, an eighth of them, span what D_post uses most relative to D_pre. G is the gradient of the layer's
+              matrix (outputs x inputs), P the orthogonal projection onto that span.  share = sum |G P|^2 / sum |G|^2 over layers
+    Fisher    of a matrix: F_post/F_pre, diagonal empirical Fisher information (`lm_experiments.pulls`); the eighth of the entries with
+              the largest ratio in each matrix.                                       share = sum G_there^2 / sum G^2 over layers
 
 Chance is one eighth in the second and near it in the first. The layers are those of the blocks (queries, keys, values, outputs, the three
 of the MLP). The head is left out: its matrix is that of the embeddings, and its gradient that of both. D_pre's side is damped by
@@ -49,16 +49,14 @@ def subspaces(subject: Subject, kind: Kind) -> dict[str, float]:
 
 def linear(model: "LlamaForCausalLM") -> list[str]:
     """Names of the linear layers, the head left out."""
-    return [
-        name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and name != "lm_head"
-    ]
+    return [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and name != "lm_head"]
 
 
 @torch.no_grad()
 def second_moments(model: "LlamaForCausalLM", on: EvalSet) -> dict[str, Float[np.ndarray, "inputs inputs"]]:
     """E[x x^T] of the inputs of every linear layer, over all tokens of some windows."""
     modules = dict(model.named_modules())
-    found: dict[str, Any] = {name: 0.0 for name in linear(model)}
+    found: dict[str, Any] = dict.fromkeys(linear(model), 0.0)
 
     def watch(name: str) -> Any:
         def seen(_: Any, given: tuple[torch.Tensor, ...]) -> None:
@@ -106,6 +104,4 @@ def largest(
 def _fisher(model: "LlamaForCausalLM", on: EvalSet) -> dict[str, Any]:
     with fast(model):
         found = fisher(model, on)
-    return {
-        name: part.double().numpy() for (name, _), part in zip(model.named_parameters(), found, strict=True)
-    }
+    return {name: part.double().numpy() for (name, _), part in zip(model.named_parameters(), found, strict=True)}

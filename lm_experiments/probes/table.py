@@ -6,7 +6,7 @@ the rows of all its stage-3 rates, as loss_im does. The columns of a transplant 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,9 +111,7 @@ def probed(
     return Probed(table=results.table(columns, EXTRA | COLUMNS), remarks=remarks)
 
 
-def _there(
-    pipelines: Sequence[Pipeline], runs: Path
-) -> tuple[list[Pipeline], dict[str, Mapping[str, Any]], list[str]]:
+def _there(pipelines: Sequence[Pipeline], runs: Path) -> tuple[list[Pipeline], dict[str, Mapping[str, Any]], list[str]]:
     """Pipelines whose models are all there, the outcomes of their stages, and of the others what is missing."""
     outcomes: dict[str, Mapping[str, Any]] = {}
     known = Verified(runs)

@@ -32,13 +32,13 @@ same statistic with the shuffled decoy in the place of M stands beside it (varia
 Added when the probes were written, before any of their numbers was seen:
 
     "up D_ft's gradient"     taken to be the step that fine-tuning takes, down D_ft's loss; the probes hold the other sign too
-    "matched"                over the range of loss_ft that all models of a statistic reach: of E2's primary M, U and U at every L2 weight; of
-                             SAM's all four
+    "matched"                over the range of loss_ft that all models of a statistic reach: of E2's primary M, U and U at every L2
+                             weight; of SAM's all four
     E2, L2 weights           M minus each is of those above 0
     E4, linear layers        those of the blocks; the head, which is the embeddings' matrix, is left out. D_pre's moments are damped by .001
                              of their mean, text is held out (`probes/subspaces.py`)
     E4, Fisher               after stage 2 is judged; after stage 3 it is measured
-    E5                       not testable where a loss is not above loss_im in some seed: its logarithm is none, and no seed is dropped for it
+    E5                       not testable where a loss is not above loss_im in some seed: it has no logarithm, and no seed is dropped
     SAM                      has no shuffled decoy
     a 0 of the table         is judged by nothing: no margin was stated, so that "undecided" is all that can be said for it
 """
@@ -72,7 +72,9 @@ def mechanisms(table: Any) -> list[Verdict]:
     row = table.slice(0, 1).to_pylist()[0]
     dose = Models(table).exposed(REAL)[1]
     stamp = {"engine": row["engine"], "study": row["study"], "data": data_hash(table)}
-    return [_judged(one, row["scale"], f"{row['pipeline']}, lambda {dose:g}: {one.name}", stamp) for one in found(table)]
+    return [
+        _judged(one, row["scale"], f"{row['pipeline']}, lambda {dose:g}: {one.name}", stamp) for one in found(table)
+    ]
 
 
 def _judged(one: Statistic, model: str, where: str, stamp: dict[str, Any]) -> Verdict:

@@ -34,7 +34,17 @@ def runs(*, gain=0.2, decoy=0.0, by_distance=0.0, sam=0.1):
                 ft = 3 - 500 * rate - 0.01 * i  # at one rate they are fine-tuned by unlike amounts
                 ret = 6 + offset - ft - protected + by_distance * (moved - 15) + rng.normal(0, 1e-3)
                 rows.append((arm, dose, weight, seed, rate, 2 + offset - protected / 2, ret, ft, moved))
-    names = ("lm.variant", "exposure", "l2_to_start", "seed", "lr_ft", "loss_im", "loss_ret", "loss_ft", "lm.moved_post")
+    names = (
+        "lm.variant",
+        "exposure",
+        "l2_to_start",
+        "seed",
+        "lr_ft",
+        "loss_im",
+        "loss_ret",
+        "loss_ft",
+        "lm.moved_post",
+    )
     return made(rows, names)
 
 
@@ -47,7 +57,14 @@ def made(rows, names, **others):
 
 def probes(**gain):
     """A table of probes: what an exposed model differs by in some columns."""
-    usual = {"noise_03": 1.0, "share_im": 0.2, "relearned_0": 4.0, "relearned_24": 3.0, "given_ft": 2.0, "given_ret": 5.0}
+    usual = {
+        "noise_03": 1.0,
+        "share_im": 0.2,
+        "relearned_0": 4.0,
+        "relearned_24": 3.0,
+        "given_ft": 2.0,
+        "given_ret": 5.0,
+    }
     names = list(usual)
     rows = []
     rng = np.random.default_rng(1)
@@ -75,7 +92,9 @@ def test_protection_that_distance_does_not_explain_supports_e2_and_distance_alon
     assert one.status == "supported"
     assert one.value == pytest.approx(-0.2, abs=0.005)
     assert one.n == len(SEEDS)
-    (beside,) = (other for other in found if other.claim == "E2" and other.variant == "shuffled" and other.effect == one.effect)
+    (beside,) = (
+        other for other in found if other.claim == "E2" and other.variant == "shuffled" and other.effect == one.effect
+    )
     assert beside.status == "undecided"
     assert not beside.primary
     moved = verdicts([runs(gain=0.0, by_distance=0.2)])  # M has moved less, and is protected by as much as U held there
@@ -94,7 +113,11 @@ def test_beyond_the_weights_of_l2_their_nearest_end_is_taken():
     place = table.column_names.index("lm.moved_post")
     import pyarrow as pa
 
-    (one,) = (one for one in of_runs(table.set_column(place, "lm.moved_post", pa.array(at))) if one.primary and one.of == "real")
+    (one,) = (
+        one
+        for one in of_runs(table.set_column(place, "lm.moved_post", pa.array(at)))
+        if one.primary and one.of == "real"
+    )
     assert one.values.mean() == pytest.approx(-1.0 - (12.0 - 15.0), abs=0.01)
 
 

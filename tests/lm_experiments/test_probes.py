@@ -47,7 +47,9 @@ def rows(folder):
 
 
 def probe(folder, *arguments):
-    return run("lm_experiments", COMMANDS, "test", ["probe", *STUDY, "--runs", str(folder / "runs"), "--json", *arguments])
+    return run(
+        "lm_experiments", COMMANDS, "test", ["probe", *STUDY, "--runs", str(folder / "runs"), "--json", *arguments]
+    )
 
 
 def test_losses_are_those_of_the_table(subjects, rows):
@@ -69,7 +71,9 @@ def test_a_model_is_itself_again_after_noise():
 
 def test_more_noise_does_more_and_its_draws_are_the_same_for_all_models_of_a_seed(subjects, monkeypatch):
     drawn = []
-    monkeypatch.setattr(noise, "apply", lambda model, damage, seed: (drawn.append((damage.noise, seed)), apply(model, damage, seed)))
+    monkeypatch.setattr(
+        noise, "apply", lambda model, damage, seed: (drawn.append((damage.noise, seed)), apply(model, damage, seed))
+    )
     found = [noise.noise(subject) for subject in subjects]
     assert found[0]["noise_10"] > found[0]["noise_03"] > -0.01
     assert drawn[:10] == drawn[10:]
@@ -146,7 +150,9 @@ def test_nothing_transplanted_changes_nothing(subjects, rows):
 
 def test_what_was_given_is_theta_u_plus_what_exposure_left(subjects, monkeypatch):
     models = []
-    monkeypatch.setattr(transplant, "fine_tuned", lambda _, model: models.append(copied(model)) or {"ret": 0.0, "ft": 0.0})
+    monkeypatch.setattr(
+        transplant, "fine_tuned", lambda _, model: models.append(copied(model)) or {"ret": 0.0, "ft": 0.0}
+    )
     transplant.transplanted(subjects[1], subjects[0])
     name = "model.layers.0.mlp.up_proj.weight"
     (plain, mixed), (plain_post, mixed_post) = (
@@ -213,7 +219,9 @@ def test_an_interrupted_command_ends_as_one_that_was_not(folder, tmp_path, monke
 
 
 def test_models_that_are_not_there_are_said(folder, subjects, tmp_path, capsys):
-    assert run("lm_experiments", COMMANDS, "test", ["probe", *STUDY, "--runs", str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert (
+        run("lm_experiments", COMMANDS, "test", ["probe", *STUDY, "--runs", str(tmp_path), "--out", str(tmp_path)]) == 2
+    )
     said = capsys.readouterr().err
     assert "run deciding" in said
     assert "Traceback" not in said
