@@ -1,14 +1,13 @@
 """`python -m lm_experiments probe`: what the trained models of a study tell about why exposure protects."""
 
 import shlex
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from common.console import Command, Json, Output, plain, seconds_since
+from common.console import Command, Json, Output, plain
 from common.settings import WrongUse
 from lm_experiments.commands.run import Run
 
@@ -59,7 +58,6 @@ class Probe(Command):
         from lm_experiments.probes.table import ALONE
         from lm_experiments.studies.settings import COLUMNS
 
-        began = time.perf_counter()
         (study,) = Run(names=(self.study,), scale=self.scale, arms=self.arms, seeds=self.seeds).studies()
         if self.arms is None and (usual := [arm.name for arm in study.arms if arm.name in USUAL_ARMS]):
             study = study.chosen(usual)
@@ -77,7 +75,7 @@ class Probe(Command):
         file = results.place(found.table, place / f"{study.name}-probes.parquet", ("lm.variant", *COLUMNS))
         results.write(found.table, file)
         out.show(f"{study.name}: probes of {found.table.num_rows} pipelines in {file}, remarks in {file.stem}.json.")
-        document = plain({"command": self.spelled_out(), **found.remarks, "seconds": seconds_since(began)})
+        document = plain({"command": self.spelled_out(), **found.remarks})
         write_json(file.with_suffix(".json"), document)
         return document
 

@@ -5,13 +5,14 @@ an interrupted command goes on, and pipelines that share a model share what was 
 the rows of all its stage-3 rates, as loss_im does. The columns of a transplant stand in the row of the exposed model.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common import results
-from common.console import Output
+from common.console import Output, seconds_since
 from common.parts import read_note, write_note
 from common.settings import WrongUse, config_hash
 from lm_experiments.pipeline import EXTRA, Pipeline
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Raised whenever a probe would measure something else, so that what was kept is not taken for it."""
 PROBES = ("noise", "direction", "subspaces", "transplant", "relearning", "connectivity")
+SHOWN = 5
+"""Pipelines that are left out and named on the screen."""
 ALONE = ("SAM",)
 """Arms of which only `noise` is measured, unless arms are named."""
 REALS = (
@@ -81,8 +84,10 @@ def probed(
             f"{runs} holds no pipeline of {study.name} with all its models ({missing[0]}). Run `python -m lm_experiments run {study.name}` "
             "first, with the same --runs; models that were pruned are trained again where their folder is removed."
         )
-    for line in missing:
+    for line in missing[:SHOWN]:
         out.remark(f"Left out: {line}.")
+    if len(missing) > SHOWN:
+        out.remark(f"Left out as well: {len(missing) - SHOWN} others; the remarks beside the table name them.")
     parts = _parts(study, there, lambda pipeline: Subject(pipeline, runs, stores), alone)
     todo = {name: part for name, part in parts.items() if part.probe in only}
     kept.mkdir(parents=True, exist_ok=True)
@@ -91,11 +96,15 @@ def probed(
     out.remark(f"{study.name}: {len(todo)} measurements, {len(todo) - len(unmade)} of them kept from before.")
     with out.progress(f"probing {study.name}", len(unmade), "measurements") as advance:
         for name in unmade:
-            write_note(files[name], {"measured": dict(todo[name].measure())})
+            began = time.perf_counter()
+            measured = dict(todo[name].measure())
+            write_note(files[name], {"measured": measured, "seconds": seconds_since(began)})
             advance(1)
     rows = [pipeline.row(outcomes) for pipeline in there]
+    seconds = 0.0
     for name, part in parts.items():
         if (note := read_note(files[name])) is not None:
+            seconds += note["seconds"]
             for i in part.rows:
                 rows[i] |= {f"probe.{key}": value for key, value in note["measured"].items()}
     columns = {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
@@ -107,6 +116,7 @@ def probed(
         "probes": list(only),
         "measurements": len(parts),
         "reused": len(todo) - len(unmade),
+        "seconds": seconds,
     }
     return Probed(table=results.table(columns, EXTRA | COLUMNS), remarks=remarks)
 
@@ -120,7 +130,7 @@ def _there(pipelines: Sequence[Pipeline], runs: Path) -> tuple[list[Pipeline], d
     for pipeline in pipelines:
         for node in pipeline.nodes.values():
             if node.hash not in outcomes and node.hash not in absent:
-                found = finished(node, runs, known, whole=True) if runs.is_dir() else None
+                found = finished(node, runs, known, whole=True)
                 if found is None:
                     absent.add(node.hash)
                 else:

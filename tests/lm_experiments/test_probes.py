@@ -17,7 +17,7 @@ from lm_experiments.probes.continued import relearned
 from lm_experiments.probes.subject import Subject, gradient
 from lm_experiments.probes.table import REALS
 from lm_experiments.probes.weights import copied, put, restored
-from lm_experiments.stages import folder_of
+from lm_experiments.stages import ensure, finished, folder_of, told
 from lm_experiments.studies import named
 from tests.lm_experiments import tiny
 
@@ -26,24 +26,28 @@ STUDY = ("deciding", "--scale", "smoke", "--arms", "real")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two pipelines of `deciding` at smoke scale, trained."""
-    place = tmp_path_factory.mktemp("probes")
-    arguments = ["run", *STUDY, "--workers", "1", "--out", str(place), "--runs", str(place / "runs"), "--json"]
-    assert run("lm_experiments", COMMANDS, "test", arguments) == 0
-    return place
+    """Of the runs."""
+    return tmp_path_factory.mktemp("probes")
 
 
 @pytest.fixture(scope="module")
 def subjects(folder):
-    """U and M."""
+    """U and M of `deciding` at smoke scale, trained."""
     opener, pipelines = planned([named("deciding", "smoke").chosen(["real"])], Output(True))
-    return [Subject(one, folder / "runs", opener()) for one in pipelines]
+    stores = opener()
+    for one in pipelines:
+        ensure(one.last, folder / "runs", stores, lambda _: None)
+    return [Subject(one, folder / "runs", stores) for one in pipelines]
 
 
 @pytest.fixture(scope="module")
-def rows(folder):
+def rows(subjects, folder):
     """Of the results table: U's and M's."""
-    return results.read(folder / "deciding.parquet").to_pylist()
+
+    def outcome(node):
+        return told(node, folder / "runs", finished(node, folder / "runs"))
+
+    return [one.pipeline.row({node.hash: outcome(node) for node in one.nodes.values()}) for one in subjects]
 
 
 def probe(folder, *arguments):
@@ -185,9 +189,9 @@ def test_barriers_are_above_the_straight_line_and_cka_knows_rotations(subjects, 
     assert (path[0], path[-1]) == (pytest.approx(rows[0]["loss_im"]), pytest.approx(rows[0]["loss_ret"]))
 
 
-def test_an_interrupted_command_ends_as_one_that_was_not(folder, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_command_ends_as_one_that_was_not(folder, subjects, tmp_path, monkeypatch):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert probe(folder, "--out", str(whole)) == 0
+    assert probe(folder, "--out", str(whole), "--only", "noise", "direction") == 0
     calls = []
     own = noise.direction
 
@@ -198,24 +202,37 @@ def test_an_interrupted_command_ends_as_one_that_was_not(folder, tmp_path, monke
         return own(subject)
 
     monkeypatch.setattr(noise, "direction", interrupted)
-    assert probe(folder, "--out", str(cut)) == 130
+    some = "--out", str(cut), "--only", "noise", "direction"
+    assert probe(folder, *some) == 130
     assert not (cut / "deciding-probes.parquet").exists()
     kept = {path.name: path.read_text() for path in (cut / ".deciding-probes").iterdir()}
-    assert kept
-    assert probe(folder, "--out", str(cut)) == 0
+    assert len(kept) == 2  # the noise and the direction of one model
+    assert probe(folder, *some) == 0
     assert all((cut / ".deciding-probes" / name).read_text() == text for name, text in kept.items())
+    assert json.loads((cut / "deciding-probes.json").read_text())["reused"] == len(kept)
     one, other = (results.read(place / "deciding-probes.parquet") for place in (whole, cut))
-    assert one.equals(other)
-    mixed = one.to_pylist()[1]
-    absent = {name for name in REALS if mixed[f"probe.{name}"] is None}
-    assert absent <= {"relearned_48"}
-    said = json.loads((cut / "deciding-probes.json").read_text())
+    measured = [name for name in one.column_names if name.startswith(("probe.noise", "probe.step", "probe.gradient"))]
+    assert one.select(measured).equals(other.select(measured))
+    assert other["probe.share_im"].null_count == other.num_rows
+    (damaged, *_) = (cut / ".deciding-probes").iterdir()
+    damaged.write_text("{}")
+    assert probe(folder, *some) == 0  # measured again
+    assert results.read(cut / "deciding-probes.parquet").equals(other)
+
+
+def test_the_table_has_the_rows_of_the_study_and_every_measurement(folder, rows, tmp_path):
+    assert probe(folder, "--out", str(tmp_path)) == 0
+    found = results.read(tmp_path / "deciding-probes.parquet").to_pylist()
+    for row, wanted in zip(found, rows, strict=True):
+        assert {name: row[name] for name in wanted if name != "code_version"} == {
+            name: value for name, value in wanted.items() if name != "code_version"
+        }
+    absent = [{name for name in REALS if row[f"probe.{name}"] is None} for row in found]
+    later = {f"relearned_{step}" for step in (12, 24, 48)}  # than stage 2 of this scale has steps
+    assert absent[1] == later
+    assert absent[0] == later | {name for name in REALS if name.startswith(("given", "taken"))}
+    said = json.loads((tmp_path / "deciding-probes.json").read_text())
     assert said["command"] == "python -m lm_experiments probe deciding --scale smoke --arms real"
-    assert said["reused"] == len(kept)
-    (kept_file, *_) = (cut / ".deciding-probes").iterdir()
-    kept_file.write_text("{}")  # damaged: measured again
-    assert probe(folder, "--out", str(cut)) == 0
-    assert results.read(cut / "deciding-probes.parquet").equals(one)
 
 
 def test_models_that_are_not_there_are_said(folder, subjects, tmp_path, capsys):
