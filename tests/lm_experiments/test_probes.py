@@ -206,7 +206,7 @@ def test_an_interrupted_command_ends_as_one_that_was_not(folder, subjects, tmp_p
     assert probe(folder, *some) == 130
     assert not (cut / "deciding-probes.parquet").exists()
     kept = {path.name: path.read_text() for path in (cut / ".deciding-probes").iterdir()}
-    assert len(kept) == 2  # the noise and the direction of one model
+    assert len(kept) == 3  # both of one model, the noise of the other
     assert probe(folder, *some) == 0
     assert all((cut / ".deciding-probes" / name).read_text() == text for name, text in kept.items())
     assert json.loads((cut / "deciding-probes.json").read_text())["reused"] == len(kept)
