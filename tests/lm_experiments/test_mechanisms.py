@@ -75,8 +75,10 @@ def probes(**gain):
                     moved = dose if arm == "real" else 0.0
                     values = {name: usual[name] + moved * gain.get(name, 0.0) + rng.normal(0, 1e-3) for name in names}
                     ft = 3 - 500 * rate
+                    ret = 6 - ft - 0.1 * moved  # M forgets less than U
                     values |= {"given_ft": ft, "given_ret": 6 - ft + moved * gain.get("given_ret", 0.0)}
-                    rows.append((arm, dose, 0.0, seed, rate, 2.0, 6 - ft, ft, *(values[name] for name in names)))
+                    values |= {"taken_ft": ft, "taken_ret": ret + moved * gain.get("taken_ret", 0.0)}
+                    rows.append((arm, dose, 0.0, seed, rate, 2.0, ret, ft, *(values[name] for name in names)))
     columns = ("lm.variant", "exposure", "l2_to_start", "seed", "lr_ft", "loss_im", "loss_ret", "loss_ft")
     return made(rows, (*columns, *(f"probe.{name}" for name in names)))
 
@@ -157,9 +159,12 @@ def test_what_is_left_to_relearn_is_relative_to_what_was_forgotten():
     assert none.status == "not testable here"
 
 
-def test_a_transplant_is_judged_against_the_model_that_was_given():
-    one = next(one for one in of_probes(probes(given_ret=-0.2)) if one.name == "given" and one.of == "real")
-    assert one.values == pytest.approx([-0.2] * len(SEEDS))
+def test_a_transplant_is_judged_against_the_model_that_was_changed():
+    found = {(one.name, one.of): one for one in of_probes(probes(given_ret=-0.2, taken_ret=0.3))}
+    assert found["given", "real"].values == pytest.approx([-0.2] * len(SEEDS))
+    assert found["taken", "real"].values == pytest.approx([0.3] * len(SEEDS))
+    assert found["taken", "shuffled"].values == pytest.approx([0.0] * len(SEEDS))
+    assert (found["given", "real"].sign, found["taken", "real"].sign) == (-1, 1)
 
 
 def test_probes_and_runs_of_a_study_are_judged_together_and_twice_the_same_is_refused():

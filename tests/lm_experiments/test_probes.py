@@ -98,9 +98,12 @@ def test_a_step_along_the_gradient_lowers_the_loss_whose_gradient_it_is(subjects
         losses.append(evaluate(model, {"x": text}, 16)["x"])
         put(model, start)
     assert (losses[2] - losses[0]) / 2e-2 == pytest.approx(norm, rel=0.02)
-    told = noise.direction(subjects[0])
-    assert told["gradient_ft"] == pytest.approx(norm, rel=1e-4)
-    assert told["step_bend"] == pytest.approx(told["step_along"] + told["step_against"])
+    measured = noise.direction(subjects[0])
+    put(model, start | {name: start[name] - part / norm for name, part in slope.items()})  # as fine-tuning begins
+    before = subjects[0].loss(subjects[0].model("post"))
+    assert measured["step_along"] == pytest.approx(subjects[0].loss(model) - before, abs=1e-5)
+    assert measured["gradient_ft"] == pytest.approx(norm, rel=1e-4)
+    assert measured["step_bend"] == pytest.approx(measured["step_along"] + measured["step_against"])
 
 
 def test_the_share_of_a_planted_gradient_is_one_and_of_an_orthogonal_one_nothing():
