@@ -57,14 +57,8 @@ def made(rows, names, **others):
 
 def probes(**gain):
     """A table of probes: what an exposed model differs by in some columns."""
-    usual = {
-        "noise_03": 1.0,
-        "share_im": 0.2,
-        "relearned_0": 4.0,
-        "relearned_24": 3.0,
-        "given_ft": 2.0,
-        "given_ret": 5.0,
-    }
+    usual = dict.fromkeys(("given_ft", "given_ret", "taken_ft", "taken_ret"), 0.0)
+    usual |= {"noise_03": 1.0, "share_im": 0.2, "relearned_0": 4.0, "relearned_24": 3.0}
     names = list(usual)
     rows = []
     rng = np.random.default_rng(1)
