@@ -32,7 +32,7 @@ def connected(subject: Subject, one: Kind, other: Kind) -> dict[str, float | str
     losses, ends = [], []
     for share in np.linspace(0, 1, POINTS).tolist():
         put(model, between(start, end, share))
-        losses.append(subject.loss(model))
+        losses.append(subject.quick_loss(model))
         if share in (0.0, 1.0):
             ends.append(hidden(model, subject.text("post")))
     name = f"{one}_{other}"

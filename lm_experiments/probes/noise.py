@@ -22,17 +22,17 @@ LENGTH = 1.0
 def noise(subject: Subject) -> dict[str, float]:
     """Rise of the D_post loss after stage 2 under random noise, means over the draws, and second differences."""
     model, found = subject.model("post"), {}
-    before = subject.loss(model)
+    before = subject.quick_loss(model)
     for name, sigma in SIGMAS.items():
         rises, bends = [], []
         for draw in range(DRAWS):
             with restored(model) as start:
                 apply(model, Damage(noise=sigma), DRAWS * subject.pipeline.settings.seed + draw)
                 there = copied(model)
-                up = subject.loss(model)
+                up = subject.quick_loss(model)
                 put(model, {key: 2 * tensor - there[key] for key, tensor in start.items()})
                 rises.append(up - before)
-                bends.append(up + subject.loss(model) - 2 * before)
+                bends.append(up + subject.quick_loss(model) - 2 * before)
         found |= {f"noise_{name}": fmean(rises), f"noise_bend_{name}": fmean(bends)}
     return found
 
@@ -40,12 +40,12 @@ def noise(subject: Subject) -> dict[str, float]:
 def direction(subject: Subject) -> dict[str, float]:
     """Rise of the D_post loss after a step along D_ft's gradient, as fine-tuning goes and against it, and the second difference."""
     model = subject.model("post")
-    before = subject.loss(model)
+    before = subject.quick_loss(model)
     slope = subject.gradient(model, "ft")
     norm = sum(part.double().square().sum().item() for part in slope.values()) ** 0.5
     with restored(model) as start:
         rises = []
         for sign in (-1, 1):
             put(model, start | {key: start[key] + sign * LENGTH / norm * part for key, part in slope.items()})
-            rises.append(subject.loss(model) - before)
+            rises.append(subject.quick_loss(model) - before)
     return {"step_along": rises[0], "step_against": rises[1], "step_bend": sum(rises), "gradient_ft": norm}

@@ -1,11 +1,10 @@
 """What a probe looks at: the models that a pipeline left, and its held-out text.
 
-Every loss on D_post is measured as the pipeline measured it, on the same windows, so that it is the loss_im and loss_ret of the results
-table. Gradients and activations are those of all tokens of windows of the same reporting split, evenly spread.
+A loss on D_post is measured as the pipeline measured it, on the same windows, so that it is the loss_im and loss_ret of the results
+table; where many are compared with one another alone, on some of these windows. Gradients and activations are those of all tokens of windows of the same reporting split, evenly spread.
 """
 
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 KINDS: tuple[Kind, ...] = ("pre", "post", "ft")
 WINDOWS = 64
 """Windows of a corpus that gradients and second moments are means over."""
+QUICK = 128
+"""Windows of D_post on which changes of weights are compared."""
 AT_A_TIME = 16
 """Windows of one backward pass: decides nothing but rounding."""
 
@@ -58,16 +59,20 @@ class Subject:
         """The name of the set on which a loss of the results table is measured."""
         return self.pipeline.reports(self.pipeline.keys[KINDS.index(kind)])[0]
 
-    @cached_property
-    def _post(self) -> dict[str, EvalSet]:
-        node, name = self.nodes["post"], self.reported("post")
-        store, windows = self.stores(name), dict(node.measured)[name]
-        held = store.windows(node.plan.length)
-        return {name: EvalSet(store=store, windows=min(windows or held, held), length=node.plan.length)}
-
     def loss(self, model: "LlamaForCausalLM") -> float:
         """Its loss on D_post, nats per token, as in the results table."""
-        return evaluate(model, self._post, self.nodes["post"].settings.eval_batch)[self.reported("post")]
+        return self._loss(model, dict(self.nodes["post"].measured)[self.reported("post")])
+
+    def quick_loss(self, model: "LlamaForCausalLM") -> float:
+        """The same on fewer windows, where only differences between weights are asked for and there are many of them."""
+        return self._loss(model, QUICK)
+
+    def _loss(self, model: "LlamaForCausalLM", windows: int) -> float:
+        node, name = self.nodes["post"], self.reported("post")
+        store, length = self.stores(name), node.plan.length
+        held = store.windows(length)
+        on = EvalSet(store=store, windows=min(windows or held, held), length=length)
+        return evaluate(model, {name: on}, node.settings.eval_batch)[name]
 
     def gradient(self, model: "LlamaForCausalLM", kind: Kind) -> dict[str, torch.Tensor]:
         """The gradient of a corpus's mean loss, one tensor per trained parameter; `.grad` is left as it was."""
