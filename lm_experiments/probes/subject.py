@@ -1,7 +1,8 @@
 """What a probe looks at: the models that a pipeline left, and its held-out text.
 
 A loss on D_post is measured as the pipeline measured it, on the same windows, so that it is the loss_im and loss_ret of the results
-table; where many are compared with one another alone, on some of these windows. Gradients and activations are those of all tokens of windows of the same reporting split, evenly spread.
+table; where many are compared with one another alone, on some of these windows. Gradients and activations are those of all tokens of
+windows of the same reporting split, evenly spread.
 """
 
 from collections.abc import Callable
