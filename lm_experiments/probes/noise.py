@@ -21,7 +21,8 @@ LENGTH = 1.0
 
 def noise(subject: Subject) -> dict[str, float]:
     """Rise of the D_post loss after stage 2 under random noise, means over the draws, and second differences."""
-    model, found = subject.model("post"), {}
+    model = subject.model("post")
+    found: dict[str, float] = {}
     before = subject.quick_loss(model)
     for name, sigma in SIGMAS.items():
         rises, bends = [], []
