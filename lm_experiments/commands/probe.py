@@ -27,7 +27,8 @@ class Probe(Command):
     the models, and CKA. `verdicts` judges the experiments E2 to E5 by the results table and this one together.
 
     Run the study first: no stage is trained here but copies that are thrown away. Stop it whenever you like: the same command goes on.
-    Pipelines whose models are not there are left out, and named. About two minutes per seed of `deciding` on one core.
+    Pipelines whose models are not there are left out, and named. Minutes per seed of `deciding` on one core; the
+    remarks beside the table say how long it took.
     Example: python -m lm_experiments probe deciding --seeds 40
     """
 
