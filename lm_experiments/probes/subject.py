@@ -62,11 +62,16 @@ class Subject:
 
     def loss(self, model: "LlamaForCausalLM") -> float:
         """Its loss on D_post, nats per token, as in the results table."""
-        return self._loss(model, dict(self.nodes["post"].measured)[self.reported("post")])
+        return self._loss(model, self._measured)
 
     def quick_loss(self, model: "LlamaForCausalLM") -> float:
         """The same on fewer windows, where only differences between weights are asked for and there are many of them."""
-        return self._loss(model, QUICK)
+        return self._loss(model, min(self._measured or QUICK, QUICK))
+
+    @property
+    def _measured(self) -> int:
+        """Windows on which the pipeline measures its loss on D_post; 0 is all."""
+        return dict(self.nodes["post"].measured)[self.reported("post")]
 
     def _loss(self, model: "LlamaForCausalLM", windows: int) -> float:
         node, name = self.nodes["post"], self.reported("post")

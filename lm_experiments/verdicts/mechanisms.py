@@ -50,6 +50,7 @@ from typing import Any
 from common.mechanisms import REAL, Models, Statistic, of_probes, of_runs
 from common.seeds import mean_interval
 from common.verdicts import Verdict, data_hash, within
+from lm_experiments.verdicts.testbeds import standings
 
 ARMS = {"real", "shuffled", "anchored"}
 """Arms that a results table has which these experiments are about."""
@@ -71,7 +72,8 @@ def mechanisms(table: Any) -> list[Verdict]:
     found = of_probes if are_probes(table) else of_runs
     row = table.slice(0, 1).to_pylist()[0]
     dose = Models(table).exposed(REAL)[1]
-    stamp = {"engine": row["engine"], "study": row["study"], "data": data_hash(table)}
+    gates = standings(table).get((row["scale"], row["pipeline"]), "")
+    stamp = {"engine": row["engine"], "study": row["study"], "data": data_hash(table), "gates": gates}
     return [
         _judged(one, row["scale"], f"{row['pipeline']}, lambda {dose:g}: {one.name}", stamp) for one in found(table)
     ]
