@@ -10,6 +10,8 @@ from common.settings import WrongUse
 
 NOTABLE = 0.1
 """Fraction of the forgetting that a fall must exceed, and of the fall that loss_im may move."""
+MATCHED_POINTS = 33
+"""Points of loss_ft, evenly spaced over the range that all lambda reach, at which curves are compared."""
 
 
 class Curves(NamedTuple):
@@ -101,3 +103,21 @@ def latent(
     fall, moved = loss_ret[0] - loss_ret[1:], np.abs(loss_im[0] - loss_im[1:])
     gains = (fall > NOTABLE * np.maximum(forgetting, 0)) & (forgetting > 0)
     return gains, gains & (moved < NOTABLE * fall)
+
+
+def at_matched(
+    ft: Float[np.ndarray, "curves rates"], ret: Float[np.ndarray, "curves rates"]
+) -> Float[np.ndarray, " curves"]:
+    """loss_ret of one seed, averaged over the range of loss_ft that all curves reach; nan where there is none.
+
+    Args:
+        ft: loss_ft at every stage-3 learning rate, in any order.
+        ret: loss_ret beside it; read off the line through the points.
+    """
+    low, high = ft.min(axis=1).max(), ft.max(axis=1).min()
+    if low >= high:
+        return np.full(len(ft), np.nan)
+    at = np.linspace(low, high, MATCHED_POINTS)
+    order = np.argsort(ft, axis=1)
+    ft, ret = np.take_along_axis(ft, order, axis=1), np.take_along_axis(ret, order, axis=1)
+    return np.array([np.interp(at, x, y).mean() for x, y in zip(ft, ret, strict=True)])

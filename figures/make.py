@@ -69,6 +69,10 @@ CONTROLS = tuple(
         ("few-facts", "pico", "0 2", ["real", "permuted", "shuffled"]),
     )
 )  # fmt: skip
+DECIDING = (
+    Measured("lm/nano/deciding", "deciding", "python -m lm_experiments run deciding"),
+    Measured("lm/nano/deciding-probes", "deciding", "python -m lm_experiments probe deciding"),
+)
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")
 VERIFY = Measured("sims/verify", "verify", "python -m sims verify")
 RELAXATIONS = {
@@ -161,6 +165,7 @@ PICTURES: dict[str, Picture] = {
     "figure01": Picture("schematic:schematic"),
     "controls": Picture("controls:controls", measured=CONTROLS),
     "decoy_rates": Picture("decoy_rates:forgetting_by_rate", measured=CONTROLS[:1]),
+    "mechanisms": Picture("mechanisms:mechanisms", measured=DECIDING),
     "language_models": Picture(
         "language_models:language_models",
         published=(3,),
@@ -193,7 +198,7 @@ PICTURES: dict[str, Picture] = {
     "simulated_curves": Picture("simulated_optimum:curves", measured=(OPTIMUM["compute-matched"],)),
     "simulated_latent": Picture("simulated_optimum:latent", measured=(OPTIMUM["latent"],)),
     "simulated_redundant_features": Picture("laws:redundant_features", measured=(REDUNDANT,)),
-    "simulated_mechanisms": Picture("mechanisms:predicted", measured=(VERDICTS,)),
+    "simulated_mechanisms": Picture("simulated_mechanisms:predicted", measured=(VERDICTS,)),
     "simulated_placement": Picture("simulated_optimum:placement", measured=(OPTIMUM["placement"],)),
     "verdicts": Picture("verdicts:verdicts", measured=(VERDICTS,)),
     "published_figure03": Picture("lambda_curves:published", (), (3,)),

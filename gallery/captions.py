@@ -77,6 +77,10 @@ CAPTIONS: dict[str, Caption] = {
         "In small language models D_post cannot be told from any of its decoys after fine-tuning.",
         ("D1", "C1"),
     ),
+    "mechanisms": Caption(
+        "What accounts of protection predict of four measurements, and what exposure and its shuffled decoy give.",
+        ("E2", "E3", "E4", "E5"),
+    ),
     "language_models": Caption(
         "Withdrawn: this testbed is not valid, and most of what it shows is the training of unseen tokens.",
         ("C1", "C2"),

@@ -65,15 +65,7 @@ def conduct(
         WrongUse: settings that cannot be carried out; nothing was trained then.
         ledger.Disagreement: the stages of a pipeline did not see what its recipe says.
     """
-    cells = [cell for study in studies for cell in study.cells()]
-    opener = _opener(cells)
-    _check_starts(cells, out)
-    with reporting(out) as report:
-        stores = opener(report)
-        for name in (f"{corpus(text).key}/{split}" for text in opener.texts for split in ("train", "stop", "report")):
-            stores(name)
-    begun = lru_cache(None)(initial.start)  # its weights are read once
-    pipelines = [Pipeline(cell, stores, execution, begun) for cell in cells]
+    opener, pipelines = planned(studies, out, execution)
     titles: dict[str, str] = {}
     users: dict[str, list[Pipeline]] = {}
     for pipeline in pipelines:
@@ -97,6 +89,24 @@ def conduct(
         mine = [pipeline for pipeline in pipelines if pipeline.cell.study is study]
         found[study.name] = _conducted(study, mine, launched, workers)
     return found
+
+
+def planned(
+    studies: Sequence[Study], out: Output, execution: Execution | None = None
+) -> tuple[StoreFactory, list[Pipeline]]:
+    """What opens the stores of all studies, which are packed where they are not yet, and their pipelines.
+
+    Raises `WrongUse` for settings that cannot be carried out, before anything is fetched.
+    """
+    cells = [cell for study in studies for cell in study.cells()]
+    opener = _opener(cells)
+    _check_starts(cells, out)
+    with reporting(out) as report:
+        stores = opener(report)
+        for name in (f"{corpus(text).key}/{split}" for text in opener.texts for split in ("train", "stop", "report")):
+            stores(name)
+    begun = lru_cache(None)(initial.start)  # its weights are read once
+    return opener, [Pipeline(cell, stores, execution, begun) for cell in cells]
 
 
 def _opener(cells: Sequence[Cell]) -> StoreFactory:

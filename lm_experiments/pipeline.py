@@ -197,7 +197,7 @@ class Pipeline:
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
         chosen = self.settings
         on = dict.fromkeys((*self.keys[:2], *map(key, chosen.measured_too), self.keys[2]))
-        measured = tuple((report, chosen.report_windows) for name in on for report in self._reports(name))
+        measured = tuple((report, chosen.report_windows) for name in on for report in self.reports(name))
         stops = kind == "post" and stage.patience > 0 and chosen.recipe.split == "independent"
         own = dict(zip(("pre", "post", "ft"), self.keys, strict=True))[kind]
         stop_on = (f"{own}/stop{self._answers}", chosen.stop_windows) if stage.eval_every else None
@@ -217,7 +217,7 @@ class Pipeline:
     def _answers(self) -> str:
         return "#answers" if self.settings.measured_as == "answers" else ""
 
-    def _reports(self, name: str) -> tuple[str, ...]:
+    def reports(self, name: str) -> tuple[str, ...]:
         """What is measured of a corpus when a stage ends, the loss of the table first."""
         loss = f"{name}/report{self._answers}"
         return (loss, f"{name}/report#recall") if self._answers else (loss,)
@@ -277,7 +277,7 @@ class Pipeline:
         chosen, recipe, nodes = self.settings, self.settings.recipe, self.nodes
         of = {kind: outcomes[node.hash] for kind, node in nodes.items()}
         middle = of.get("post", of["pre"])
-        pre, post, ft = (self._reports(name)[0] for name in self.keys)
+        pre, post, ft = (self.reports(name)[0] for name in self.keys)
         stage2, begun = of.get("post"), nodes["pre"].start
         own = nodes["pre"].settings.trains
         rare: Mapping[str, float | None] = rarity.gate_columns(

@@ -39,6 +39,9 @@ from lm_experiments.ledger import book
 from lm_experiments.plan import Kind, Plan
 
 if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+    from lm_experiments.evaluation import EvalSet
     from lm_experiments.models import ModelSettings
     from lm_experiments.store import Store
     from lm_experiments.training import Outcome, Progress, StageSettings
@@ -55,6 +58,7 @@ __all__ = [
     "finished",
     "folder_of",
     "held",
+    "inputs",
     "inspect",
     "prune",
     "told",
@@ -227,12 +231,15 @@ def attempt(
         return "failed", message
 
 
-def _train(
-    node: Node, folder: Path, root: Path, stores: Callable[[str], "Store"], report: Callable[["Progress"], None]
-) -> "Outcome":
-    from lm_experiments import models
+def inputs(
+    node: Node, stores: Callable[[str], "Store"], model: "LlamaForCausalLM"
+) -> tuple[dict[str, Any], dict[str, "EvalSet"], "EvalSet | None"]:
+    """What a stage is given besides the model that it begins with: its stores, evaluation sets, and text of its Fisher information.
+
+    Raises:
+        WrongUse: a store is not the one that the stage was planned with.
+    """
     from lm_experiments.evaluation import EvalSet
-    from lm_experiments.training import train
 
     opened: dict[str, Any] = {name: stores(name) for name, _ in node.data}
     for name, fingerprint in node.data:
@@ -246,6 +253,20 @@ def _train(
     for name, windows in [*node.measured, *([node.stop_on] if node.stop_on else [])]:
         held_windows = opened[name].windows(length)
         sets[name] = EvalSet(store=opened[name], windows=min(windows or held_windows, held_windows), length=length)
+    opened |= derived.opened(node.read, opened, length, model if node.parent else None)
+    prior = None
+    if node.settings.ewc:
+        on = opened[node.settings.ewc_on]
+        prior = EvalSet(store=on, windows=min(node.settings.ewc_windows, on.windows(length)), length=length)
+    return opened, sets, prior
+
+
+def _train(
+    node: Node, folder: Path, root: Path, stores: Callable[[str], "Store"], report: Callable[["Progress"], None]
+) -> "Outcome":
+    from lm_experiments import models
+    from lm_experiments.training import train
+
     shape = node.lineage[0].model
     assert shape is not None
     before = folder_of(node.parent, root) if node.parent else None
@@ -253,11 +274,7 @@ def _train(
         model = checkpoints.load_model(before, shape)
     else:
         model = initial.load(node.start, shape) if node.start else models.build(shape, node.settings.seed)
-    opened |= derived.opened(node.read, opened, length, model if before else None)
-    prior = None
-    if node.settings.ewc:
-        on = opened[node.settings.ewc_on]
-        prior = EvalSet(store=on, windows=min(node.settings.ewc_windows, on.windows(length)), length=length)
+    opened, sets, prior = inputs(node, stores, model)
     stop_on = node.stop_on[0] if node.stop_on else None
     with contextlib.closing(served.Served(folder, node.plan, _rank())) as record:
         outcome = train(

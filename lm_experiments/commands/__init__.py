@@ -6,6 +6,7 @@ from lm_experiments.commands.doctor import Doctor
 from lm_experiments.commands.gates import Gates
 from lm_experiments.commands.graphs import Cancel, History, Prune, Rerun, Results, Status
 from lm_experiments.commands.plan import Plan
+from lm_experiments.commands.probe import Probe
 from lm_experiments.commands.run import Run
 from lm_experiments.commands.studies import Studies
 from lm_experiments.commands.verdicts import Verdicts
@@ -22,6 +23,7 @@ COMMANDS: dict[str, type[Command]] = {
     "rerun": Rerun,
     "prune": Prune,
     "doctor": Doctor,
+    "probe": Probe,
     "gates": Gates,
     "verdicts": Verdicts,
 }

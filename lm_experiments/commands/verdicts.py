@@ -19,7 +19,8 @@ SEARCHES = "search"
 class Verdicts(Command):
     """Judge the claims C1 (the benefit is latent), C2 (an interior optimum) and C8 (loss_im does not predict loss_ret).
 
-    Tables given together are judged together, so that C8 sees the recipes of both splits. The criteria are in
+    Tables given together are judged together, so that C8 sees the recipes of both splits. A study such as deciding, and the table of
+    its probes (`probe`), give the experiments E2 to E5. The criteria are in
     lm_experiments/verdicts/claims.py; one whose criterion changed after the same data were judged is marked exploratory. Published
     points have one seed and so no interval: "means alone" says what they show.
     Example: python -m lm_experiments verdicts out/lm/nano/fig3a.parquet out/lm/nano/fig3b.parquet

@@ -10,7 +10,7 @@
 
 The statements E2 to E5, what each account says of them and their endpoints stand in `common/claims.py` and `verdicts/mechanisms.py`; they
 were written before any of these seeds was trained. The weights of L2 were chosen from stored displacements of `controlled` (mixed 14.4,
-unmixed 15.5), rho and the other settings without a trial.
+unmixed 15.5), rho and the other settings without a trial. Not run when this was written.
 
 `python -m lm_experiments run deciding`; `plan deciding` says the cost. Then `python -m lm_experiments probe deciding` measures the models.
 """

@@ -11,6 +11,7 @@ from common.verdicts import Verdict, data_hash, holm
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
 from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
 from lm_experiments.verdicts.groups import Group, apart, groups, matched, pooled, side_by_side
+from lm_experiments.verdicts.mechanisms import are_probes, asks, by_pipeline, mechanisms
 from lm_experiments.verdicts.provenance import provenance
 
 __all__ = ["Verdict", "judge", "verdicts"]
@@ -18,6 +19,8 @@ __all__ = ["Verdict", "judge", "verdicts"]
 
 def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     """C1 or C2 for every group, D1 where a group has decoys, E1 where half of D_post was exposed, and C8 across the recipes.
+
+    E2 to E5 where the arms are there that these are about, or probes of their models.
 
     C8 is asked of the recipes of a group and of all groups of a size and model.
     Each at every stage-3 learning rate, at matched loss_ft, and that pooled over the sizes of D_post. The last is the one primary
@@ -40,8 +43,13 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     made: list[Verdict] = []
     every: list[Group] = []
     data: dict[str, set[str]] = {}
-    apart(tables, names or [f"table {i}" for i in range(1, len(tables) + 1)])
-    for table in tables:
+    called = names or [f"table {i}" for i in range(1, len(tables) + 1)]
+    for kind in (True, False):  # the probes of a study have its rows once more
+        alike = [(table, name) for table, name in zip(tables, called, strict=True) if are_probes(table) == kind]
+        apart([table for table, _ in alike], [name for _, name in alike])
+    told = [part for table in tables if are_probes(table) or asks(table) for part in by_pipeline(table)]
+    made += [verdict for part in told for verdict in mechanisms(part)]
+    for table in (one for one in tables if not are_probes(one)):
         found = groups(table)
         every += found
         hashed = data_hash(table)

@@ -9,13 +9,12 @@ import numpy as np
 
 from common import recipe
 from common.arrays import Float
+from common.curves import at_matched
 from common.gates import together
 from common.settings import WrongUse
 from lm_experiments.studies.settings import COLUMNS
 from lm_experiments.verdicts.testbeds import standings
 
-MATCHED_POINTS = 33
-"""Points of loss_ft, evenly spaced over the range that all lambda reach, at which curves are compared."""
 RECIPE = tuple(name for name in recipe.COLUMNS if name != "exposure")
 KEY = (
     "engine",
@@ -219,7 +218,7 @@ def matched(found: Iterable[Group]) -> list[Group]:
             continue
         _, ret = shared(members, "ret")
         pairs = zip(np.stack(ft, axis=-1), np.stack(ret, axis=-1), strict=True)
-        value = np.stack([_at_matched(one, other) for one, other in pairs])
+        value = np.stack([at_matched(one, other) for one, other in pairs])
         kept = np.isfinite(value).all(axis=1)
         if kept.any():
             here = tuple(seed for seed, keep in zip(seeds, kept, strict=True) if keep)
@@ -255,16 +254,3 @@ def side_by_side(members: Sequence[Group]) -> Group | None:
     key = {name: members[0].key[name] for name in ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")}
     return Group(key=key, seeds=seeds, exposure=exposure, im=np.concatenate(im, axis=1), ret=np.concatenate(ret, axis=1),
                  ft=ft, sizes=members[0].sizes, recipes=recipes, gates=together(group.gates for group in members))  # fmt: skip
-
-
-def _at_matched(
-    ft: Float[np.ndarray, "lambdas rates"], ret: Float[np.ndarray, "lambdas rates"]
-) -> Float[np.ndarray, " lambdas"]:
-    """loss_ret of one seed, averaged over the common range of loss_ft; nan where there is none."""
-    low, high = ft.min(axis=1).max(), ft.max(axis=1).min()
-    if low >= high:
-        return np.full(len(ft), np.nan)
-    at = np.linspace(low, high, MATCHED_POINTS)
-    order = np.argsort(ft, axis=1)
-    ft, ret = np.take_along_axis(ft, order, axis=1), np.take_along_axis(ret, order, axis=1)
-    return np.array([np.interp(at, x, y).mean() for x, y in zip(ft, ret, strict=True)])

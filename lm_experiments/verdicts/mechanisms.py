@@ -28,4 +28,74 @@ same statistic with the shuffled decoy in the place of M stands beside it (varia
     plain           0         0         0         0
     flatness        below 0   below 0   0         0
     displacement    0         0         0         0
+
+Added when the probes were written, before any of their numbers was seen:
+
+    "up D_ft's gradient"     taken to be the step that fine-tuning takes, down D_ft's loss; the probes hold the other sign too
+    "matched"                over the range of loss_ft that all models of a statistic reach: of E2's primary M, U and U at every L2
+                             weight; of SAM's all four
+    E2, L2 weights           M minus each is of those above 0
+    E4, linear layers        those of the blocks; the head, which is the embeddings' matrix, is left out. D_pre's moments are damped by .001
+                             of their mean, text is held out (`probes/subspaces.py`)
+    E4, Fisher               after stage 2 is judged; after stage 3 it is measured
+    E5                       not testable where a loss is not above loss_im in some seed: it has no logarithm, and no seed is dropped
+    SAM                      has no shuffled decoy
+    a 0 of the table         is judged by nothing: no margin was stated, so that "undecided" is all that can be said for it
 """
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from common.mechanisms import REAL, Models, Statistic, of_probes, of_runs
+from common.seeds import mean_interval
+from common.verdicts import Verdict, data_hash, within
+from lm_experiments.verdicts.testbeds import standings
+
+ARMS = {"real", "shuffled", "anchored"}
+"""Arms that a results table has which these experiments are about."""
+PROBE = "probe."
+
+
+def are_probes(table: Any) -> bool:
+    """Whether a results table is one of probes."""
+    return any(name.startswith(PROBE) for name in table.column_names)
+
+
+def asks(table: Any) -> bool:
+    """Whether a results table is of a study such as `deciding`."""
+    return "lm.variant" in table.column_names and set(table["lm.variant"].unique().to_pylist()) >= ARMS
+
+
+def mechanisms(table: Any) -> list[Verdict]:
+    """E2 and what of E3 is about SAM, from a results table of such a study; E3 to E5 from a table of its probes."""
+    found = of_probes if are_probes(table) else of_runs
+    row = table.slice(0, 1).to_pylist()[0]
+    dose = Models(table).exposed(REAL)[1]
+    gates = standings(table).get((row["scale"], row["pipeline"]), "")
+    stamp = {"engine": row["engine"], "study": row["study"], "data": data_hash(table), "gates": gates}
+    return [
+        _judged(one, row["scale"], f"{row['pipeline']}, lambda {dose:g}: {one.name}", stamp) for one in found(table)
+    ]
+
+
+def _judged(one: Statistic, model: str, where: str, stamp: dict[str, Any]) -> Verdict:
+    shown = "" if one.of == REAL else one.of
+    bound = {"at_most": 0.0} if one.sign < 0 else {"at_least": 0.0}
+    made = within(
+        one.claim, model, one.effect, mean_interval(one.values), "below 0" if one.sign < 0 else "above 0", statistic=one.name,
+        where=where, **bound, **stamp,
+    )  # fmt: skip
+    return replace(made, variant=shown, primary=one.primary and not shown)
+
+
+def by_pipeline(table: Any) -> Sequence[Any]:
+    """A table as one for every size of model and pipeline."""
+    import pyarrow.compute as pc
+
+    found = []
+    for scale in table["scale"].unique().to_pylist():
+        for pipeline in table["pipeline"].unique().to_pylist():
+            here = table.filter(pc.and_(pc.equal(table["scale"], scale), pc.equal(table["pipeline"], pipeline)))
+            found += [here] if here.num_rows else []
+    return found
