@@ -2,6 +2,8 @@
 
 A small model can show "early exposure helps" because it has never seen some tokens of D_post: exposure then trains their embeddings, not a
 capability. Each gate is a number that a results table holds, taken in the unexposed models (lambda = 0), and must hold in every seed.
+They are about the testbed, so that rows with an intervention count only where there are none without, and stages 2 of a length that was
+chosen (a control) only where none was to stop by itself.
 
     V1  less than 1 % of the tokens of D_post and D_ft occur fewer than ten times in what stage 1 shows of D_pre
     V2  loss on D_post after stage 1 is below that of guessing uniformly, ln V: a worse start is the artefact itself
@@ -19,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from common import recipe
 from common.results import column
 from common.settings import WrongUse
 
@@ -64,6 +67,8 @@ def gates(table: Any, vocabulary: int, parameters: int | None) -> list[Gate]:
         raise WrongUse(
             "The table has no unexposed language models (exposure 0). Gates are about those: run the study with lambda 0."
         )
+    if (plain := keep & _without_intervention(table)).any():
+        keep = plain
     start, before, after = (column(table, name)[keep] for name in COLUMNS)
     uniform = math.log(vocabulary)
     lost = (after - before) / (uniform - before)
@@ -82,6 +87,11 @@ def gates(table: Any, vocabulary: int, parameters: int | None) -> list[Gate]:
         _below("V4", "D_pre loss after stage 2: share of the way from stage 1 to ln V", lost, 0.5, "below 0.5"),
     ]
     stopping = keep & (column(table, "split") == "independent")
+    if (
+        "lm.stage2.patience" in table.column_names
+        and (asked := stopping & (column(table, "lm.stage2.patience") > 0)).any()
+    ):
+        stopping = asked
     if "lm.stopped_early" in table.column_names and stopping.any():
         stopped = column(table, "lm.stopped_early")[stopping]
         made.append(_below("V5", "share of stage 2 that took all its steps", 1 - stopped, 0.5, "0"))
@@ -128,6 +138,16 @@ def testbeds(table: Any) -> list[tuple[str, str, Any]]:
         ]
         found.append((scale or "", pipeline or "", table.filter(pc.and_(*keep))))
     return found
+
+
+def _without_intervention(table: Any) -> Any:
+    """Rows in which nothing but exposure and split is special: columns that an older table lacks are off."""
+    special = [
+        name for name in recipe.COLUMNS if name not in ("exposure", "split", "exposed") and name in table.column_names
+    ]
+    rows = zip(*(table[name].to_pylist() for name in special), strict=True)
+    off = [recipe.OFF[name] for name in special]
+    return np.array([all(one in (None, none) for one, none in zip(row, off, strict=True)) for row in rows], dtype=bool)
 
 
 def _columns(table: Any, names: tuple[str, ...], keep: Any) -> list[Any]:

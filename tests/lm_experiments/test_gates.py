@@ -95,3 +95,13 @@ def test_a_standing_names_what_fails_and_what_a_table_cannot_say():
     assert standing([]) == "not known"
     assert together(["met", "", "met", "fails V1"]) == "met / fails V1"
     assert together([""]) == ""
+
+
+def test_controls_and_interventions_are_no_testbed_where_there_are_rows_without():
+    """A stage 2 of a chosen length fails V5 and a damaged model V3 only where nothing else was measured."""
+    control = {"lm__stage2__patience": np.array([3, 0, 3]), "lm__stopped_early": np.array([1.0, 0.0, 1.0])}
+    assert judged(**control)["V5"] == "passed"
+    assert judged(**control | {"lm__stage2__patience": 0})["V5"] == "failed"
+    damaged = {"noise_ft": np.array([0.0, 0.1, 0.0]), "loss_ret": np.array([1.0, 9.0, 1.0])}
+    assert judged(**MEASURED, **damaged)["V3"] == "passed"
+    assert judged(**MEASURED, **damaged | {"noise_ft": 0.1})["V3"] == "failed"
