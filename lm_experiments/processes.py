@@ -160,7 +160,7 @@ class DistributedModel:
             self.accelerator.log(dict(values), step=step)
 
     def weights_like(self) -> dict[str, torch.Tensor]:
-        """Names, dtypes and whole shapes of the weights, on the meta device: a tied matrix once; while adapters are trained, theirs alone."""
+        """Names, dtypes and whole shapes of the weights, on the meta device; a tied matrix once, adapters alone where they are trained."""
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
         return {
             name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
