@@ -52,19 +52,19 @@ def test_training_goes_on_meanwhile_but_not_past_the_next_checkpoint(tmp_path, m
 
 def test_best_weights_are_those_of_their_step(tmp_path, monkeypatch):
     """They are written behind training too, and stay the best where it gets worse."""
-    changes = {"stop_on": "stop", "eval_every": 4, "patience": 9, "lr": 0.2, "min_lr": 0.2}
+    changes = {"stop_on": "stop", "eval_every": 4, "patience": 9, "lr": 0.2, "min_lr": 0.2, "checkpoint_steps": 23}
     run(tmp_path / "quick", **changes)
     save = checkpoints.save_best
     batches = Slow()
 
     def slowly(folder, step, weights):
         with batches.moved:
-            batches.moved.wait_for(lambda: batches.seen > min(step, 22), timeout=30)
-        time.sleep(0.02)
+            assert batches.moved.wait_for(lambda: batches.seen >= min(step + 2, 22), timeout=30)
         save(folder, step, weights)
 
     monkeypatch.setattr(checkpoints, "save_best", slowly)
-    run(tmp_path / "slow", batches, **changes)
+    outcome = run(tmp_path / "slow", batches, **changes)
+    assert outcome.best_step < 24
     assert same(tmp_path / "quick", tmp_path / "slow")
 
 
@@ -76,7 +76,7 @@ def test_the_end_of_a_stage_waits_for_the_last_checkpoint(tmp_path, monkeypatch)
 
 
 def test_a_failure_is_told_before_the_next_checkpoint(tmp_path, monkeypatch):
-    failed, batches = threading.Event(), Slow()
+    failed = threading.Event()
 
     def fail(*_):
         failed.set()
@@ -93,7 +93,7 @@ def test_a_failure_is_told_before_the_next_checkpoint(tmp_path, monkeypatch):
     batches = Waiting()
     with pytest.raises(OSError, match="The disk is full"):
         run(tmp_path, batches, checkpoint_steps=4)
-    assert batches.seen == 5
+    assert batches.seen <= 5  # and the next checkpoint is at 8
     assert not (tmp_path / "outcome.json").exists()
 
 
