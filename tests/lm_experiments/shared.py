@@ -72,12 +72,12 @@ def main(folder: Path) -> None:
     interruption.request()
     stage(folder / "again", shard=True)
     interruption.forget()
-    seen["asked"] = [path.name for path in (folder / "again").glob("checkpoint-*")]
+    seen["asked"] = sorted(path.name for path in (folder / "again").glob("checkpoint-*"))
     for at in (14, 22, -1):  # in the second pass, in the third, and to the end
         stage(folder / "again", at, shard=True)
     stage(folder / "more", shard=True, micro_batch=1, activation_checkpointing=True)  # begun by one process
     stage(folder / "fewer", 14, shard=True)  # ended by one
-    stage(folder / "bf16", shard=True, precision="bf16", max_steps=5)
+    stage(folder / "bf16", shard=True, precision="bf16", max_steps=3, log_every=1)
     if torch.distributed.get_rank() == 0:
         (folder / "seen.json").write_text(json.dumps(seen))
     torch.distributed.destroy_process_group()  # or its threads may abort the interpreter as it ends

@@ -76,7 +76,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path, alone):
 
 def test_two_processes_that_share_the_model_go_on_again_and_again(shared, alone):
     """Asked to stop, interrupted in the second pass over the data and in the third, best weights restored: all in one process each."""
-    assert json.loads((shared / "seen.json").read_text())["asked"] == ["checkpoint-5"]
+    assert json.loads((shared / "seen.json").read_text())["asked"] == ["checkpoint-4", "checkpoint-5"]
     assert agree(shared / "again", alone)
 
 
@@ -97,13 +97,13 @@ def test_a_layer_is_a_unit_of_sharding(shared):
 
 
 def test_a_shared_model_in_bf16_has_float32_where_it_should(shared, tmp_path):
-    """Matrix products are rounded as in one process; weights, norms and gradients are not."""
-    stage(tmp_path / "bf16", precision="bf16", max_steps=5)
-    stage(tmp_path / "fp32", max_steps=5)
-    found, wanted, plain = (
-        lines(folder / name)[0]["loss"] for folder, name in ((shared, "bf16"), (tmp_path, "bf16"), (tmp_path, "fp32"))
-    )
-    assert abs(found - wanted) < 0.1 * abs(plain - wanted)
+    """Products are rounded as in one process, and nothing else is: in the first step, before the order of sums can tell."""
+    first = {"fp32": 0.0, "bf16": 0.0}
+    for precision in first:
+        stage(tmp_path / precision, precision=precision, max_steps=3, log_every=1)
+        first[precision] = lines(tmp_path / precision)[0]["loss"]
+    assert lines(shared / "bf16")[0]["loss"] == pytest.approx(first["bf16"], rel=1e-6)
+    assert first["fp32"] != pytest.approx(first["bf16"], rel=1e-5)
 
 
 def test_what_needs_whole_weights_is_refused_where_they_are_shared(shared):
