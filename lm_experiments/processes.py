@@ -8,8 +8,8 @@ process's host, so a checkpoint does not depend on the number of processes, nor 
 
 accelerate (1.15, `AcceleratorState.__init__`) passes over its FSDP plugin, without a word, unless the processes have accelerators, and
 hands out DDP. Its sharding itself runs on CPUs with gloo as well, and so it is told here that it shards; so a GPU and the tests take
-the same lines. It leaves autocast to the plugin's mixed precision, which would round weights, norms and the reduced gradients to
-bfloat16 too; ours keeps them in float32 (`precision`), and the forward pass is under autocast as it is in DDP.
+the same lines. In the place of autocast it has the plugin's mixed precision, which would round weights, norms and the reduced gradients
+to bfloat16 too; ours stay in float32 (`precision`), and the forward pass is under autocast as it is in DDP.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,6 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
 
 from common.arrays import Float, Int
@@ -99,7 +98,6 @@ class DistributedModel:
         state.fsdp_plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,
             auto_wrap_policy="transformer_based_wrap",  # the layers that `LossOf` names
-            mixed_precision_policy=MixedPrecisionPolicy(),
         )
         if settings.precision == "bf16":
             module.forward = torch.autocast(self.device.type, torch.bfloat16)(module.forward)  # type: ignore[method-assign]
