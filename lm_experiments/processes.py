@@ -100,7 +100,7 @@ class DistributedModel:
             auto_wrap_policy="transformer_based_wrap",  # the layers that `LossOf` names
         )
         if settings.precision == "bf16":
-            module.forward = torch.autocast(self.device.type, torch.bfloat16)(module.forward)  # type: ignore[method-assign]
+            module.forward = torch.autocast(self.device.type, torch.bfloat16)(module.forward)
 
     def refuse_sharded(self, name: str, value: float) -> None:
         """Raise `WrongUse` where the weights are spread over the processes, and the setting needs them whole."""
