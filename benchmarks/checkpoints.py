@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.training import LENGTH, LR, Noise
 from common.console import Output
 
-SHAPE, BATCH, STEPS, EVERY, ROUNDS = "micro", 2, 24, 4, 3
+SHAPE, BATCH, STEPS, EVERY, ROUNDS = "micro", 2, 12, 3, 3
 
 
 def seconds(every: int, inline: bool) -> tuple[float, float]:

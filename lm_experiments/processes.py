@@ -61,9 +61,8 @@ class DistributedModel:
     def __init__(self, model: "LlamaForCausalLM", settings: StageSettings, folder: Path) -> None:
         """Args: model: as built; settings: of the stage; folder: where TensorBoard writes."""
         refuse_absent(settings.trackers)
-        AcceleratorState._reset_state(
-            True
-        )  # an earlier stage of this process may have had another precision, or been sharded
+        # an earlier stage of this process may have had another precision, or been sharded
+        AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(
             mixed_precision="bf16" if settings.precision == "bf16" else "no",
             log_with=list(settings.trackers) or None,
