@@ -69,9 +69,22 @@ def test_best_weights_are_those_of_their_step(tmp_path, monkeypatch):
 
 
 def test_the_end_of_a_stage_waits_for_the_last_checkpoint(tmp_path, monkeypatch):
-    save = checkpoints.save
-    monkeypatch.setattr(checkpoints, "save", lambda *all_of_it: time.sleep(0.2) or save(*all_of_it))
+    ending, order, save, save_model = threading.Event(), [], checkpoints.save, checkpoints.save_model
+
+    def slowly(*what):
+        ending.wait(0.5)
+        save(*what)
+        order.append("checkpoint")
+
+    def end(*what):
+        order.append("model")
+        ending.set()
+        save_model(*what)
+
+    monkeypatch.setattr(checkpoints, "save", slowly)
+    monkeypatch.setattr(checkpoints, "save_model", end)
     run(tmp_path, checkpoint_steps=23)
+    assert order == ["checkpoint", "model"]
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
