@@ -36,7 +36,7 @@ def test_training_goes_on_meanwhile_but_not_past_the_next_checkpoint(tmp_path, m
     def slowly(folder, step, *rest):
         with batches.moved:
             assert batches.moved.wait_for(lambda: batches.seen >= step + 3, timeout=30)
-        time.sleep(0.1)
+            batches.moved.wait_for(lambda: batches.seen > step + 3, timeout=0.3)
         far.append((step, batches.seen))
         save(folder, step, *rest)
 
