@@ -14,7 +14,8 @@ from common.settings import WrongUse, canonical
 from lm_experiments import initial, launch
 from lm_experiments.corpora import corpus, hub
 from lm_experiments.corpora.progress import reporting
-from lm_experiments.pipeline import EXTRA, Pipeline, StoreFactory
+from lm_experiments.pipeline import Pipeline, StoreFactory
+from lm_experiments.rows import EXTRA
 from lm_experiments.stage_settings import Execution
 from lm_experiments.stages import Node
 from lm_experiments.studies.settings import Cell, Study

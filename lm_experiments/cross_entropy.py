@@ -126,6 +126,7 @@ class LossOf(torch.nn.Module):
         """Args: model: a decoder with a linear head."""
         super().__init__()
         self.model = model
+        self._no_split_modules = model._no_split_modules  # what accelerate asks for the units of sharding
 
     def forward(
         self,

@@ -8,15 +8,13 @@ Reported losses come from the split `report`; early stopping looks at the split 
 flatter the number. Seeds are paired: a seed decides the initial weights and the order of every corpus, whatever lambda is.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from common import results
 from common.settings import WrongUse
-from lm_experiments import derived, initial, rarity
+from lm_experiments import derived, initial, rows
 from lm_experiments.corpora import Report, key
 from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.models import ModelSettings
@@ -24,7 +22,7 @@ from lm_experiments.plan import Corpus, Kind, Part, Plan
 from lm_experiments.realise import Problem, Realised, realise
 from lm_experiments.stage_settings import Execution, StageSettings
 from lm_experiments.stages import Node
-from lm_experiments.studies.settings import COLUMNS, Cell, PipelineSettings, Stage
+from lm_experiments.studies.settings import Cell, PipelineSettings, Stage
 
 if TYPE_CHECKING:
     from lm_experiments.store import Answers, Drawn, Store
@@ -100,10 +98,6 @@ class StoreFactory:
         return open_named
 
 
-_COUNTED: dict[Any, Any] = {}
-"""Frequencies of tokens, by store, which the pipelines of a process share."""
-
-
 class Pipeline:
     """One cell of a study as stages."""
 
@@ -125,7 +119,7 @@ class Pipeline:
         Raises:
             WrongUse: a corpus is too small, as soon as its stages are asked for.
         """
-        self.cell, self.settings, self._stores = cell, cell.settings, stores
+        self.cell, self.settings, self.stores = cell, cell.settings, stores
         self._execution, self._start = execution or Execution(), start
         self.keys = tuple(key(name) for name in (self.settings.pre, self.settings.post, self.settings.ft))
 
@@ -133,7 +127,7 @@ class Pipeline:
         """A corpus of `size` tokens (as far as needed, if absent), of which a stage trains on `tokens`."""
         length = self.settings.length
         store = f"{name}/train" + (f"~{self.settings.seed}" if self.settings.draw == "seeded" else "")
-        held = self._stores(store).windows(length)
+        held = self.stores(store).windows(length)
         count = -(-tokens // length)
         windows = min(count, held) if size is None else size // length
         if windows > held:
@@ -206,10 +200,10 @@ class Pipeline:
         read += [derived.source(name) for name in (stop_on[0] if stop_on else "", settings.ewc_on) if name]
         for name in [*(part.store for part in plan.parts), settings.ewc_on]:
             if derived.parsed(name) is not None:
-                derived.check(name, self._stores(derived.source(name)), chosen.length)
+                derived.check(name, self.stores(derived.source(name)), chosen.length)
         return Node(
             kind=kind, plan=plan, settings=settings, measured=measured, stop_on=stop_on,
-            data=tuple((name, self._stores(name).fingerprint) for name in dict.fromkeys(read)),
+            data=tuple((name, self.stores(name).fingerprint) for name in dict.fromkeys(read)),
             model=chosen.model if parent is None else None, parent=parent, start=self._begun if parent is None else None,
         )  # fmt: skip
 
@@ -253,7 +247,7 @@ class Pipeline:
             for name, windows in (*node.measured, *([node.stop_on] if node.stop_on else []))
         }
         for name, windows in asked.items():
-            if (held := self._stores(name).windows(length)) < windows:
+            if (held := self.stores(name).windows(length)) < windows:
                 found.append(f"{name} holds {held} windows of {length} tokens; {windows} were asked for")
         return found
 
@@ -274,55 +268,4 @@ class Pipeline:
     def row(self, outcomes: Outcomes) -> dict[str, Any]:
         """Columns of the results table. Raises `ledger.Disagreement` where the stages did not see what the recipe says."""
         self.check(outcomes)
-        chosen, recipe, nodes = self.settings, self.settings.recipe, self.nodes
-        of = {kind: outcomes[node.hash] for kind, node in nodes.items()}
-        middle = of.get("post", of["pre"])
-        pre, post, ft = (self.reports(name)[0] for name in self.keys)
-        stage2, begun = of.get("post"), nodes["pre"].start
-        own = nodes["pre"].settings.trains
-        rare: Mapping[str, float | None] = rarity.gate_columns(
-            self.corpora, self._stores, chosen.length, _COUNTED, chosen.measured_as == "answers"
-        )
-        if not own:  # nobody here knows what the model of others was shown
-            rare = {name: None if name.startswith("lm.rare") else value for name, value in rare.items()}
-        named = {"lm.init_from": f"{chosen.columns['lm.init_from']}~{begun.fingerprint[:4]}"} if begun else {}
-        return {
-            "engine": "lm", "study": self.cell.study.name, "model": "llama", "scale": chosen.scale, "pipeline": chosen.pipeline,
-            "method": "mixed" if recipe.exposure else "unmixed", **recipe.columns,
-            "tokens_pre": nodes["pre"].plan.steps * chosen.stage1.batch * chosen.length if own else None,
-            "tokens_post": self.corpora["post"].windows * chosen.length,
-            "tokens_ft": of["ft"]["tokens"],
-            "lr_pre": chosen.stage1.lr if own else None, "lr_post": chosen.stage2.lr, "lr_ft": chosen.stage3.lr, "seed": chosen.seed,
-            "loss_im": middle["losses"][post], "loss_ret": of["ft"]["losses"][post], "loss_ft": of["ft"]["losses"][ft],
-            "loss_pre": of["ft"]["losses"][pre], "wall_seconds": sum(one["seconds"] for one in of.values()),
-            "config_hash": nodes["ft"].hash, "code_version": results.code_version(),
-            "lm.variant": self.cell.arm, **chosen.columns, **named,
-            "lm.loss_post_after_pre": of["pre"]["losses"][post], "lm.loss_pre_after_pre": of["pre"]["losses"][pre],
-            "lm.loss_ft_after_pre": of["pre"]["losses"][ft], "lm.loss_pre_after_post": middle["losses"][pre],
-            "lm.loss_ft_after_post": middle["losses"][ft],
-            "lm.exposed_tokens": sum(part.count for part in nodes["pre"].plan.parts[1:]) * chosen.length,
-            "lm.tokens_seen_post": stage2["tokens"] if stage2 else 0, "lm.steps_post": stage2["steps"] if stage2 else 0,
-            "lm.best_step_post": stage2["best_step"] if stage2 else 0,
-            "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
-            **rare,
-            **{f"lm.recall_{name}": losses.get(f"{self.keys[1]}/report#recall") for name, losses in (
-                ("after_pre", of["pre"]["losses"]), ("im", middle["losses"]), ("ret", of["ft"]["losses"])
-            )},
-            "lm.losses": json.dumps({kind: one["losses"] for kind, one in of.items()}),
-            "lm.seconds_pre": of["pre"]["seconds"], "lm.seconds_post": stage2["seconds"] if stage2 else 0.0,
-            "lm.moved_pre": of["pre"].get("displacement"), "lm.moved_post": stage2.get("displacement") if stage2 else 0.0,
-            "lm.moved_ft": of["ft"].get("displacement"), "lm.seconds_ft": of["ft"]["seconds"], "lm.stage1": nodes["pre"].hash,
-        }  # fmt: skip
-
-
-EXTRA = {
-    "lm.variant": "text", **COLUMNS, "lm.loss_post_after_pre": "real", "lm.loss_pre_after_pre": "real", "lm.loss_ft_after_pre": "real",
-    "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
-    "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
-    "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text", "lm.losses": "text",
-    **rarity.COLUMNS, **dict.fromkeys(("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret"), "real"),
-    "lm.moved_pre": "real", "lm.moved_post": "real", "lm.moved_ft": "real",
-}  # fmt: skip
-"""The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0);
-moved_* is the distance between the weights before and after a stage; recall_* the share of
-D_post's answers that are the model's first choice, null where all tokens are measured; losses all that was measured, as JSON."""
+        return rows.row(self, outcomes)

@@ -1,7 +1,15 @@
-"""One model over one process, DDP or FSDP: everything that training needs of accelerate.
+"""One model over one process, DDP or FSDP2: everything that training needs of accelerate.
 
-Which of them it is, accelerate decides from how the program was started (`accelerate launch`, torchrun, or plainly). Weights and
-moments are gathered whole before they are written, so a checkpoint does not depend on the number of processes.
+How many processes there are is decided by how the program was started (`accelerate launch`, torchrun, or plainly), and `shard` whether
+they replicate the model or share it. Weights and moments are gathered whole before they are written, into the memory of the first
+process's host, so a checkpoint does not depend on the number of processes, nor on how they share the model.
+
+    layer 0 | layer 1 | ... | embedding, last norm and head     the units, gathered one at a time: `_no_split_modules` of transformers
+
+accelerate (1.15, `AcceleratorState.__init__`) passes over its FSDP plugin, without a word, unless the processes have accelerators, and
+hands out DDP. Its sharding itself runs on CPUs with gloo as well, and so it is told here that it shards; so a GPU and the tests take
+the same lines. In the place of autocast it has the plugin's mixed precision, which would round weights, norms and the reduced gradients
+to bfloat16 too; ours stay in float32 (`precision`), and the forward pass is under autocast as it is in DDP.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -23,6 +32,7 @@ from torch.distributed.tensor import DTensor
 
 from common.arrays import Float, Int
 from common.settings import WrongUse
+from lm_experiments import checkpoints
 from lm_experiments.cross_entropy import LossOf
 from lm_experiments.stage_settings import StageSettings, refuse_absent
 
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 _WHOLE = StateDictOptions(full_state_dict=True, strict=False)
+_GATHERED = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
+"""Tensor by tensor into host memory, of the first process alone; the others get nothing."""
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -49,7 +61,8 @@ class DistributedModel:
     def __init__(self, model: "LlamaForCausalLM", settings: StageSettings, folder: Path) -> None:
         """Args: model: as built; settings: of the stage; folder: where TensorBoard writes."""
         refuse_absent(settings.trackers)
-        AcceleratorState._reset_state()  # an earlier stage of this process may have had another precision
+        # an earlier stage of this process may have had another precision, or been sharded
+        AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(
             mixed_precision="bf16" if settings.precision == "bf16" else "no",
             log_with=list(settings.trackers) or None,
@@ -71,15 +84,28 @@ class DistributedModel:
         module = LossOf(model)
         if settings.compile:
             model.model.compile()
+        if settings.shard and self.count > 1:
+            self._shard(module, settings)
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer_of(module, settings))
         if settings.rank:
             self.refuse_sharded("rank", settings.rank)
+
+    def _shard(self, module: torch.nn.Module, settings: StageSettings) -> None:
+        """Let accelerate shard what it prepares, whatever device it is on."""
+        state: Any = self.accelerator.state
+        state.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        state.fsdp_plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2,
+            auto_wrap_policy="transformer_based_wrap",  # the layers that `LossOf` names
+        )
+        if settings.precision == "bf16":
+            module.forward = torch.autocast(self.device.type, torch.bfloat16)(module.forward)
 
     def refuse_sharded(self, name: str, value: float) -> None:
         """Raise `WrongUse` where the weights are spread over the processes, and the setting needs them whole."""
         if any(isinstance(parameter, DTensor) for parameter in self.module.parameters()):
             raise WrongUse(
-                f"{name} = {value:g} needs whole weights in every process, and FSDP shards them. Start one process, or DDP."
+                f"{name} = {value:g} needs whole weights in every process, and FSDP shards them. Leave out --shard, or start one process."
             )
 
     def close(self) -> None:
@@ -111,10 +137,13 @@ class DistributedModel:
 
     def agreed(self, mine: bool) -> bool:
         """The first process's answer, for all."""
+        return bool(self.first(mine))
+
+    def first(self, mine: float) -> float:
+        """The first process's number, for all."""
         if self.count == 1:
             return mine
-        answers = self.accelerator.gather(torch.tensor([mine], device=self.device))
-        return bool(answers[0])
+        return float(self.accelerator.gather(torch.tensor([mine], dtype=torch.float64, device=self.device))[0])
 
     def alone(self, work: Callable[[], None]) -> None:
         """Let the first process do it while the others wait."""
@@ -127,32 +156,47 @@ class DistributedModel:
         if self._tracked:
             self.accelerator.log(dict(values), step=step)
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The whole weights by the names of transformers, a tied matrix once; while adapters are trained, theirs alone."""
-        whole: dict[str, Any] = get_model_state_dict(self.module, options=_WHOLE)
-        held: dict[str, torch.Tensor] = {name.removeprefix("model."): tensor for name, tensor in whole.items()}
-        if self.model.config.tie_word_embeddings:
-            held.pop("lm_head.weight", None)
+    def weights_like(self) -> dict[str, torch.Tensor]:
+        """Names, dtypes and whole shapes of the weights, on the meta device; a tied matrix once, adapters alone where they are trained."""
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
-        return {name: tensor for name, tensor in held.items() if name not in frozen}
-
-    def moments(self) -> dict[str, torch.Tensor]:
-        """The whole state of AdamW: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`."""
-        held: Any = get_optimizer_state_dict(self.module, self.optimizer.optimizer, options=_WHOLE)
         return {
-            f"{name.removeprefix('model.')}.{moment}": tensor
-            for name, moments in held["state"].items()
-            for moment, tensor in moments.items()
+            name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+            for name, tensor in checkpoints.weights(self.model).items()
+            if name not in frozen
         }
 
     def moments_like(self) -> dict[str, torch.Tensor]:
-        """Names, dtypes and shapes that `moments` will have, on the meta device."""
+        """Names, dtypes and shapes that the moments will have, on the meta device."""
         scalar = torch.empty((), device="meta")
         return {
-            f"{name}.{moment}": scalar if moment == "step" else tensor.to("meta")
-            for name, tensor in self.weights().items()
+            f"{name}.{moment}": scalar if moment == "step" else tensor
+            for name, tensor in self.weights_like().items()
             for moment in _MOMENTS
         }
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The whole weights on the first process's host, by the names of `weights_like`, to be read at once; nothing in other processes."""
+        whole: dict[str, Any] = get_model_state_dict(self.module, options=_GATHERED)
+        return {name: whole[f"model.{name}"] for name in self.weights_like() if whole}
+
+    def copied_weights(self) -> dict[str, torch.Tensor]:
+        """The same, that stay as they are while training goes on."""
+        return self._copied(self.weights())
+
+    def copied_moments(self) -> dict[str, torch.Tensor]:
+        """The whole state of AdamW, likewise: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`."""
+        held: Any = get_optimizer_state_dict(self.module, self.optimizer.optimizer, options=_GATHERED)
+        return self._copied(
+            {
+                f"{name.removeprefix('model.')}.{moment}": tensor
+                for name, moments in held.get("state", {}).items()
+                for moment, tensor in moments.items()
+            }
+        )
+
+    def _copied(self, held: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Of tensors that were gathered from an accelerator the host's are copies already."""
+        return {name: tensor.clone() if self.device.type == "cpu" else tensor for name, tensor in held.items()}
 
     def restore(self, weights: Mapping[str, torch.Tensor], moments: Mapping[str, torch.Tensor] | None = None) -> None:
         """Put whole weights, and moments where given, in place."""
@@ -160,7 +204,7 @@ class DistributedModel:
         set_model_state_dict(self.module, named, options=_WHOLE)
         if moments is not None:
             optimizer = self.optimizer.optimizer
-            held: Any = get_optimizer_state_dict(self.module, optimizer, options=_WHOLE)
+            held: Any = get_optimizer_state_dict(self.module, optimizer, options=StateDictOptions(strict=False))
             held["state"] = {
                 f"model.{name}": {moment: moments[f"{name}.{moment}"] for moment in _MOMENTS} for name in weights
             }

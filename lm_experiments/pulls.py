@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
     from lm_experiments.evaluation import EvalSet
+    from lm_experiments.processes import DistributedModel
+    from lm_experiments.stage_settings import StageSettings
 
 
 class Pull:
@@ -42,6 +44,18 @@ class Pull:
                 parameter.grad.add_(moved, alpha=2 * self._l2)
             if self._ewc:
                 parameter.grad.addcmul_(moved, self._fisher[i], value=self._ewc)
+
+
+def made(distributed: "DistributedModel", settings: "StageSettings", prior: "EvalSet | None") -> Pull | None:
+    """What holds a stage near its start, made there; None where nothing does. Raises `WrongUse` for EWC with sharded weights."""
+    if not (settings.l2_to_start or settings.ewc):
+        return None
+    weights: list[torch.Tensor] = []
+    if settings.ewc:
+        assert prior is not None
+        distributed.refuse_sharded("ewc", settings.ewc)
+        weights = fisher(distributed.model, prior)
+    return Pull(list(distributed.module.parameters()), settings.l2_to_start, settings.ewc, weights)
 
 
 def fisher(model: "LlamaForCausalLM", on: "EvalSet") -> list[torch.Tensor]:

@@ -20,6 +20,8 @@ from lm_experiments.evaluation import EvalSet, measure
 from lm_experiments.stage_settings import Outcome, StageSettings
 
 if TYPE_CHECKING:
+    import torch
+
     from lm_experiments.processes import DistributedModel
 
 
@@ -57,7 +59,8 @@ def resume(folder: Path, distributed: "DistributedModel", settings: StageSetting
     Raises:
         WrongUse: links, foreign files or foreign tensors.
     """
-    like = {"model": distributed.weights(), "optimizer": distributed.moments_like()}
+    distributed.accelerator.wait_for_everyone()  # the first of them may have written until now
+    like = {"model": distributed.weights_like(), "optimizer": distributed.moments_like()}
     state = State()
     for step, path in reversed(checkpoints.numbered(folder, "checkpoint").items()):
         try:
@@ -164,22 +167,26 @@ def _vouched(folder: Path, settings: StageSettings) -> Outcome:
 
 
 def finished(
-    folder: Path, distributed: "DistributedModel", settings: StageSettings, evaluation: Mapping[str, EvalSet]
+    folder: Path,
+    distributed: "DistributedModel",
+    settings: StageSettings,
+    evaluation: Mapping[str, EvalSet],
+    start: Mapping[str, "torch.Tensor"],
 ) -> Outcome | None:
     """The outcome of a stage that had ended before, its weights put in place; None where it has not ended.
 
     Its files are compared with their checksums and its losses with those of its weights, measured again. An end that does not
-    hold is reported with a warning and forgotten, so that the stage goes on from its last checkpoint.
+    hold is reported with a warning and forgotten, so that the stage goes on from its last checkpoint; `start`, the weights that the
+    stage begins with, is put back.
 
     Raises:
         WrongUse: links, or foreign tensors.
     """
     if not (folder / "outcome.json").exists():
         return None
-    before = {name: tensor.clone() for name, tensor in distributed.weights().items()}
     try:
         outcome = _vouched(folder, settings)
-        distributed.restore(checkpoints.read_tensors(folder / "model.safetensors", before))
+        distributed.restore(checkpoints.read_tensors(folder / "model.safetensors", start))
         found = measure(distributed.module, evaluation, settings.eval_batch, distributed.accelerator)
         if found.keys() != outcome.losses.keys() or not all(
             math.isclose(found[name], outcome.losses[name], rel_tol=SAME_LOSS) for name in found
@@ -188,8 +195,9 @@ def finished(
     except (checkpoints.Damaged, TypeError) as error:
         message = f"The end of the stage in {folder} is damaged ({error}); going on from its last checkpoint, or from its beginning."
         warnings.warn(message, stacklevel=2)
-        distributed.restore(before)
+        distributed.restore(start)
         distributed.accelerator.wait_for_everyone()  # all have read it
         distributed.alone((folder / "outcome.json").unlink)
         return None
+    distributed.alone(lambda: checkpoints.clear(folder))  # it may have been killed before it had tidied up
     return outcome

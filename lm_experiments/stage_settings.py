@@ -48,12 +48,14 @@ class Execution(Settings):
     """Compile the model with torch.compile: every stage begins later, and is faster on a GPU."""
     activation_checkpointing: bool = setting(False, science=False)
     """Compute activations a second time in the place of keeping them: slower, and much less memory."""
+    shard: bool = setting(False, science=False)
+    """Share weights, gradients and moments among the processes of a stage (FSDP2, layer by layer), so that larger models fit."""
     log_every: int = setting(10, low=1, science=False)
     """Steps between two lines of metrics.jsonl, the log that every stage keeps in its folder."""
     checkpoint_steps: int = setting(0, low=0, science=False)
     """Steps between checkpoints; 0 leaves it to the clock."""
     checkpoint_seconds: float = setting(60.0, low=0, science=False)
-    """Seconds between checkpoints at least; more where writing one takes over 2 % of the time."""
+    """Seconds between checkpoints at least; more where they would take over 2 % of the time from training."""
     trackers: tuple[TrackerName, ...] = field(default=(), metadata={"science": False})
     """Where else the lines of metrics.jsonl go, through accelerate: packages that you have installed."""
 

@@ -1,7 +1,7 @@
 """One stage of training, from a model and its batches to a folder: the whole loop, in one file.
 
     for step:   learning rate -> micro-batches forward and backward -> pulls -> clip -> AdamW
-                every log_every steps a line of metrics.jsonl;  every eval_every the stopping loss;  now and then a checkpoint
+                every log_every steps a line of metrics.jsonl;  every eval_every the stopping loss;  now and then a checkpoint (`saving`)
     then        the best weights -> adapters merged -> every loss measured -> the finished model
 
 What a step does depends on (weights, moments, step) and on the weights that the stage began with: the order of the data and the
@@ -16,21 +16,20 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from common.settings import WrongUse
-from lm_experiments import checkpoints, damage, interruption, processes, resuming
+from lm_experiments import checkpoints, damage, processes, pulls, resuming
 from lm_experiments.adapters import Adapters
+from lm_experiments.divergence import Diverged, ceiling, diverged
 from lm_experiments.dropout import Masks, installed
 from lm_experiments.evaluation import EvalSet, measure
 from lm_experiments.feeding import Feed
 from lm_experiments.kernels import fast
-from lm_experiments.pulls import Pull, fisher
 from lm_experiments.resuming import State
+from lm_experiments.saving import Saver
 from lm_experiments.schedules import learning_rate
 from lm_experiments.sharpness import uphill
 from lm_experiments.stage_settings import Batches, Outcome, Progress, StageSettings, refuse_misfits
@@ -39,14 +38,6 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 __all__ = ["Batches", "Diverged", "Outcome", "Progress", "StageSettings", "train"]
-
-
-LARGEST_SHARE = 0.02
-"""Of the time, that checkpoints may take: the one after a checkpoint of 18 s is written after 15 minutes at the earliest."""
-
-
-class Diverged(WrongUse):
-    """The loss or its gradient is not finite, or the loss exploded: says what was tried and the last good step."""
 
 
 def train(
@@ -82,10 +73,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in checkpoints.weights(model).items()}
     with torch.random.fork_rng(devices=[]):
-        if (folder / "outcome.json").exists():
+        if settings.rank and (folder / "outcome.json").exists():  # the finished weights are merged
             with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole, fast(model):
-                if (outcome := resuming.finished(folder, whole, settings, evaluation)) is not None:
-                    whole.alone(lambda: checkpoints.clear(folder))  # it may have been killed before it had tidied up
+                if (outcome := resuming.finished(folder, whole, settings, evaluation, start)) is not None:
                     return outcome
         adapters = Adapters(model, settings.rank, settings.rank_scale, settings.seed) if settings.rank else None
         try:
@@ -94,7 +84,11 @@ def train(
                 contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
                 fast(model),  # now that it is on its device
             ):
-                pull = _pull(distributed, settings, prior)
+                if not settings.rank:
+                    outcome = resuming.finished(folder, distributed, settings, evaluation, start)
+                    if outcome is not None:
+                        return outcome
+                pull = pulls.made(distributed, settings, prior)
                 state = resuming.resume(folder, distributed, settings)
                 stage = _Stage(
                     distributed, state, batches, settings, evaluation, folder, stop_on, report,
@@ -104,18 +98,6 @@ def train(
         finally:
             if adapters is not None:
                 adapters.remove(merge=False)
-
-
-def _pull(distributed: processes.DistributedModel, settings: StageSettings, prior: EvalSet | None) -> Pull | None:
-    """What holds the stage near its start, made at the start. Raises `WrongUse` where the weights are sharded."""
-    if not (settings.l2_to_start or settings.ewc):
-        return None
-    weights: list[torch.Tensor] = []
-    if settings.ewc:
-        assert prior is not None
-        distributed.refuse_sharded("ewc", settings.ewc)
-        weights = fisher(distributed.model, prior)
-    return Pull(list(distributed.module.parameters()), settings.l2_to_start, settings.ewc, weights)
 
 
 class _Stage:
@@ -135,19 +117,18 @@ class _Stage:
         masks: Masks,
         start: Mapping[str, torch.Tensor],
         adapters: Adapters | None,
-        pull: Pull | None,
+        pull: pulls.Pull | None,
     ) -> None:
         self.masks, self.start, self.adapters, self.pull = masks, start, adapters, pull
         self.distributed, self.state, self.settings = distributed, state, settings
         self.evaluation, self.folder, self.stop_on, self.report = evaluation, folder, stop_on, report
-        self.feed = Feed(batches, settings, distributed)
+        self.feed, self.saver = Feed(batches, settings, distributed), Saver(distributed, state, settings, folder)
         self.pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # not yet looked at, so that a GPU need not wait
 
     def run(self) -> Outcome:
         """The loop."""
         settings, state = self.settings, self.state
-        self.began = self.saved = self.told = time.perf_counter()
-        self.cost, self.asked = 0.0, False  # seconds of the last checkpoint; whether training is asked to end
+        self.began = self.told = time.perf_counter()
         stopped = False
         if settings.untrained:
             (self.folder / "metrics.jsonl").touch()
@@ -155,7 +136,7 @@ class _Stage:
                 self.distributed.refuse_sharded("damage", settings.damage.noise or settings.damage.bits)
                 damage.apply(self.distributed.model, settings.damage, settings.seed)
             return self._finish(stopped)
-        with (self.folder / "metrics.jsonl").open("ab") as self.metrics, self.feed:
+        with (self.folder / "metrics.jsonl").open("ab") as self.metrics, self.feed, self.saver:
             while state.step < settings.max_steps and not stopped:
                 rate = self._step(state.step)
                 state.step += 1
@@ -165,8 +146,10 @@ class _Stage:
                     losses = self._watch() if watch else {}
                     stopped = bool(settings.patience) and state.evals_since_best >= settings.patience
                     self._log(rate, losses)
-                if not (last or stopped) and self._checkpoint_due():
-                    self._checkpoint()
+                if not (last or stopped) and self.saver.due():
+                    self._settle()
+                    self._pause()
+                    self.saver.checkpoint()
             return self._finish(stopped)
 
     def _step(self, step: int) -> float:
@@ -223,20 +206,15 @@ class _Stage:
             self.pending.clear()
             for i, (loss, norm) in enumerate(found.tolist()):
                 if first + i == 0:
-                    state.ceiling = max(loss, math.log(self.distributed.model.config.vocab_size)) + settings.explode
+                    state.ceiling = ceiling(loss, self.distributed.model.config.vocab_size, settings)
                 if not (math.isfinite(loss) and math.isfinite(norm) and loss <= state.ceiling):
                     raise self._diverged(first + i, loss, norm)
                 state.pending.append([loss, norm])
 
     def _diverged(self, step: int, loss: float, norm: float) -> Diverged:
-        settings = self.settings
-        kept = list(checkpoints.numbered(self.folder, "checkpoint"))
-        return Diverged(
-            f"Training diverged at step {step + 1} of {settings.max_steps}: loss {loss:.4g} (limit {self.state.ceiling:.4g}), "
-            f"gradient norm {norm:.4g}. Tried: lr = {settings.lr:g} (min_lr {settings.min_lr:g}, {settings.warmup_steps} warm-up steps), "
-            f"clip = {settings.clip:g}, precision {settings.precision}. Last good step: {step}; last checkpoint: "
-            f"{f'step {kept[-1]}' if kept else 'none'}, kept in {self.folder}. Lower lr or warm up for longer."
-        )
+        with contextlib.suppress(OSError):
+            self.saver.wait()
+        return diverged(step, loss, norm, self.state.ceiling, self.settings, self.folder)
 
     def _watch(self) -> dict[str, float]:
         """Measure the stopping loss, and keep the weights where it is the best so far. Raises `Diverged`."""
@@ -254,8 +232,7 @@ class _Stage:
             return found
         if state.best_loss is None or found[watched] < state.best_loss:
             state.best_loss, state.best_step, state.evals_since_best = found[watched], state.step, 0
-            held = self.distributed.weights()
-            self.distributed.alone(lambda: checkpoints.save_best(self.folder, state.step, held))
+            self.saver.best()
         else:
             state.evals_since_best += 1
         return found
@@ -290,40 +267,20 @@ class _Stage:
             )
         )
 
-    def _checkpoint_due(self) -> bool:
-        settings, step = self.settings, self.state.step
-        if self.distributed.count == 1 or step % settings.log_every == 0:  # asking the others costs time
-            self.asked = self.distributed.agreed(interruption.requested())
-        if self.asked:
-            return True
-        if settings.checkpoint_steps:
-            return step % settings.checkpoint_steps == 0
-        if self.distributed.count > 1 and step % settings.log_every:
-            return False
-        wanted = max(settings.checkpoint_seconds, self.cost / LARGEST_SHARE)
-        return self.distributed.agreed(time.perf_counter() - self.saved >= wanted)
-
-    def _checkpoint(self) -> None:
-        self._settle()
+    def _pause(self) -> None:
+        """Add the time until now to that of the stage."""
         now = time.perf_counter()
         self.state.seconds += now - self.began
         self.began = now
-        if self.distributed.main:
-            self.state.metrics_sha256 = resuming.log_sha256(self.folder, self.state.metrics)
-        held = {"model": self.distributed.weights(), "optimizer": self.distributed.moments()}
-        self.distributed.alone(lambda: checkpoints.save(self.folder, self.state.step, held, asdict(self.state)))
-        self.saved = time.perf_counter()
-        self.cost = self.saved - now
-        if self.asked:
-            raise interruption.Stopped(f"stopped as asked, after step {self.state.step} of {self.settings.max_steps}")
 
     def _finish(self, stopped: bool) -> Outcome:
         """Restore the best weights, measure them, and leave the finished model."""
         state, settings, distributed = self.state, self.settings, self.distributed
+        distributed.alone(self.saver.wait)
         best = state.best_step or state.step
         if best != state.step:
             try:
-                distributed.restore(checkpoints.read_best(self.folder, best, distributed.weights()))
+                distributed.restore(checkpoints.read_best(self.folder, best, distributed.weights_like()))
             except checkpoints.Damaged as error:
                 raise checkpoints.refuse(self.folder / f"best-{best}", str(error)) from error
         if self.adapters is not None:
@@ -331,7 +288,7 @@ class _Stage:
         losses = measure(distributed.module, self.evaluation, settings.eval_batch, distributed.accelerator)
         if not all(map(math.isfinite, losses.values())):
             raise self._diverged(state.step - 1, math.nan, math.nan)
-        state.seconds += time.perf_counter() - self.began
+        self._pause()
         held = distributed.weights()
         outcome = Outcome(
             steps=state.step,
@@ -340,7 +297,7 @@ class _Stage:
             stopped_early=stopped,
             losses=losses,
             seconds=state.seconds,
-            displacement=_distance(held, self.start),
+            displacement=distributed.first(_distance(held, self.start) if distributed.main else 0.0),
         )
 
         def leave() -> None:

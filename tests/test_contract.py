@@ -15,10 +15,11 @@ from common.placement import PLACEMENTS
 from common.recipe import EXPOSED, Recipe
 from common.settings import WrongUse
 from lm_experiments.ledger import CompletedStage, check_ledger, ledger
-from lm_experiments.pipeline import EXTRA, Pipeline
+from lm_experiments.pipeline import Pipeline
 from lm_experiments.plan import Corpus
 from lm_experiments.realise import Problem
 from lm_experiments.realise import realise as in_plans
+from lm_experiments.rows import EXTRA
 from lm_experiments.studies.settings import Cell
 from lm_experiments.studies.smoke import SMOKE
 from sims.cases import Case, rows_of

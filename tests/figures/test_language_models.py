@@ -14,7 +14,7 @@ from figures.language_effects import effects
 from figures.language_models import language_models
 from figures.make import PICTURES
 from figures.tables import Rows
-from lm_experiments.pipeline import EXTRA
+from lm_experiments.rows import EXTRA
 
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SIZES, RATES = (32_768, 98_304), (1e-4, 3e-4, 1e-3)

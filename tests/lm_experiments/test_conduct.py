@@ -75,7 +75,7 @@ def test_a_row_is_what_its_saved_models_give(smoke):
         ("lm.loss_pre_after_post", "post", "general"),
         ("lm.loss_ft_after_post", "post", "chemistry"),
     ):
-        chosen = EvalSet(store=made._stores(f"{corpus}/report"), windows=16, length=128)
+        chosen = EvalSet(store=made.stores(f"{corpus}/report"), windows=16, length=128)
         assert row[column] == pytest.approx(evaluate(models_of[kind], {"x": chosen}, 16)["x"], rel=1e-5), column
     assert len({round(row[name], 4) for name in ("loss_im", "loss_ret", "loss_ft", "loss_pre")}) == 4
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from common.console import run as command
-from lm_experiments import checkpoints, models, training
+from lm_experiments import checkpoints, models, saving, training
 from lm_experiments.commands import COMMANDS
 from lm_experiments.launch import GraphResult
 from lm_experiments.processes import DistributedModel
@@ -13,11 +13,17 @@ from lm_experiments.stage_settings import Execution, refuse_absent
 from tests.lm_experiments.tiny import SHAPE, Plain, lines, run
 
 GIVEN = {
-    "micro_batch": "2", "eval_batch": "3", "compile": "", "activation_checkpointing": "", "log_every": "7", "checkpoint_steps": "5",
-    "checkpoint_seconds": "9", "trackers": "tensorboard",
+    "micro_batch": "2", "eval_batch": "3", "compile": "", "activation_checkpointing": "", "shard": "", "log_every": "7",
+    "checkpoint_steps": "5", "checkpoint_seconds": "9", "trackers": "tensorboard",
 }  # fmt: skip
 """Option -> what is given for it."""
-READ = {"compile": True, "activation_checkpointing": True, "trackers": ("tensorboard",), "checkpoint_seconds": 9.0}
+READ = {
+    "compile": True,
+    "shard": True,
+    "activation_checkpointing": True,
+    "trackers": ("tensorboard",),
+    "checkpoint_seconds": 9.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,7 @@ def test_activations_are_computed_again(tmp_path):
 def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch, changes, steps):
     seen, save = [], checkpoints.save
     monkeypatch.setattr(checkpoints, "save", lambda folder, step, *rest: seen.append(step) or save(folder, step, *rest))
-    monkeypatch.setattr(training, "LARGEST_SHARE", 1e9)
+    monkeypatch.setattr(saving, "LARGEST_SHARE", 1e9)
     run(tmp_path, **changes)
     assert seen == steps
 

@@ -14,7 +14,8 @@ from common.settings import WrongUse
 from lm_experiments import models
 from lm_experiments.corpora import corpus, facts
 from lm_experiments.evaluation import EvalSet, evaluate
-from lm_experiments.pipeline import EXTRA, Pipeline
+from lm_experiments.pipeline import Pipeline
+from lm_experiments.rows import EXTRA
 from lm_experiments.store import Answers, answers
 from lm_experiments.studies import named
 from lm_experiments.tokenizers import trained

@@ -18,7 +18,8 @@ from lm_experiments.commands import COMMANDS
 from lm_experiments.conduct import conduct
 from lm_experiments.corpora import hub
 from lm_experiments.evaluation import EvalSet, evaluate
-from lm_experiments.pipeline import EXTRA, Pipeline
+from lm_experiments.pipeline import Pipeline
+from lm_experiments.rows import EXTRA
 from lm_experiments.stage_settings import Execution
 from lm_experiments.stages import ensure, folder_of
 from lm_experiments.studies.settings import Cell
@@ -79,7 +80,7 @@ def first_loss(model, node):
 def carried_out(made, root):
     outcomes = {}
     for node in made.nodes.values():
-        outcomes[node.hash] = dataclasses.asdict(ensure(node, root, made._stores, lambda _: None))
+        outcomes[node.hash] = dataclasses.asdict(ensure(node, root, made.stores, lambda _: None))
     return outcomes
 
 
@@ -118,7 +119,7 @@ def test_stage_2_begins_with_the_given_model_and_nothing_is_pretrained(given, tm
     assert told["V6"] == told["V1"] == "not in the table"
     assert told["V3"] != "not in the table"
     (folder_of(pre, tmp_path) / "done").unlink()  # as if it had been killed before it was sealed
-    assert ensure(pre, tmp_path, made._stores, lambda _: None).losses == outcomes[pre.hash]["losses"]
+    assert ensure(pre, tmp_path, made.stores, lambda _: None).losses == outcomes[pre.hash]["losses"]
 
 
 def test_what_stage_1_would_have_been_is_not_in_the_name(given):

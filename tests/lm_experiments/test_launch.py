@@ -11,8 +11,9 @@ from common.console import Output
 from common.settings import WrongUse
 from lm_experiments import interruption, journal, launch
 from lm_experiments.local import Local, places
+from lm_experiments.resuming import State
+from lm_experiments.saving import LARGEST_SHARE, Saver
 from lm_experiments.stages import attempt, finished, folder_of, held
-from lm_experiments.training import LARGEST_SHARE, _Stage
 from tests.lm_experiments.test_conduct import broken_stores
 from tests.lm_experiments.test_stages import STORES, first, run, second, settings
 
@@ -133,15 +134,14 @@ def test_a_stop_that_is_asked_for_leaves_a_checkpoint_and_the_same_bits(tmp_path
         ).read_bytes()
 
 
-def test_a_checkpoint_takes_at_most_its_share(monkeypatch):
-    """One that took 18 s is followed by the next after 15 minutes, not after one."""
-    stage = object.__new__(_Stage)
-    stage.settings, stage.cost, stage.asked, stage.saved = settings(first().plan), 18.0, False, 0.0
-    stage.state = type("State", (), {"step": 7})
-    stage.distributed = type("Alone", (), {"count": 1, "agreed": staticmethod(lambda mine: mine)})
+def test_a_checkpoint_takes_at_most_its_share(monkeypatch, tmp_path):
+    """One for which training stood still for 3 s and gave 15 s of its processor is followed by the next after 15 minutes."""
+    alone = type("Alone", (), {"count": 1, "agreed": staticmethod(lambda mine: mine)})
+    saver = Saver(alone, State(step=7), settings(first().plan), tmp_path)
+    saver._saved, saver._stood, saver._worked = 0.0, 3.0, 15.0
     for now, due in ((70.0, False), (18 / LARGEST_SHARE - 1, False), (18 / LARGEST_SHARE, True)):
         monkeypatch.setattr(time, "perf_counter", lambda now=now: now)
-        assert stage._checkpoint_due() is due
-    stage.cost = 0.0
+        assert saver.due() is due
+    saver._stood = saver._worked = 0.0
     monkeypatch.setattr(time, "perf_counter", lambda: 61.0)
-    assert stage._checkpoint_due()
+    assert saver.due()

@@ -317,7 +317,7 @@ def test_a_pipeline_of_every_kind_is_carried_out(root, recipe):
     made = pipeline(SHORT, **recipe)
     outcomes = {}
     for node in made.nodes.values():
-        outcome = ensure(node, root, made._stores, lambda _: None)
+        outcome = ensure(node, root, made.stores, lambda _: None)
         outcomes[node.hash] = dataclasses.asdict(outcome)
     row = made.row(outcomes)
     assert {name: row[name] for name in recipe} == recipe
