@@ -12,7 +12,7 @@ from common import results
 from common.console import Output
 from common.settings import WrongUse, canonical
 from lm_experiments import initial, launch
-from lm_experiments.corpora import corpus, hub
+from lm_experiments.corpora import corpus, hub, key, label
 from lm_experiments.corpora.progress import reporting
 from lm_experiments.pipeline import EXTRA, Pipeline, StoreFactory
 from lm_experiments.stage_settings import Execution
@@ -74,7 +74,7 @@ def conduct(
             stores(name)
     begun = lru_cache(None)(initial.start)  # its weights are read once
     pipelines = [Pipeline(cell, stores, execution, begun) for cell in cells]
-    titles: dict[str, str] = {}
+    titles = {key(text): label(text) for text in opener.texts}
     users: dict[str, list[Pipeline]] = {}
     for pipeline in pipelines:
         for node in pipeline.nodes.values():

@@ -9,7 +9,7 @@ from common.console import Output, run
 from common.settings import WrongUse
 from lm_experiments import journal, launch, stages
 from lm_experiments.commands import COMMANDS
-from lm_experiments.commands.plan import flops_per_token
+from lm_experiments.commands.plan import core_flops, flops_per_token
 from lm_experiments.models import PRESETS
 from lm_experiments.stages import ensure, finished, folder_of
 from tests.lm_experiments.test_launch import stores
@@ -30,23 +30,32 @@ def told(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_plan_says_what_is_shared_and_what_it_costs(capsys):
+def test_a_plan_says_what_is_shared_and_what_it_costs(capsys, monkeypatch):
+    monkeypatch.setattr("lm_experiments.commands.plan.core_flops", lambda: 5e10)
     began = time.monotonic()
-    found = told(capsys, "plan", "fig3a", "--seeds", "0", "--tokens_post", "65536")
+    found = told(capsys, "plan", "fig3a", "--seeds", "0", "--tokens_post", "65536", "--workers", "2")
     assert time.monotonic() - began < 10
     assert found["pipelines"] == 15
     assert [found["by_stage"][f"stage {i}"]["stages"] for i in (1, 2, 3)] == [5, 5, 15]
     assert found["together"]["unshared_stages"] == 45
     total = sum(one["tokens"] for one in found["by_stage"].values())
     assert found["together"]["flops"] == pytest.approx(total * flops_per_token(PRESETS["nano"], 128))
-    assert found["together"]["hours"] == pytest.approx(found["together"]["flops"] / (989e12 * 0.4) / 3600)
+    assert found["together"]["hours"] == pytest.approx(found["together"]["flops"] / (2 * 5e10 * 0.4) / 3600)
     assert 0.3 < found["saved"] < 0.9
+    large = told(capsys, "plan", "fig3a", "--scale", "135m")
+    assert large["together"]["hours"] == pytest.approx(large["together"]["flops"] / (989e12 * 0.4) / 3600)
 
 
-def test_status_and_history(root, capsys):
+def test_a_core_does_a_billion_operations_a_second_at_least():
+    assert 1e9 < core_flops() < 1e13
+
+
+def test_status_and_history(root, capsys, tmp_path):
     assert told(capsys, "status", "--runs", str(root))["counts"] == {"done": 2}
     assert [line["event"] for line in told(capsys, "history", "--runs", str(root))][:2] == ["started", "ended"]
     assert run("lm_experiments", COMMANDS, "test", ["status", "fig9", "--runs", str(root)]) == 2
+    assert run("lm_experiments", COMMANDS, "test", ["status", "--runs", str(tmp_path)]) == 2
+    assert "Nothing was launched in" in capsys.readouterr().err
 
 
 def test_cancel_marks_what_was_going_on(root, capsys):

@@ -10,6 +10,7 @@ import pytest
 from common.console import Output
 from common.settings import WrongUse
 from lm_experiments import interruption, journal, launch
+from lm_experiments.commands.run import Run
 from lm_experiments.local import Local, places
 from lm_experiments.stages import attempt, finished, folder_of, held
 from lm_experiments.training import LARGEST_SHARE, _Stage
@@ -32,6 +33,21 @@ def test_workers_have_places_of_their_own():
     on_gpus = places(4, range(8), ["0", "1"])
     assert [place.gpu for place in on_gpus] == ["0", "1", "0", "1"]
     assert {place.threads for place in on_gpus} == {2}
+
+
+def test_a_worker_has_a_gpu_of_its_own_if_nothing_else_is_said(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    assert Run(names=("smoke",)).processes == 2
+    assert [place.gpu for place in Local(2)._places] == ["3", "GPU-5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert Run(names=("smoke",)).processes == os.cpu_count()
+
+
+def test_progress_calls_corpora_by_their_names(capsys):
+    losses = {"file-0123/report": 1.5, "b/report": 2.0}
+    lines = launch._Lines(Output(False), {"file-0123": "tunes.abc~0123"})
+    lines.done(first(), {"losses": losses, "stopped_early": False, "steps": 3})
+    assert "step 3  tunes.abc~0123/report 1.5000  b/report 2.0000" in capsys.readouterr().err
 
 
 def told_place():

@@ -16,7 +16,7 @@ from lm_experiments.commands.studies import Studies, spelled
 from lm_experiments.conduct import conduct
 from lm_experiments.studies import STUDIES, named
 from lm_experiments.studies.placement import coordinates
-from lm_experiments.studies.scaled import corpora_of, on_corpora
+from lm_experiments.studies.scaled import corpora_of, in_roles, on_corpora
 from lm_experiments.studies.settings import Axis, PipelineSettings
 from lm_experiments.studies.unstated import UNSTATED
 
@@ -130,6 +130,17 @@ def test_corpora_are_replaced_wherever_a_study_names_them(tmp_path):
     for wrong, words in (("flam=x", "has no corpus 'flam'. Did you mean flan"), ("flan", "not understood")):
         with pytest.raises(WrongUse, match=words):
             Run(names=("fig2",), scale="135m", corpora=(wrong,)).studies()
+
+
+@pytest.mark.parametrize("study", SMOKES, ids=lambda study: study.name)
+def test_own_corpora_take_the_place_of_those_that_arms_name(study):
+    """`--pre --post --ft` with every study: nothing of its own is left in those roles, in the tokenizer or in the name of an arm."""
+    own = in_roles(study, {"pre": "a", "post": "b", "ft": "c"})
+    made = [cell.settings for cell in own.cells()]
+    assert {(one.pre, one.post, one.ft, *one.trained_on) for one in made} == {("a", "b", "c", "a")}
+    assert len(set(made)) == own.size
+    assert not any("chemistry" in arm.name for arm in own.arms)
+    assert {arm.axes for arm in own.arms} == {arm.axes for arm in study.arms}
 
 
 def test_marin_s_coordinates():
