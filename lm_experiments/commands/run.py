@@ -159,7 +159,7 @@ class Run(Command):
                 f"--save-study {self.save_study} holds one study, and {len(names)} are named. Save one after the other."
             )
         changes = given(self.change)
-        roles = {name: changes[name] for name in ("pre", "post", "ft") if name in changes}
+        roles: dict[str, str] = {name: changes[name] for name in ("pre", "post", "ft") if name in changes}
         if roles:
             found = [in_roles(study, roles) for study in found]
         if self.arms is not None:

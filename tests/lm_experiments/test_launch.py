@@ -9,7 +9,7 @@ import pytest
 
 from common.console import Output
 from common.settings import WrongUse
-from lm_experiments import interruption, journal, launch
+from lm_experiments import interruption, journal, launch, slurm
 from lm_experiments.commands.run import Run
 from lm_experiments.local import Local, places
 from lm_experiments.stages import attempt, finished, folder_of, held
@@ -67,6 +67,12 @@ def test_a_worker_is_where_its_place_is(tmp_path, monkeypatch):
     node = first()
     found = carried([node], tmp_path, told_place, executor=executor)
     assert f"gpu 5 cores [{cores}]" in found.failures[node.hash].message
+
+
+def test_nothing_is_submitted_while_slurm_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "queue", lambda: None)
+    with pytest.raises(OSError, match="squeue does not answer"):
+        object.__new__(slurm.Slurm)._submitted(first(), tmp_path, stores)
 
 
 def test_a_second_driver_waits_for_what_the_first_trains(tmp_path):
