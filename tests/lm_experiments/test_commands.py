@@ -3,6 +3,7 @@
 import json
 import time
 
+import pyarrow as pa
 import pytest
 
 from common.console import Output, run
@@ -10,6 +11,7 @@ from common.settings import WrongUse
 from lm_experiments import journal, launch, stages
 from lm_experiments.commands import COMMANDS
 from lm_experiments.commands.plan import core_flops, flops_per_token
+from lm_experiments.commands.shown import losses
 from lm_experiments.models import PRESETS
 from lm_experiments.stages import ensure, finished, folder_of
 from tests.lm_experiments.test_launch import stores
@@ -56,6 +58,18 @@ def test_status_and_history(root, capsys, tmp_path):
     assert run("lm_experiments", COMMANDS, "test", ["status", "fig9", "--runs", str(root)]) == 2
     assert run("lm_experiments", COMMANDS, "test", ["status", "--runs", str(tmp_path)]) == 2
     assert "Nothing was launched in" in capsys.readouterr().err
+
+
+def test_points_of_a_sweep_are_not_taken_for_seeds(capsys):
+    columns = {
+        "lm.variant": ["", "", "", ""], "split": ["independent"] * 4, "tokens_post": [1] * 4, "lr_ft": [1.0] * 4, "exposure": [0.0] * 4,
+        "lr_post": [1e-3, 1e-3, 3e-3, 3e-3], "seed": [0, 1, 0, 1], "lm.stopped_early": [0] * 4, "loss_im": [1.0, 2.0, 5.0, 6.0],
+        **{name: [1.0] * 4 for name in ("loss_ret", "loss_ft", "loss_pre")},
+        **{f"lm.recall_{name}": pa.nulls(4) for name in ("after_pre", "im", "ret")},
+    }  # fmt: skip
+    losses(pa.table(columns), Output(False))
+    said = [line.split() for line in capsys.readouterr().out.splitlines() if "independent" in line]
+    assert [(words[4], words[5], words[-1]) for words in said] == [("0.001", "1.5", "2"), ("0.003", "5.5", "2")]
 
 
 def test_cancel_marks_what_was_going_on(root, capsys):
