@@ -12,7 +12,7 @@ from common import results
 from common.console import Output
 from common.settings import WrongUse, canonical
 from lm_experiments import initial, launch
-from lm_experiments.corpora import corpus, hub
+from lm_experiments.corpora import corpus, hub, key, label
 from lm_experiments.corpora.progress import reporting
 from lm_experiments.pipeline import Pipeline, StoreFactory
 from lm_experiments.rows import EXTRA
@@ -67,7 +67,7 @@ def conduct(
         ledger.Disagreement: the stages of a pipeline did not see what its recipe says.
     """
     opener, pipelines = planned(studies, out, execution)
-    titles: dict[str, str] = {}
+    titles = {key(text): label(text) for text in opener.texts}
     users: dict[str, list[Pipeline]] = {}
     for pipeline in pipelines:
         for node in pipeline.nodes.values():

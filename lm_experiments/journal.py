@@ -145,10 +145,10 @@ def chosen(root: Path, name: str) -> Graph:
     for graph in reversed(known):
         if not name or name in (graph.id, graph.name) or name in graph.name.split("+"):
             return graph
-    there = ", ".join(dict.fromkeys(graph.name for graph in known)) or "nothing"
-    raise WrongUse(
-        f"Nothing called {name or 'anything'!r} was launched in {root}; launched were: {there}. Choose another --runs."
-    )
+    if not known:
+        raise WrongUse(f"Nothing was launched in {root} yet. Choose another --runs, or `run` a study first.")
+    there = ", ".join(dict.fromkeys(graph.name for graph in known))
+    raise WrongUse(f"Nothing called {name!r} was launched in {root}; launched were: {there}. Choose another --runs.")
 
 
 def states(root: Path, graph: Graph) -> dict[str, Seen]:

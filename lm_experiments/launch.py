@@ -134,7 +134,7 @@ def run(
         opener: makes, in each worker, the function that opens a token store by name; must be picklable.
         workers: processes of the local executor.
         out: progress goes to its standard error.
-        titles: what to call a stage in progress lines, by hash.
+        titles: what to call a stage, by hash, and a corpus, by key, in progress lines.
         check: is called after every stage with it and all outcomes so far; what it raises ends the run.
         verify: read the files of finished stages though they are as they were when they were last verified.
         executor: what trains; by default `workers` processes on this machine.
@@ -181,7 +181,8 @@ class _Lines:
 
     def done(self, node: Node, outcome: Mapping[str, Any]) -> None:
         """The last line about a stage."""
-        losses = "  ".join(f"{name} {value:.4f}" for name, value in outcome["losses"].items())
+        named = ((name.partition("/"), value) for name, value in outcome["losses"].items())
+        losses = "  ".join(f"{self.titles.get(key, key)}/{of} {value:.4f}" for (key, _, of), value in named)
         early = " (stopped early)" if outcome["stopped_early"] else ""
         self.say(node, f"done at step {outcome['steps']:,}{early}  {losses}")
 

@@ -10,6 +10,7 @@
     mini     320     7       10     2   864    1,024       128       about forty times the nano
     135m     576     30      9      3   1,536  49,152      8,192     SmolLM2-135M (arXiv 2605.12705 gives no configuration)
     1b       1,728   24      27     27  4,608  49,152      8,192     the paper's "1.03B parameters" (untied)
+    135m-untied is 135m with a head of its own.
 
 RMSNorm, SwiGLU, rotary positions, no biases. The initial standard deviation is hidden^(-1/2) in all of them: it is the rule
 behind the one number that SmolLM2 publishes (0.041667 = 576^(-1/2)).
@@ -85,9 +86,10 @@ PRESETS: dict[str, ModelSettings] = {
     "micro": shape(192, 5, 6, 2, 512, 1_024, 128),
     "mini": shape(320, 7, 10, 2, 864, 1_024, 128),
     "135m": shape(576, 30, 9, 3, 1_536, 49_152, 8_192),
+    "135m-untied": replace(shape(576, 30, 9, 3, 1_536, 49_152, 8_192), tied=False),
     "1b": replace(shape(1_728, 24, 27, 27, 4_608, 49_152, 8_192), tied=False),
 }
-"""The models by name; `dataclasses.replace(PRESETS["135m"], tied=False)` is the untied one."""
+"""The models by name."""
 
 
 def configuration(settings: ModelSettings) -> "LlamaConfig":

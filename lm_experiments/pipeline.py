@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.settings import WrongUse
 from lm_experiments import derived, initial, rows
-from lm_experiments.corpora import Report, key
+from lm_experiments.corpora import Report, key, label
 from lm_experiments.ledger import CompletedStage, check_ledger
 from lm_experiments.models import ModelSettings
 from lm_experiments.plan import Corpus, Kind, Part, Plan
@@ -132,10 +132,14 @@ class Pipeline:
         windows = min(count, held) if size is None else size // length
         if windows > held:
             raise WrongUse(
-                f"{name} holds {held * length:,} tokens for training; a D_post of {size:,} was asked for. Choose a smaller one, give more "
-                "text, or raise --max-tokens where it is set."
+                f"{self._label(name)} holds {held * length:,} tokens for training; a D_post of {size:,} was asked for. Choose a smaller "
+                "one, give more text, or raise --max-tokens where it is set."
             )
         return Corpus(store=store, windows=windows, count=count)
+
+    def _label(self, name: str) -> str:
+        """What people call the corpus of that key."""
+        return next((label(text) for text in self.settings.texts if key(text) == name), name)
 
     @cached_property
     def corpora(self) -> dict[Kind, Corpus]:
@@ -239,8 +243,16 @@ class Pipeline:
         return self.nodes["ft"]
 
     def smaller(self) -> list[str]:
-        """What reporting or stopping sets hold less than was asked for, in words."""
+        """What training, reporting or stopping sets hold less than was asked for, in words."""
         length, found = self.settings.length, []
+        passes: tuple[tuple[int, Kind, str], ...] = ((1, "pre", self.keys[0]), (3, "ft", self.keys[2]))
+        for stage, kind, name in passes:
+            one = self.corpora[kind]
+            if one.windows < one.count and not self.nodes[kind].settings.untrained:
+                found.append(
+                    f"{self._label(name)}/train holds {one.windows} windows of {length} tokens; stage {stage} takes "
+                    f"{one.count}, in {one.count / one.windows:.2g} passes"
+                )
         asked = {
             name: windows
             for node in self.nodes.values()
@@ -248,7 +260,10 @@ class Pipeline:
         }
         for name, windows in asked.items():
             if (held := self.stores(name).windows(length)) < windows:
-                found.append(f"{name} holds {held} windows of {length} tokens; {windows} were asked for")
+                of, _, split = name.partition("/")
+                found.append(
+                    f"{self._label(of)}/{split} holds {held} windows of {length} tokens; {windows} were asked for"
+                )
         return found
 
     def done(self, outcomes: Outcomes) -> bool:

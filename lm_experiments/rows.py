@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import results
 from lm_experiments import rarity
+from lm_experiments.studies.placement import coordinates
 from lm_experiments.studies.settings import COLUMNS
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ def row(pipeline: "Pipeline", outcomes: Mapping[str, Mapping[str, Any]]) -> dict
     middle = of.get("post", of["pre"])
     pre, post, ft = (pipeline.reports(name)[0] for name in pipeline.keys)
     stage2, begun = of.get("post"), nodes["pre"].start
+    shown = sum(part.count for part in nodes["pre"].plan.parts[1:]) * chosen.length
     own = nodes["pre"].settings.trains
+    at = coordinates(of["pre"]["tokens"], shown, stage2["tokens"] if stage2 else 0, recipe.replay)
     rare: Mapping[str, float | None] = rarity.gate_columns(
         pipeline.corpora, pipeline.stores, chosen.length, _COUNTED, chosen.measured_as == "answers"
     )
@@ -48,7 +51,7 @@ def row(pipeline: "Pipeline", outcomes: Mapping[str, Mapping[str, Any]]) -> dict
         "lm.loss_post_after_pre": of["pre"]["losses"][post], "lm.loss_pre_after_pre": of["pre"]["losses"][pre],
         "lm.loss_ft_after_pre": of["pre"]["losses"][ft], "lm.loss_pre_after_post": middle["losses"][pre],
         "lm.loss_ft_after_post": middle["losses"][ft],
-        "lm.exposed_tokens": sum(part.count for part in nodes["pre"].plan.parts[1:]) * chosen.length,
+        "lm.exposed_tokens": shown, "lm.allocation": at.allocation, "lm.duration": at.duration if own else None,
         "lm.tokens_seen_post": stage2["tokens"] if stage2 else 0, "lm.steps_post": stage2["steps"] if stage2 else 0,
         "lm.best_step_post": stage2["best_step"] if stage2 else 0,
         "lm.stopped_early": int(stage2["stopped_early"]) if stage2 else 0,
@@ -66,11 +69,12 @@ def row(pipeline: "Pipeline", outcomes: Mapping[str, Mapping[str, Any]]) -> dict
 EXTRA = {
     "lm.variant": "text", **COLUMNS, "lm.loss_post_after_pre": "real", "lm.loss_pre_after_pre": "real", "lm.loss_ft_after_pre": "real",
     "lm.loss_pre_after_post": "real", "lm.loss_ft_after_post": "real", "lm.exposed_tokens": "whole",
+    "lm.allocation": "real", "lm.duration": "real",
     "lm.tokens_seen_post": "whole", "lm.steps_post": "whole", "lm.best_step_post": "whole", "lm.stopped_early": "whole",
     "lm.seconds_pre": "real", "lm.seconds_post": "real", "lm.seconds_ft": "real", "lm.stage1": "text", "lm.losses": "text",
     **rarity.COLUMNS, **dict.fromkeys(("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret"), "real"),
     "lm.moved_pre": "real", "lm.moved_post": "real", "lm.moved_ft": "real",
 }  # fmt: skip
-"""The columns of the language models' own: settings, then what was measured; stage 2 stopped early (1), or took all its steps (0);
-moved_* is the distance between the weights before and after a stage; recall_* the share of
-D_post's answers that are the model's first choice, null where all tokens are measured; losses all that was measured, as JSON."""
+"""The columns of the language models' own: settings, then what was measured; allocation and duration as in `placement.coordinates`;
+stage 2 stopped early (1), or took all its steps (0); moved_* is the distance between the weights before and after a stage; recall_* the
+share of D_post's answers that are the model's first choice, null where all tokens are measured; losses all that was measured, as JSON."""

@@ -134,11 +134,15 @@ class Slurm:
         record = root / ".jobs" / f"{node.hash}.json"
         record.parent.mkdir(exist_ok=True)
         with FileLock(record.with_suffix(".lock")):  # two drivers submit one job
-            if (job := job_of(node.hash, root)) and job in (queue() or ()):
+            if (alive := queue()) is None:
+                raise OSError(
+                    "squeue does not answer, so that a job could be submitted twice, or before its parent. Run this again when it does."
+                )
+            if (job := job_of(node.hash, root)) and job in alive:
                 return job
             (folder_of(node, root) / "failed.json").unlink(missing_ok=True)
             parent = job_of(node.parent.hash, root) if node.parent else None
-            job = self._submit(node, root, opener, parent if parent in (queue() or ()) else None)
+            job = self._submit(node, root, opener, parent if parent in alive else None)
             write_json(record, {"job": job, "time": time.strftime("%Y-%m-%dT%H:%M:%S")})
             return job
 

@@ -1,5 +1,8 @@
 """`python -m lm_experiments plan`: what a run would cost, before anything is fetched or trained."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 PEAKS = {"a100": 312e12, "h100": 989e12, "h200": 989e12, "l40s": 362e12, "rtx4090": 165e12}
 """Dense bfloat16 operations per second, as their maker states them."""
+LARGE = 50_000_000
+"""Parameters from which on an accelerator is meant where none is named."""
 FLOAT = 4
 """Bytes of a number: weights and moments are kept in float32."""
 
@@ -33,12 +38,13 @@ class Plan(Run):
     """Say what `run` with the same options would do: stages, what they share, tokens, operations, hours, disk.
 
     Nothing is fetched, built or trained. Corpora are taken to be as large as is asked for, and early stopping not to stop, so that
-    the cost is an upper bound. Hours count training alone, at the stated share of the accelerator's peak.
+    the cost is an upper bound. Hours count training alone, at the stated share of the peak: of an accelerator's as its maker states
+    it, of this machine's cores as a matrix product in single precision measures it now.
     Example: python -m lm_experiments plan fig3a --scale micro --accelerator a100
     """
 
-    accelerator: Literal["a100", "h100", "h200", "l40s", "rtx4090"] = "h100"
-    """What the hours are for: one of them."""
+    accelerator: Literal["cpu", "a100", "h100", "h200", "l40s", "rtx4090"] | None = None
+    """What the hours are for: one of them, or cpu, --workers cores of this machine [default: h100 at 135m and 1b, cpu below]."""
     mfu: float = setting(0.4, low=0, high=1, open_low=True)
     """Share of its peak that training achieves."""
 
@@ -73,9 +79,11 @@ class Plan(Run):
             for key, value in added.items():
                 row[key] += value
                 totals[key] += value
+        accelerator = self.accelerator or ("h100" if largest >= LARGE else "cpu")
+        peak_flops = PEAKS[accelerator] if accelerator in PEAKS else core_flops() * self.processes
         for row in [*rows.values(), totals]:
-            row["hours"] = row["flops"] / (PEAKS[self.accelerator] * self.mfu) / 3600
-        peak = totals["bytes"] + self.workers * largest * FLOAT * (
+            row["hours"] = row["flops"] / (peak_flops * self.mfu) / 3600
+        peak = totals["bytes"] + self.processes * largest * FLOAT * (
             2 * 3 + 1
         )  # two checkpoints and the best weights of each
         saved = 1 - totals["tokens"] / totals["unshared_tokens"]
@@ -84,7 +92,8 @@ class Plan(Run):
              f"{row['bytes'] / 1e9:.3g}"]
             for name, row in [*sorted(rows.items()), ("together", totals)]
         ]  # fmt: skip
-        heads = ["", "stages", "without sharing", "tokens", "FLOPs", f"hours on one {self.accelerator}", "GB of models"]
+        on = f"one {accelerator}" if accelerator in PEAKS else f"{self.processes} cores"
+        heads = ["", "stages", "without sharing", "tokens", "FLOPs", f"hours on {on}", "GB of models"]
         named = " and ".join(f"{study.name} at {study.base.scale}" for study in studies)
         out.table(f"{named}: {len(cells)} pipelines", heads, shown)
         self.save(studies, out)
@@ -92,7 +101,21 @@ class Plan(Run):
             f"Sharing saves {saved:.0%} of the tokens. Disk: up to {peak / 1e9:.3g} GB while it runs; `prune` frees most of it."
         )
         return {"pipelines": len(cells), "parameters": largest, "by_stage": rows, "together": totals, "saved": saved,
-                "peak_bytes": peak, "accelerator": self.accelerator, "mfu": self.mfu}  # fmt: skip
+                "peak_bytes": peak, "accelerator": accelerator, "mfu": self.mfu}  # fmt: skip
+
+
+def core_flops() -> float:
+    """Single-precision operations per second of processor time: the best of five products of matrices in a process of one thread."""
+    from lm_experiments.local import THREADS
+
+    measure = (
+        "import time, numpy; one = numpy.ones((768, 768), 'f'); t = time.process_time\n"
+        "def once():\n began = t(); one @ one; return t() - began\n"
+        "print(min(once() for _ in range(5)))"
+    )
+    said = subprocess.run([sys.executable, "-c", measure], env={**os.environ, **dict.fromkeys(THREADS, "1")}, capture_output=True,
+                          check=True)  # fmt: skip
+    return 2 * 768**3 / max(float(said.stdout), 1e-6)
 
 
 def flops_per_token(model: ModelSettings, length: int) -> float:

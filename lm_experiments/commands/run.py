@@ -18,7 +18,7 @@ from lm_experiments.commands import shown
 from lm_experiments.slurm import Slurm, SlurmSettings
 from lm_experiments.stage_settings import Execution, refuse_absent
 from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named, saved
-from lm_experiments.studies.scaled import corpora_of, on_corpora
+from lm_experiments.studies.scaled import corpora_of, in_roles, on_corpora
 
 SHORT = {"seeds": "seed", "exposures": "recipe.exposure", "tokens_post": "tokens_post", "lr_ft": "stage3.lr"}
 """Options that are axes -> the setting that they vary."""
@@ -62,8 +62,9 @@ class Run(Command):
     """A setting with the values that it takes, as recipe.dropout=0,0.1; may be given several times."""
     change: Changes = field(default_factory=Changes)  # type: ignore[valid-type]
     """Settings of the pipelines, in the place of the study's own."""
-    workers: int = os.cpu_count() or 1
-    """Processes, each of one thread. Decides nothing about the result."""
+    workers: int | None = None
+    """Processes, each on a GPU or with one thread [default: one per GPU, or per core where there is none]. Decides nothing about the
+    result."""
     out: Path | None = None
     """Folder for tables and remarks [default: out/lm/SCALE]."""
     runs: Path = Path("out/lm/runs")
@@ -91,7 +92,7 @@ class Run(Command):
         from lm_experiments.verdicts import verdicts
         from lm_experiments.verdicts.report import show
 
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")
         refuse_absent(self.execution.trackers)
         studies = self.studies()
@@ -106,7 +107,7 @@ class Run(Command):
         make_folder(self.runs)
         executor = Slurm(self.slurm) if self.executor == "slurm" else None
         found = conduct(
-            studies, self.runs, self.workers, out, verify=self.verify, executor=executor, arguments=self.arguments(),
+            studies, self.runs, self.processes, out, verify=self.verify, executor=executor, arguments=self.arguments(),
             execution=self.execution,
         )  # fmt: skip
         documents: dict[str, Any] = {}
@@ -136,6 +137,13 @@ class Run(Command):
             shown.fail(documents, failed, self.json)
         return documents
 
+    @property
+    def processes(self) -> int:
+        """How many work at a time on this machine."""
+        from lm_experiments.local import gpus
+
+        return self.workers or len(gpus()) or os.cpu_count() or 1
+
     def studies(self) -> list[Study]:
         """The studies with what the command line changes. Raises `WrongUse`."""
         if not self.names:
@@ -150,15 +158,19 @@ class Run(Command):
             raise WrongUse(
                 f"--save-study {self.save_study} holds one study, and {len(names)} are named. Save one after the other."
             )
+        changes = given(self.change)
+        roles: dict[str, str] = {name: changes[name] for name in ("pre", "post", "ft") if name in changes}
+        if roles:
+            found = [in_roles(study, roles) for study in found]
         if self.arms is not None:
             found = [study.chosen(self.arms) for study in found]
         if self.corpora:
             found = [on_corpora(study, self._renamed(study)) for study in found]
-        changes = given(self.change)
         axes = self.axes()
         if both := next((axis.field for axis in axes if axis.field in changes), None):
             raise WrongUse(f"{both} is given a value and an axis. Give one of them.")
-        return [study.changed(changes).over(*axes) for study in found]
+        rest = {name: value for name, value in changes.items() if name not in roles}
+        return [study.changed(rest).over(*axes) for study in found]
 
     def _opened(self, name: str) -> Study:
         """A study by its name, or from its file."""
@@ -218,7 +230,7 @@ class Run(Command):
             *names,
             *self._changes(self.scale),
             "--workers",
-            str(self.workers),
+            str(self.processes),
             "--runs",
             str(self.runs.absolute()),
         ]

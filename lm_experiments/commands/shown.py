@@ -7,21 +7,27 @@ from common.settings import WrongUse
 
 
 def losses(table: Any, out: Output) -> None:
-    """Means over seeds, a row per curve point."""
-    keys = ("lm.variant", "split", "tokens_post", "lr_ft", "exposure")
+    """Means over seeds, a row per curve point; settings in which rows of one differ, as in a sweep, are columns and part it."""
+    from lm_experiments.verdicts.groups import KEY, TOLD
+
+    rows, usual = table.to_pylist(), ("lm.variant", "split", "tokens_post", "lr_ft", "exposure")
+    first = {tuple(row[key] for key in usual): row for row in rows}
+    others = [name for name in dict.fromkeys((*KEY, *TOLD)) if name in table.column_names and name not in usual]
+    apart = {name for row in rows for name in others if row[name] != first[tuple(row[key] for key in usual)][name]}
+    keys = (*usual, *(name for name in others if name in apart))
     names = ["loss_im", "loss_ret", "loss_ft", "loss_pre"]
     names += [name for name in ("lm.recall_after_pre", "lm.recall_im", "lm.recall_ret") if table[name].null_count == 0]
     grouped: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
+    for row in rows:
         grouped.setdefault(tuple(row[key] for key in keys), []).append(row)
     shown = [
         [
             *key,
-            *(sum(row[loss] for row in rows) / len(rows) for loss in names),
-            sum(row["lm.stopped_early"] for row in rows),
-            len(rows),
+            *(sum(row[loss] for row in alike) / len(alike) for loss in names),
+            sum(row["lm.stopped_early"] for row in alike),
+            len(alike),
         ]
-        for key, rows in grouped.items()
+        for key, alike in grouped.items()
     ]
     out.table("Means over seeds", (*keys, *names, "stopped early", "seeds"), shown)
 

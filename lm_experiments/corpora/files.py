@@ -39,6 +39,10 @@ def corpus(name: str) -> Corpus:
     """The corpus `file:PATH?split=HOW#FIELD`. Raises `WrongUse` where there is no such file, or nothing to read in the first one."""
     place, split, chosen = _asked(name)
     found = _files(place)
+    if chosen and not any(path.suffix in (".jsonl", ".parquet") for path in found):
+        raise WrongUse(
+            f"{name} names the field {chosen!r}, and {found[0].suffix} files have no fields. Leave #{chosen} out."
+        )
     how = split if split != "auto" or len(found) > 1 else "single"
 
     def read() -> Iterator[str]:

@@ -15,7 +15,8 @@ from common import results
 from common.console import Output, seconds_since
 from common.parts import read_note, write_note
 from common.settings import WrongUse, config_hash
-from lm_experiments.pipeline import EXTRA, Pipeline
+from lm_experiments.pipeline import Pipeline
+from lm_experiments.rows import EXTRA
 from lm_experiments.stages import finished, told
 from lm_experiments.studies.settings import Study
 from lm_experiments.verified import Verified

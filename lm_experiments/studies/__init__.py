@@ -77,7 +77,9 @@ STUDIES: Mapping[tuple[str, str], Study] = _Studies()
 def named(name: str, scale: str) -> Study:
     """The study of that name at a scale. Raises `WrongUse` where there is none."""
     if name not in NAMES:
-        raise WrongUse(f"Study {name!r} is not known. {meant(name, NAMES)} There are {', '.join(NAMES)}.")
+        raise WrongUse(
+            f"Study {name!r} is not known. {meant(name, NAMES)} `python -m lm_experiments studies` lists all."
+        )
     if (name, scale) not in STUDIES:
         scales = [other for known, other in STUDIES if known == name]
         raise WrongUse(f"The study {name} has no scale {scale!r}. Choose from {', '.join(scales)}.")

@@ -25,6 +25,7 @@ from lm_experiments.studies.paper import (
     REPLAY,
     SEED,
     crossed,
+    sharing,
 )
 from lm_experiments.studies.settings import Arm, Axis, Study
 from lm_experiments.studies.unstated import chosen
@@ -48,7 +49,7 @@ _1B = (SEED, EXPOSURE, LR_POST_1B, LR_FT)
 FIG4 = Study(
     name="fig4",
     about="Figure 4: dropout and replay on top of mixing",
-    base=PAPER_135M,
+    base=sharing(PAPER_135M, MUSIC),
     axes=_135M,
     arms=crossed(MUSIC, _variants(1.0, (DROPOUT,), (_REPLAY_DROPOUT,))),
 )
@@ -56,7 +57,7 @@ FIG5 = replace(FIG4, name="fig5", about="Figure 5: the pipelines of Figure 4, lo
 FIG6 = Study(
     name="fig6",
     about="Figure 6: dropout and replay without mixing",
-    base=PAPER_135M,
+    base=sharing(PAPER_135M, MUSIC),
     axes=_135M,
     arms=crossed(MUSIC, _variants(0.0, (DROPOUT,), (_REPLAY_DROPOUT,))),
 )

@@ -6,14 +6,14 @@ Dropout of the adapters has the values of full fine-tuning's.
 `python -m lm_experiments run fig7`; `plan fig7` says the cost. Not run: there is no table of it.
 """
 
-from lm_experiments.studies.paper import BATCH_POST, EXPOSURE, LR_FT, LR_POST, MUSIC, PAPER_135M, SEED, crossed
+from lm_experiments.studies.paper import BATCH_POST, EXPOSURE, LR_FT, LR_POST, MUSIC, PAPER_135M, SEED, crossed, sharing
 from lm_experiments.studies.settings import Arm, Axis, Study
 
 RANK = 64
 FIG7 = Study(
     name="fig7",
     about="Figure 7: full fine-tuning and LoRA in stage 2, mixed and unmixed",
-    base=PAPER_135M,
+    base=sharing(PAPER_135M, MUSIC),
     axes=(SEED, EXPOSURE, BATCH_POST, LR_POST, LR_FT),
     arms=crossed(
         MUSIC, (Arm("full"), Arm("LoRA", {"recipe.rank": RANK}, (Axis("recipe.dropout", (0.0, 0.02, 0.05)),)))

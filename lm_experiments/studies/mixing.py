@@ -18,20 +18,21 @@ from lm_experiments.studies.paper import (
     PIPELINES,
     SEED,
     crossed,
+    sharing,
 )
 from lm_experiments.studies.settings import Study
 
 FIG2 = Study(
     name="fig2",
     about="Figure 2: mixed and unmixed frontiers, four pipelines, stage 2 x stage 3",
-    base=PAPER_135M,
+    base=sharing(PAPER_135M, tuple(PIPELINES)),
     axes=(SEED, EXPOSURE, BATCH_POST, LR_POST, LR_FT),
     arms=crossed(tuple(PIPELINES)),
 )
 FIG8 = Study(
     name="fig8",
     about="Figure 8: mixed and unmixed frontiers at 1B, MusicPile",
-    base=PAPER_1B,
+    base=sharing(PAPER_1B, MUSIC),
     axes=(SEED, EXPOSURE, LR_POST_1B, LR_FT),
     arms=crossed(MUSIC),
 )

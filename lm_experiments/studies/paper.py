@@ -66,6 +66,11 @@ PAPER_1B = dotted.changed(
 """A pipeline of Tables 2, 4, 6 and 8."""
 
 
+def sharing(base: PipelineSettings, pipelines: Sequence[str]) -> PipelineSettings:
+    """The same measured on every D_ft of these pipelines after every stage: those of one D_post then share stages 1 and 2."""
+    return dotted.changed(base, {"measured_too": tuple(dict.fromkeys(PIPELINES[name][1] for name in pipelines))})
+
+
 def crossed(pipelines: Sequence[str], variants: Sequence[Arm] = (Arm(""),)) -> tuple[Arm, ...]:
     """Every variant on every pipeline, as the arms of a study: "music>chemistry, dropout"."""
     made = []

@@ -4,7 +4,7 @@
     allocation            one pass over D_post split between stages 1 and 2, with replay of D_pre in stage 2
 
 marin (`experiments/two_stage`) describes two stages by the allocation of the rare data to stage 2, the replay of common data in it, and the
-duration of stage 2 as a fraction of all steps; two of them imply the third: `coordinates`.
+duration of stage 2 as a fraction of all steps; two of them imply the third. Rows hold them beside ours: lm.allocation, replay, lm.duration.
 
 `python -m lm_experiments run placement`; `plan placement` says the cost. Not run: there is no table of it.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from lm_experiments.studies.fig3 import ONE_PASS
 from lm_experiments.studies.paper import LR_FT, MUSIC, PAPER_135M, SEED, crossed
-from lm_experiments.studies.settings import Arm, Axis, PipelineSettings, Study
+from lm_experiments.studies.settings import Arm, Axis, Study
 
 _HALF = {"recipe.exposure": 1.0}
 
@@ -29,18 +29,17 @@ class Coordinates(NamedTuple):
     """Stage 2 as a share of stages 1 and 2."""
 
 
-def coordinates(settings: PipelineSettings) -> Coordinates:
-    """Where a pipeline lies in marin's coordinates, by its settings; an independent stage 2 counts at its cap."""
-    recipe = settings.recipe
-    stage1 = recipe.exposure * settings.tokens_post
-    if recipe.split == "compute-matched":
-        stage2 = (1 - recipe.exposure) * settings.tokens_post
-        length = stage2 / (1 - recipe.replay)
-    else:
-        length = float(settings.stage2.tokens)
-        stage2 = (1 - recipe.replay) * length
-    first = settings.stage1.tokens + (stage1 if recipe.mixing == "add" else 0)
-    return Coordinates(stage2 / (stage1 + stage2), recipe.replay, length / (first + length))
+def coordinates(pre: float, exposed: float, post: float, replay: float) -> Coordinates:
+    """Where a pipeline lies in marin's coordinates.
+
+    Args:
+        pre: tokens of stage 1.
+        exposed: those of D_post among them, or of a decoy in its place.
+        post: tokens of stage 2.
+        replay: share of D_pre in them.
+    """
+    rare = (1 - replay) * post
+    return Coordinates(rare / (rare + exposed), replay, post / (pre + post))
 
 
 PLACEMENT = Study(

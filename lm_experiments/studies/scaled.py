@@ -19,7 +19,7 @@ from typing import Any
 
 from common import dotted
 from lm_experiments.models import PRESETS
-from lm_experiments.studies.settings import SEARCH_SEEDS, Axis, PipelineSettings, Study
+from lm_experiments.studies.settings import SEARCH_SEEDS, Arm, Axis, PipelineSettings, Study
 
 CORPORA = {"c4": "general", "musicpile": "music", "chempile": "chemistry", "flan": "instruction"}
 """Corpus of the paper -> the embedded one of its kind."""
@@ -71,6 +71,38 @@ def on_corpora(study: Study, corpora: Mapping[str, str]) -> Study:
         return corpora.get(value, value)
 
     return mapped(study, change)
+
+
+def in_roles(study: Study, roles: Mapping[str, str]) -> Study:
+    """A study whose D_pre, D_post or D_ft (`pre`, `post`, `ft`) are these corpora, also where its arms have others.
+
+    A corpus that goes is replaced in the tokenizer's corpora and in `measured_too` as well. Arms that were apart only by it become one,
+    and what all names of several arms have in common, as the name of that corpus, goes.
+    """
+    old = {
+        one: new
+        for role, new in roles.items()
+        for one in (
+            dotted.value_of(study.base, role),
+            *(arm.changes[role] for arm in study.arms if role in arm.changes),
+        )
+    }
+    several = {
+        name: tuple(dict.fromkeys(old.get(one, one) for one in dotted.value_of(study.base, name)))
+        for name in ("measured_too", "tokenizer_corpora")
+    }
+    arms: dict[Any, Arm] = {}
+    for arm in study.arms:
+        changes = {name: value for name, value in arm.changes.items() if name not in roles}
+        arms.setdefault((tuple(changes.items()), arm.axes), arm._replace(changes=changes))
+    if any(role in arm.changes for arm in study.arms for role in roles):
+        names = [arm.name.split(", ") for arm in arms.values()]
+        common = {part for part in names[0] if all(part in name for name in names)}
+        left = [", ".join(part for part in name if part not in common) for name in names]
+    else:
+        left = [arm.name for arm in arms.values()]
+    renamed = tuple(arm._replace(name=name) for arm, name in zip(arms.values(), left, strict=True))
+    return replace(study, arms=renamed).changed({**roles, **several})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ UNSTATED: dict[str, Choice] = {
     "model-135m": Choice(
         "configuration of the 135M model; tied or untied",
         {"scale": "135m"},
-        "the paper says SmolLM2-style: the public SmolLM2-135M, which is tied. At 1B tying is no choice: 1.03B parameters are the untied "
-        "shape, the tied one has 0.94B",
+        "the paper says SmolLM2-style: the public SmolLM2-135M, which is tied (`--axis scale=135m,135m-untied` compares). At 1B tying is "
+        "no choice: 1.03B parameters are the untied shape, the tied one has 0.94B",
     ),
     "mixing": Choice(
         "whether exposure is added to D_pre or takes the place of a part of it",
@@ -38,12 +38,12 @@ UNSTATED: dict[str, Choice] = {
         "a smaller one is a part of a larger, so that sizes differ in nothing else; another seed draws other text",
     ),
     "stage-1-135m": Choice(
-        "optimiser of stage 1 at 135M",
+        "optimiser of stage 1 at 135M, and its weight decay at 1B",
         {
             "stage1.lr": 5e-4, "stage1.min_lr": 5e-5, "stage1.warmup": 1_000, "stage1.batch": 512, "stage1.weight_decay": 0.1,
             "stage1.eval_every": 1_000, "stage1.seed": 42,
         },
-        "Table 6, printed for 1B, is the only stage 1 that the paper prints",
+        "Table 6, printed for 1B, is the only stage 1 that the paper prints; the weight decay is that of stage 2",
     ),
     "stopping-135m": Choice(
         "evaluations and patience of early stopping at 135M",

@@ -249,6 +249,9 @@ def test_a_missing_column_names_the_others(tmp_path):
         list(documents(f"file:{tmp_path}"))
     with pytest.raises(WrongUse, match="nothing to read"):
         corpus(f"file:{tmp_path}/*.jsonl")
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(WrongUse, match=r"'body', and .txt files have no fields"):
+        corpus(f"file:{tmp_path}/a.txt#body")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from common.console import Output
 from common.settings import WrongUse
-from lm_experiments import interruption, journal, launch
+from lm_experiments import interruption, journal, launch, slurm
+from lm_experiments.commands.run import Run
 from lm_experiments.local import Local, places
 from lm_experiments.resuming import State
 from lm_experiments.saving import LARGEST_SHARE, Saver
@@ -35,6 +36,22 @@ def test_workers_have_places_of_their_own():
     assert {place.threads for place in on_gpus} == {2}
 
 
+def test_a_worker_has_a_gpu_of_its_own_if_nothing_else_is_said(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    assert Run(names=("smoke",)).processes == 2
+    assert [place.gpu for place in Local(2)._places] == ["3", "GPU-5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert Run(names=("smoke",)).processes == 7
+
+
+def test_progress_calls_corpora_by_their_names(capsys):
+    losses = {"file-0123/report": 1.5, "b/report": 2.0}
+    lines = launch._Lines(Output(False), {"file-0123": "tunes.abc~0123"})
+    lines.done(first(), {"losses": losses, "stopped_early": False, "steps": 3})
+    assert "step 3  tunes.abc~0123/report 1.5000  b/report 2.0000" in capsys.readouterr().err
+
+
 def told_place():
     """Stores that say where the worker is instead of opening anything."""
 
@@ -52,6 +69,12 @@ def test_a_worker_is_where_its_place_is(tmp_path, monkeypatch):
     node = first()
     found = carried([node], tmp_path, told_place, executor=executor)
     assert f"gpu 5 cores [{cores}]" in found.failures[node.hash].message
+
+
+def test_nothing_is_submitted_while_slurm_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "queue", lambda: None)
+    with pytest.raises(OSError, match="squeue does not answer"):
+        object.__new__(slurm.Slurm)._submitted(first(), tmp_path, stores)
 
 
 def test_a_second_driver_waits_for_what_the_first_trains(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import time
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from common.settings import WrongUse
 from lm_experiments.commands.run import Run
 from lm_experiments.commands.studies import Studies, spelled
 from lm_experiments.conduct import conduct
+from lm_experiments.pipeline import Pipeline
 from lm_experiments.studies import STUDIES, named
 from lm_experiments.studies.placement import coordinates
-from lm_experiments.studies.scaled import corpora_of, on_corpora
+from lm_experiments.studies.scaled import corpora_of, in_roles, on_corpora
 from lm_experiments.studies.settings import Axis, PipelineSettings
 from lm_experiments.studies.unstated import UNSTATED
+from tests.lm_experiments import golden
 
 DOCS = Path(__file__).parents[2] / "docs/studies.md"
 SMOKES = [study for (_, scale), study in STUDIES.items() if scale == "smoke"]
@@ -47,7 +50,7 @@ def tried(study, name):
 
 
 def test_the_paper_s_tables_are_in_the_studies():
-    """Tables 1, 6 to 10, written down a second time."""
+    """Tables 1 to 10, written down a second time."""
     fig2, fig8 = named("fig2", "135m"), named("fig8", "1b")
     assert [(arm.changes["post"], arm.changes["ft"]) for arm in fig2.arms] == [
         ("musicpile", "chempile"), ("musicpile", "flan"), ("flan", "chempile"), ("flan", "musicpile"),
@@ -69,6 +72,12 @@ def test_the_paper_s_tables_are_in_the_studies():
         assert (chosen.stage2.min_lr, chosen.stage2.weight_decay, chosen.stage2.tokens) == (5e-5, 0.1, 2_000_000_000)
         assert (chosen.stage2.warmup, chosen.stage2.eval_every, chosen.stage2.patience) == (warmup, 100, 3)
         assert chosen.stage3.tokens == 200_000_000
+        assert (chosen.tokens_post, chosen.precision) == (300_000_000, "bf16"), "Tables 3 to 5"
+        stages = Pipeline(next(study.cells()), lambda _: golden.Endless()).last.lineage
+        assert {(one.settings.betas, one.settings.clip) for one in stages} == {((0.9, 0.95), 1.0)}, "Table 5"
+    model = fig8.base.model
+    assert (model.hidden, model.heads, model.kv_heads, model.layers, model.mlp) == (1_728, 27, 27, 24, 4_608), "Table 2"
+    assert (model.vocabulary, model.context, model.rope_theta) == (49_152, 8_192, 1e5)
     runs = [
         (cell.settings.recipe.dropout, cell.settings.stage2.lr, cell.settings.recipe.exposure)
         for name in ("fig10", "fig12")
@@ -132,22 +141,25 @@ def test_corpora_are_replaced_wherever_a_study_names_them(tmp_path):
             Run(names=("fig2",), scale="135m", corpora=(wrong,)).studies()
 
 
+@pytest.mark.parametrize("study", SMOKES, ids=lambda study: study.name)
+def test_own_corpora_take_the_place_of_those_that_arms_name(study):
+    """`--pre --post --ft` with every study: nothing of its own is left in those roles, in the tokenizer or in the name of an arm."""
+    own = in_roles(study, {"pre": "a", "post": "b", "ft": "c"})
+    made = [cell.settings for cell in own.cells()]
+    assert {(one.pre, one.post, one.ft, *one.trained_on) for one in made} == {("a", "b", "c", "a")}
+    assert len(set(made)) == own.size
+    assert not any("chemistry" in arm.name for arm in own.arms)
+    assert {arm.axes for arm in own.arms} == {arm.axes for arm in study.arms}
+
+
 def test_marin_s_coordinates():
-    study = named("placement", "135m")
-    base = dotted.changed(
-        study.base, {"recipe.split": "compute-matched", "recipe.exposure": 0.25, "recipe.replay": 0.5}
+    """A quarter of one pass over 3,000 tokens in stage 1, the rest in a stage 2 that is half D_pre."""
+    found = coordinates(pre=8_750, exposed=750, post=4_500, replay=0.5)
+    assert found == (0.75, 0.5, pytest.approx(4_500 / 13_250))
+    assert found.duration * 13_250 * (1 - found.replay) == pytest.approx(3_000 * found.allocation), (
+        "two imply the third"
     )
-    found = coordinates(base)
-    assert found.allocation == pytest.approx(0.75)
-    assert found.replay == 0.5
-    rare = base.tokens_post / (
-        8_700_000_000
-        + 0.25 * base.tokens_post
-        + found.duration / (1 - found.duration) * (8_700_000_000 + 0.25 * base.tokens_post)
-    )
-    assert found.duration == pytest.approx(rare * found.allocation / (1 - found.replay)), (
-        "two of the three imply the third"
-    )
+    assert coordinates(pre=9_000, exposed=3_000, post=0, replay=0.0)[::2] == (0, 0)
 
 
 DIFFERENT = ("fig3b", "fig7", "placement")
@@ -165,10 +177,10 @@ def written(folder, name):
 
 @pytest.mark.filterwarnings("ignore:min_lr")
 def test_a_pipeline_of_every_study_goes_down_the_whole_path(tmp_path):
-    """The last arm of those that differ, with the largest exposure, on text from files."""
+    """The last arm of those that differ, with the largest exposure, on text from files; of all where EARLY_EXPOSURE_EVERY is set."""
     chosen = []
     for study in SMOKES:
-        if study.name in DIFFERENT:
+        if "EARLY_EXPOSURE_EVERY" in os.environ or study.name in DIFFERENT:
             ends = tuple(Axis(axis.field, axis.values[-1:]) for axis in study.axes)
             one = dataclasses.replace(study.chosen([study.arms[-1].name]), axes=ends)
             chosen.append(on_corpora(one, {name: written(tmp_path, name) for name in corpora_of(study)}))
@@ -180,6 +192,11 @@ def test_a_pipeline_of_every_study_goes_down_the_whole_path(tmp_path):
         assert len(rows) == study.size
         for row, cell in zip(rows, study.cells(), strict=True):
             assert {name: row[name] for name in cell.settings.recipe.columns} == cell.settings.recipe.columns
+            shares = row["lm.exposed_tokens"], row["lm.tokens_seen_post"] * (1 - row["replay"])
+            assert row["lm.allocation"] == pytest.approx(shares[1] / sum(shares))
+            assert row["lm.duration"] == pytest.approx(
+                row["lm.tokens_seen_post"] / (row["tokens_pre"] + row["lm.tokens_seen_post"])
+            )
     results.write(found["fig7"].table, tmp_path / "fig7.parquet")
     assert results.read(tmp_path / "fig7.parquet")["rank"].to_pylist() == [2]
 

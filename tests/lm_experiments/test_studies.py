@@ -70,6 +70,17 @@ def test_reporting_and_stopping_never_share_text():
                     assert node.stop_on[0] == "music/stop"
 
 
+def test_sets_that_are_smaller_than_asked_are_said_by_the_names_of_their_corpora(tmp_path):
+    (tmp_path / "tunes.txt").write_text("la la")
+    small = named("fig3a", "nano").changed({"post": f"file:{tmp_path}/tunes.txt", "report_windows": 9_000})
+    first, *said = Pipeline(next(small.cells()), lambda _: Sized()).smaller()
+    assert first == "general/train holds 6000 windows of 128 tokens; stage 1 takes 9375, in 1.6 passes"
+    assert all("/report holds 6000 windows of 128 tokens; 9000 were asked for" in line for line in said)
+    assert [line.partition("~")[0].partition("/")[0] for line in said] == ["general", "tunes.txt", "chemistry"]
+    with pytest.raises(WrongUse, match=r"^tunes.txt~.* holds 768,000 tokens for training; a D_post of 999,936"):
+        _ = Pipeline(next(small.changed({"tokens_post": 10**6}).cells()), lambda _: Sized()).nodes
+
+
 def test_results_use_seeds_that_no_search_has_seen():
     for (name, scale), study in STUDIES.items():
         if scale in ("smoke", "135m", "1b"):  # of the paper's one seed, or of none that counts
@@ -139,6 +150,12 @@ def test_the_command_line_reaches_every_setting():
     assert study.base.recipe.replay == 0.25
     again = tyro.cli(Run, args=shlex.split(chosen.spelled_out("smoke"))[4:], config=(tyro.conf.OmitArgPrefixes,))
     assert again.studies() == [study]
+    words = ["controlled", "--pre", "a", "--post", "b", "--ft", "c", "--arms", "real", "shuffled"]
+    (study,) = tyro.cli(Run, args=words, config=(tyro.conf.OmitArgPrefixes,)).studies()
+    assert study.base.measured_too == ("c",)
+    assert {(cell.arm, cell.settings.pre, cell.settings.post, cell.settings.ft) for cell in study.cells()} == {
+        (arm, "a", "b", "c") for arm in ("real", "shuffled")
+    }
     for wrong, says in (
         (("--axis", "stage2.dropot=1"), "Did you mean"),
         (("--axis", "stage2.lr"), "Write a setting and its values"),
