@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.arrays import Float, Int
+from lm_experiments import decoder
 from lm_experiments.adapters import head
 
 if TYPE_CHECKING:
@@ -29,16 +30,12 @@ def rows_at_a_time(device: torch.device) -> int:
     return ROWS if device.type == "cpu" else DEVICE_ROWS
 
 
-def softmax_in_place(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Turn float32 logits into unnormalised probabilities over their row's sum; return each row's loss.
-
-    The row sums are left out of place: `logits` becomes the softmax itself.
-    """
+def exponentials(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn float32 logits into probabilities times their row's sum; return each row's loss, and the sums (rows, 1)."""
     logits -= logits.amax(1, keepdim=True)
     gold = logits.gather(1, labels[:, None])
     sums = logits.exp_().sum(1, keepdim=True)
-    logits /= sums
-    return (sums.log() - gold)[:, 0]
+    return (sums.log() - gold)[:, 0], sums
 
 
 class _MeanLoss(torch.autograd.Function):
@@ -54,9 +51,10 @@ class _MeanLoss(torch.autograd.Function):
         for first in range(0, count, rows_at_a_time(hidden.device)):
             here = slice(first, first + rows_at_a_time(hidden.device))
             logits = (hidden[here] @ head.t()).float()
-            total += softmax_in_place(logits, labels[here]).sum()
-            logits.scatter_add_(1, labels[here, None], logits.new_full((len(logits), 1), -1.0))
-            logits /= count
+            losses, sums = exponentials(logits, labels[here])
+            total += losses.sum()
+            logits *= 1 / (sums * count)
+            logits.scatter_add_(1, labels[here, None], logits.new_full((len(logits), 1), -1 / count))
             slope = logits.to(hidden.dtype)
             torch.mm(slope, head, out=hidden_gradient[here])
             weight_gradient += slope.t() @ hidden[here]
@@ -91,7 +89,7 @@ def token_losses(
     labels: Int[torch.Tensor, " tokens"],
 ) -> Float[torch.Tensor, " tokens"]:
     """Cross-entropy of every token in nats, float32, without a gradient."""
-    return _of_logits(softmax_in_place, hidden, weight, labels)
+    return _of_logits(lambda logits, label: exponentials(logits, label)[0], hidden, weight, labels)
 
 
 def token_hits(
@@ -140,7 +138,10 @@ class LossOf(torch.nn.Module):
             counted: labels that count; None for all. Only when measuring.
             hits: count right first choices in the place of nats.
         """
-        hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
+        if decoder.chosen(self.model, windows.shape[1] - 1):
+            hidden = decoder.hidden_states(self.model, windows[:, :-1])
+        else:
+            hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
         if torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
         labels = windows[:, 1:].flatten()

@@ -4,10 +4,14 @@ PyTorch gives float32 products to MKL, which on AMD processors uses half of the 
 all of it, but is only asked when bfloat16 would be acceptable inside the product. Where the processor has no bfloat16 tiles
 oneDNN computes in float32 even then, and so the permission costs nothing; whether that is so is tried out before it is given.
 PyTorch's attention for CPUs makes very small products, at which oneDNN is slow. Short sequences get theirs in two products.
+A model that is nothing but the decoder is computed by `decoder`, forward and backward. Memory that is freed is kept for the next
+step: glibc would give large tensors back to the system after each operation, and every page of the next one is then cleared first.
 """
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,12 +19,16 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from lm_experiments import decoder
+
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 SHORT = 512
 """Longest sequence, tokens, whose attention probabilities are kept whole."""
 NAME = "two_products"
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3)."""
 
 
 @contextmanager
@@ -31,12 +39,24 @@ def fast(model: "LlamaForCausalLM") -> Iterator[bool]:
     """
     with fast_products() as changed:
         usual = model.config._attn_implementation
-        if changed and model.device.type == "cpu":
-            model.config._attn_implementation = NAME
+        if model.device.type == "cpu":
+            keep_freed_memory()
+            if changed:
+                model.config._attn_implementation = NAME
         try:
-            yield changed
+            with decoder.by_hand(model):
+                yield changed
         finally:
             model.config._attn_implementation = usual
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let this process keep up to half a gigabyte that it has freed, where the C library is glibc; tensors over 32 MB still go back."""
+    setting = getattr(ctypes.CDLL(None), "mallopt", None)
+    if setting is not None:
+        setting(_MMAP_THRESHOLD, 32 << 20)
+        setting(_TRIM_THRESHOLD, 512 << 20)
 
 
 @contextmanager
