@@ -10,7 +10,7 @@ Autograd keeps what each small operation read and adds up what each use of it se
 needed. Where a model is not plainly this (adapters, dropout, compiled, sharded, another device or precision) transformers computes it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,11 +82,11 @@ def hidden_states(
     first = inner.layers[0]
     heads, groups = model.config.num_attention_heads, model.config.num_key_value_heads
     width = len(first.self_attn.q_proj.weight) // heads
-    angles = torch.outer(torch.arange(ids.shape[1]).float(), inner.rotary_emb.inv_freq)
+    shape = _Shape(*ids.shape, heads, groups, width, first.input_layernorm.variance_epsilon)
+    angles = torch.outer(torch.arange(ids.shape[1]).float(), inner.rotary_emb.inv_freq)[:, None]
     scale = torch.ones(heads + groups, 1)
     scale[:heads] = first.self_attn.scaling
-    turn = _Turn(*(part[:, None] * inner.rotary_emb.attention_scaling * scale for part in (angles.cos(), angles.sin())))
-    shape = _Shape(*ids.shape, heads, groups, width, first.input_layernorm.variance_epsilon, turn)
+    turn = torch.polar(inner.rotary_emb.attention_scaling * scale, angles)
     weights = [inner.embed_tokens.weight]
     for layer in inner.layers:
         attention, mlp = layer.self_attn, layer.mlp
@@ -96,22 +96,8 @@ def hidden_states(
     weights.append(inner.norm.weight)
     if torch.is_grad_enabled():
         apply: Callable[..., torch.Tensor] = _Decoder.apply
-        return apply(ids, shape, *weights)
-    return _forward(ids, shape, weights, None)
-
-
-class _Turn(NamedTuple):
-    """Cosine and sine of the rotary positions (tokens, heads, half a head's width), those of queries times 1 / sqrt(width)."""
-
-    cos: torch.Tensor
-    sin: torch.Tensor
-
-    def __call__(self, read: torch.Tensor, write: torch.Tensor, sign: int) -> torch.Tensor:
-        """Turn (rows, tokens, heads, width) forward (1) or back (-1), into a tensor of the same shape."""
-        (a, b), (one, two) = read.chunk(2, -1), write.chunk(2, -1)
-        torch.mul(a, self.cos, out=one).addcmul_(b, self.sin, value=-sign)
-        torch.mul(b, self.cos, out=two).addcmul_(a, self.sin, value=sign)
-        return write
+        return apply(ids, shape, turn, *weights)
+    return _forward(ids, shape, turn, weights, None)
 
 
 class _Shape(NamedTuple):
@@ -122,7 +108,24 @@ class _Shape(NamedTuple):
     width: int
     """Of a head."""
     eps: float
-    turn: _Turn
+
+    @property
+    def turned(self) -> int:
+        """Heads of queries and keys."""
+        return self.heads + self.groups
+
+    def order(self) -> torch.Tensor:
+        """Rows of W_q, W_k and W_v, so that the two numbers which a rotary position turns together lie side by side, a complex number.
+
+        Queries and keys change alike, which no product of the two can see.
+        """
+        pairs = torch.arange(self.turned * self.width).view(self.turned, 2, -1).transpose(1, 2)
+        return torch.cat([pairs.flatten(), torch.arange(self.turned * self.width, (self.turned + self.groups) * self.width)])
+
+    def turn(self, values: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+        """The (rows, tokens, turned, width) of queries and keys, times complex numbers (tokens, turned, width / 2)."""
+        pairs = torch.view_as_complex(values.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * by).flatten(-2)
 
     def grouped(self, values: torch.Tensor) -> torch.Tensor:
         """(rows, tokens, heads, width) as (rows x groups, tokens x heads of a group, width), a view where there is one group."""
@@ -150,20 +153,20 @@ def _add_through_norm(
 
 
 def _forward(
-    ids: torch.Tensor, shape: _Shape, weights: "tuple[torch.Tensor, ...] | list[torch.Tensor]", kept: list[Any] | None
+    ids: torch.Tensor, shape: _Shape, turn: torch.Tensor, weights: Sequence[torch.Tensor], kept: list[Any] | None
 ) -> torch.Tensor:
     """The hidden states; what the way back needs is appended to `kept`, where there is one."""
-    turned = shape.heads + shape.groups
+    order = shape.order()
     x = weights[0][ids.flatten()]
     future = torch.full((shape.tokens, shape.tokens), -torch.inf).triu(1)
     future = future.repeat_interleave(shape.heads // shape.groups, 0)  # rows are (token, head of the group)
     for at in range(1, len(weights) - 1, _PER_LAYER):
         gain, q, k, v, out, second, gate, up, down = weights[at : at + _PER_LAYER]
         normed, inverse = _normed(x, shape.eps)
-        read = (normed @ (torch.cat([q, k, v]) * gain).t()).view(shape.rows, shape.tokens, -1, shape.width)
-        both = shape.turn(read[:, :, :turned], read.new_empty(shape.rows, shape.tokens, turned, shape.width), 1)
+        read = (normed @ (torch.cat([q, k, v])[order] * gain).t()).view(shape.rows, shape.tokens, -1, shape.width)
+        both = shape.turn(read[:, :, : shape.turned], turn)
         queries, keys = (shape.grouped(part) for part in (both[:, :, : shape.heads], both[:, :, shape.heads :]))
-        values = shape.grouped(read[:, :, turned:])
+        values = shape.grouped(read[:, :, shape.turned :])
         mixed, shares = _attend(queries, keys, values, future, kept is not None)
         mixed = shape.flat(mixed)
         x.addmm_(mixed, out.t())
@@ -223,16 +226,16 @@ class _Decoder(torch.autograd.Function):
     """Hidden states of token ids, as a function of all weights."""
 
     @staticmethod
-    def forward(ctx: Any, ids: torch.Tensor, shape: _Shape, *weights: torch.Tensor) -> torch.Tensor:
-        ctx.ids, ctx.shape, ctx.kept = ids, shape, []
+    def forward(ctx: Any, ids: torch.Tensor, shape: _Shape, turn: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        ctx.ids, ctx.shape, ctx.turn, ctx.kept = ids, shape, turn, []
         ctx.save_for_backward(*weights)
-        return _forward(ids, shape, weights, ctx.kept)
+        return _forward(ids, shape, turn, weights, ctx.kept)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
         weights, shape, kept = ctx.saved_tensors, ctx.shape, ctx.kept
-        turned = shape.heads + shape.groups
+        order, back = shape.order(), ctx.turn.conj().resolve_conj()
         found: list[torch.Tensor] = []  # from the last weight to the first
         normed, inverse = kept.pop()
         found.append((upstream[0] * normed).sum(0))
@@ -252,17 +255,16 @@ class _Decoder(torch.autograd.Function):
             of_out = total.t() @ mixed
             of_mixed = shape.grouped((total @ out).view(shape.rows, shape.tokens, shape.heads, shape.width))
             of_queries, of_keys, of_values = _attend_back(of_mixed, queries, keys, values, shares)
-            of_both = torch.cat([_heads(shape, part) for part in (of_queries, of_keys)], 2)
-            of_read = of_both.new_empty(shape.rows, shape.tokens, turned + shape.groups, shape.width)
-            shape.turn(of_both, of_read[:, :, :turned], -1)
-            of_read[:, :, turned:] = _heads(shape, of_values)
-            of_read = of_read.view(shape.rows * shape.tokens, -1)
-            of_joined, joined = of_read.t() @ normed, torch.cat([q, k, v])
+            of_both = shape.turn(torch.cat([_heads(shape, part) for part in (of_queries, of_keys)], 2), back)
+            of_read = torch.cat([of_both, _heads(shape, of_values)], 2).view(len(total), -1)
+            of_joined, joined = of_read.t() @ normed, torch.cat([q, k, v])[order]
             _add_through_norm(total, of_read @ (joined * gain), normed, inverse)
-            of_q, of_k, of_v = (of_joined * gain).split([len(q), len(k), len(v)])
+            of_rows = torch.empty_like(joined)
+            of_rows[order] = of_joined * gain
+            of_q, of_k, of_v = of_rows.split([len(q), len(k), len(v)])
             found += [of_down, of_up * second, of_gate * second, of_second, of_out, of_v, of_k, of_q, (of_joined * joined).sum(0)]
         embedded = torch.ops.aten.embedding_dense_backward(total.view(*ctx.ids.shape, -1), ctx.ids, len(weights[0]), -1, False)
-        return None, None, embedded, *reversed(found)
+        return None, None, None, embedded, *reversed(found)
 
 
 def _heads(shape: _Shape, values: torch.Tensor) -> torch.Tensor:
