@@ -7,6 +7,7 @@ the logits (tokens x vocabulary) nor their gradient ever exist as a whole. Value
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,11 +39,26 @@ def exponentials(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
     return (sums.log() - gold)[:, 0], sums
 
 
+def slopes(logits: torch.Tensor, labels: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed loss, and the gradient of the mean loss of `count` tokens with respect to these tokens' logits, in their precision."""
+    found = logits.float()
+    losses, sums = exponentials(found, labels)
+    found *= 1 / (sums * count)
+    found.scatter_add_(1, labels[:, None], found.new_full((len(found), 1), -1 / count))
+    return losses.sum(), found.to(logits.dtype)
+
+
+@cache
+def compiled_slopes() -> Callable[[torch.Tensor, torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]:
+    """The same, its passes over the logits made few by torch.compile."""
+    return torch.compile(slopes, dynamic=False)
+
+
 class _MeanLoss(torch.autograd.Function):
     """Mean loss of all tokens, its gradients computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, slopes: Any) -> torch.Tensor:
         count = len(labels)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_gradient = torch.empty_like(hidden)
@@ -50,12 +66,8 @@ class _MeanLoss(torch.autograd.Function):
         head = weight.to(hidden.dtype)
         for first in range(0, count, rows_at_a_time(hidden.device)):
             here = slice(first, first + rows_at_a_time(hidden.device))
-            logits = (hidden[here] @ head.t()).float()
-            losses, sums = exponentials(logits, labels[here])
-            total += losses.sum()
-            logits *= 1 / (sums * count)
-            logits.scatter_add_(1, labels[here, None], logits.new_full((len(logits), 1), -1 / count))
-            slope = logits.to(hidden.dtype)
+            loss, slope = slopes(hidden[here] @ head.t(), labels[here], count)
+            total += loss
             torch.mm(slope, head, out=hidden_gradient[here])
             if slope.dtype == torch.float32:
                 weight_gradient.addmm_(slope.t(), hidden[here])
@@ -67,13 +79,14 @@ class _MeanLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
         hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream[0].to(hidden_gradient.dtype), weight_gradient * upstream[0], None
+        return hidden_gradient * upstream[0].to(hidden_gradient.dtype), weight_gradient * upstream[0], None, None
 
 
 def mean_loss(
     hidden: Float[torch.Tensor, "tokens width"],
     weight: Float[torch.Tensor, "vocabulary width"],
     labels: Int[torch.Tensor, " tokens"],
+    compiled: bool = False,
 ) -> Float[torch.Tensor, ""]:
     """Mean cross-entropy in nats per token, to be differentiated.
 
@@ -81,9 +94,10 @@ def mean_loss(
         hidden: last hidden states, float32 or bfloat16; the products are made in this precision, the softmax in float32.
         weight: output head.
         labels: the next tokens.
+        compiled: whether the softmax and its gradient are compiled, on an accelerator; a CPU has them in its cache.
     """
     apply: Callable[..., Float[torch.Tensor, ""]] = _MeanLoss.apply
-    return apply(hidden, weight, labels)
+    return apply(hidden, weight, labels, compiled_slopes() if compiled and not hidden.is_cpu else slopes)
 
 
 def token_losses(
@@ -123,10 +137,10 @@ class LossOf(torch.nn.Module):
     summed loss of every window in float64, of all labels or of those that are counted.
     """
 
-    def __init__(self, model: "LlamaForCausalLM") -> None:
-        """Args: model: a decoder with a linear head."""
+    def __init__(self, model: "LlamaForCausalLM", compiled: bool = False) -> None:
+        """Args: model: a decoder with a linear head; compiled: whether the head's softmax is compiled, on an accelerator."""
         super().__init__()
-        self.model = model
+        self.model, self._compiled = model, compiled
 
     def forward(
         self,
@@ -150,7 +164,7 @@ class LossOf(torch.nn.Module):
         labels = windows[:, 1:].flatten()
         hidden, weight = head(self.model, hidden)
         if self.training:
-            return mean_loss(hidden, weight, labels)
+            return mean_loss(hidden, weight, labels, self._compiled)
         found = (token_hits if hits else token_losses)(hidden, weight, labels).double()
         if counted is not None:
             found = found * torch.isin(labels, counted)

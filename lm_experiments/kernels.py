@@ -20,6 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from lm_experiments import decoder
+from lm_experiments.liger import LigerUse, applied
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -32,10 +33,11 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 @contextmanager
-def fast(model: "LlamaForCausalLM") -> Iterator[bool]:
-    """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether anything changed.
+def fast(model: "LlamaForCausalLM", liger: LigerUse = "no") -> Iterator[bool]:
+    """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether its products changed.
 
-    The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU.
+    The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU. On CUDA it
+    keeps transformers' (`sdpa`, which is flash attention in bf16), and gets the kernels of liger-kernel where `liger` says so.
     """
     with fast_products() as changed:
         usual = model.config._attn_implementation
@@ -44,7 +46,7 @@ def fast(model: "LlamaForCausalLM") -> Iterator[bool]:
             if changed:
                 model.config._attn_implementation = NAME
         try:
-            with decoder.by_hand(model):
+            with decoder.by_hand(model), applied(model, liger, model.device.type):
                 yield changed
         finally:
             model.config._attn_implementation = usual

@@ -68,7 +68,7 @@ class DistributedModel:
         if settings.activation_checkpointing:
             model.activation_checkpointing_enable()
         model.train()
-        module = LossOf(model)
+        module = LossOf(model, settings.compile)
         if settings.compile:
             model.model.compile()
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer_of(module, settings))

@@ -83,7 +83,7 @@ def train(
     start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in checkpoints.weights(model).items()}
     with torch.random.fork_rng(devices=[]):
         if (folder / "outcome.json").exists():
-            with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole, fast(model):
+            with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole, fast(model, settings.liger):
                 if (outcome := resuming.finished(folder, whole, settings, evaluation)) is not None:
                     whole.alone(lambda: checkpoints.clear(folder))  # it may have been killed before it had tidied up
                     return outcome
@@ -92,7 +92,7 @@ def train(
             with (
                 installed(model, settings.dropout, settings.rank_dropout) as masks,
                 contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
-                fast(model),  # now that it is on its device
+                fast(model, settings.liger),  # now that it is on its device
             ):
                 pull = _pull(distributed, settings, prior)
                 state = resuming.resume(folder, distributed, settings)
