@@ -39,8 +39,15 @@ def test_a_plan_says_what_is_shared_and_what_it_costs(capsys):
     assert found["together"]["unshared_stages"] == 45
     total = sum(one["tokens"] for one in found["by_stage"].values())
     assert found["together"]["flops"] == pytest.approx(total * flops_per_token(PRESETS["nano"], 128))
-    assert found["together"]["hours"] == pytest.approx(found["together"]["flops"] / (989e12 * 0.4) / 3600)
+    assert found["together"]["hours"] == pytest.approx(found["together"]["flops"] / (67e12 * 0.4) / 3600)
+    assert found["together"]["hours"] == pytest.approx(sum(one["hours"] for one in found["by_stage"].values()))
     assert 0.3 < found["saved"] < 0.9
+
+
+@pytest.mark.parametrize(("precision", "peak"), [("fp32", 19.5e12), ("bf16", 312e12)])
+def test_hours_are_those_at_the_peak_of_the_precision(capsys, precision, peak):
+    found = told(capsys, "plan", "smoke", "--precision", precision, "--accelerator", "a100", "--mfu", "0.5")["together"]
+    assert found["hours"] == pytest.approx(found["flops"] / (peak * 0.5) / 3600)
 
 
 def test_status_and_history(root, capsys):
