@@ -59,7 +59,13 @@ def utilisation(tokens_per_second: float, scale: str, length: int, peak: float) 
 
 
 def measured(
-    most: float, batches: Mapping[str, int], *, length: int = LENGTH, steps: int = STEPS, warm: int = WARM, **settings: Any
+    most: float,
+    batches: Mapping[str, int],
+    *,
+    length: int = LENGTH,
+    steps: int = STEPS,
+    warm: int = WARM,
+    **settings: Any,
 ) -> list[tuple[str, str, str]]:
     """Rows of (scale, tokens per second without the first steps, MFU at a peak of `most`), wherever accelerate trains."""
     rows = []

@@ -58,7 +58,9 @@ class _MeanLoss(torch.autograd.Function):
     """Mean loss of all tokens, its gradients computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, slopes: Any) -> torch.Tensor:
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, slopes: Any
+    ) -> torch.Tensor:
         count = len(labels)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_gradient = torch.empty_like(hidden)

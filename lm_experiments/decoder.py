@@ -120,7 +120,9 @@ class _Shape(NamedTuple):
         Queries and keys change alike, which no product of the two can see.
         """
         pairs = torch.arange(self.turned * self.width).view(self.turned, 2, -1).transpose(1, 2)
-        return torch.cat([pairs.flatten(), torch.arange(self.turned * self.width, (self.turned + self.groups) * self.width)])
+        return torch.cat(
+            [pairs.flatten(), torch.arange(self.turned * self.width, (self.turned + self.groups) * self.width)]
+        )
 
     def turn(self, values: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
         """The (rows, tokens, turned, width) of queries and keys, times complex numbers (tokens, turned, width / 2)."""
@@ -144,9 +146,7 @@ def _normed(x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
     return x * inverse, inverse
 
 
-def _add_through_norm(
-    total: torch.Tensor, gradient: torch.Tensor, normed: torch.Tensor, inverse: torch.Tensor
-) -> None:
+def _add_through_norm(total: torch.Tensor, gradient: torch.Tensor, normed: torch.Tensor, inverse: torch.Tensor) -> None:
     """Add to the gradient of x what the gradient of `x / rms` sends back; that one is used up."""
     along = (gradient * normed).mean(1, keepdim=True)
     total.addcmul_(gradient.addcmul_(normed, along, value=-1), inverse)
@@ -176,7 +176,9 @@ def _forward(
         inside = active * filled
         x.addmm_(inside, down.t())
         if kept is not None:
-            kept.append((normed, inverse, queries, keys, values, shares, mixed, again, slope, opened, filled, active, inside))
+            kept.append(
+                (normed, inverse, queries, keys, values, shares, mixed, again, slope, opened, filled, active, inside)
+            )
     normed, inverse = _normed(x, shape.eps)
     if kept is not None:
         kept.append((normed, inverse))
@@ -243,7 +245,9 @@ class _Decoder(torch.autograd.Function):
         _add_through_norm(total, upstream[0] * weights[-1], normed, inverse)
         for at in range(len(weights) - 1 - _PER_LAYER, 0, -_PER_LAYER):
             gain, q, k, v, out, second, gate, up, down = weights[at : at + _PER_LAYER]
-            normed, inverse, queries, keys, values, shares, mixed, again, slope, opened, filled, active, inside = kept.pop()
+            normed, inverse, queries, keys, values, shares, mixed, again, slope, opened, filled, active, inside = (
+                kept.pop()
+            )
             of_down = total.t() @ inside
             of_inside = total @ down
             of_filled = active.mul_(of_inside)
@@ -262,8 +266,20 @@ class _Decoder(torch.autograd.Function):
             of_rows = torch.empty_like(joined)
             of_rows[order] = of_joined * gain
             of_q, of_k, of_v = of_rows.split([len(q), len(k), len(v)])
-            found += [of_down, of_up * second, of_gate * second, of_second, of_out, of_v, of_k, of_q, (of_joined * joined).sum(0)]
-        embedded = torch.ops.aten.embedding_dense_backward(total.view(*ctx.ids.shape, -1), ctx.ids, len(weights[0]), -1, False)
+            found += [
+                of_down,
+                of_up * second,
+                of_gate * second,
+                of_second,
+                of_out,
+                of_v,
+                of_k,
+                of_q,
+                (of_joined * joined).sum(0),
+            ]
+        embedded = torch.ops.aten.embedding_dense_backward(
+            total.view(*ctx.ids.shape, -1), ctx.ids, len(weights[0]), -1, False
+        )
         return None, None, None, embedded, *reversed(found)
 
 

@@ -47,7 +47,9 @@ def applied(model: "LlamaForCausalLM", use: LigerUse, device: str) -> Iterator[b
     """
     refuse_absent_liger(use)
     if use == "yes" and device != "cuda":
-        raise WrongUse(f"liger = yes needs CUDA, and the model is on {device}. Give liger = auto, which does without there.")
+        raise WrongUse(
+            f"liger = yes needs CUDA, and the model is on {device}. Give liger = auto, which does without there."
+        )
     if use == "no" or device != "cuda" or not installed():
         yield False
         return

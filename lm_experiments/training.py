@@ -83,7 +83,10 @@ def train(
     start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in checkpoints.weights(model).items()}
     with torch.random.fork_rng(devices=[]):
         if (folder / "outcome.json").exists():
-            with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole, fast(model, settings.liger):
+            with (
+                contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole,
+                fast(model, settings.liger),
+            ):
                 if (outcome := resuming.finished(folder, whole, settings, evaluation)) is not None:
                     whole.alone(lambda: checkpoints.clear(folder))  # it may have been killed before it had tidied up
                     return outcome

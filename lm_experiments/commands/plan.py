@@ -59,7 +59,15 @@ class Plan(Run):
         nodes: dict[str, Node] = {}
         alone: dict[str, int] = {}
         rows: dict[str, dict[str, Any]] = {}
-        totals = {"stages": 0, "unshared_stages": 0, "tokens": 0, "unshared_tokens": 0, "flops": 0.0, "bytes": 0, "hours": 0.0}
+        totals = {
+            "stages": 0,
+            "unshared_stages": 0,
+            "tokens": 0,
+            "unshared_tokens": 0,
+            "flops": 0.0,
+            "bytes": 0,
+            "hours": 0.0,
+        }
         largest = 0
         for cell in cells:
             for node in Pipeline(cell, cast(Any, lambda _: _Unread()), start=begun).nodes.values():

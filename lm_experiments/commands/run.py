@@ -15,8 +15,8 @@ from common.console import Command, Json, Output, plain
 from common.dotted import given, options
 from common.settings import Settings, WrongUse, meant
 from lm_experiments.commands import shown
-from lm_experiments.slurm import Slurm, SlurmSettings
 from lm_experiments.liger import refuse_absent_liger
+from lm_experiments.slurm import Slurm, SlurmSettings
 from lm_experiments.stage_settings import Execution, refuse_absent
 from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named, saved
 from lm_experiments.studies.scaled import corpora_of, on_corpora

@@ -69,9 +69,9 @@ def attached(what):
     elif what == "adapters":
         Adapters(model, 2, 2.0, 0)
     elif what == "compiled":
-        model.model.compile()
+        model.model._compiled_call_impl = model.model.forward
     elif what == "activations computed twice":
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     elif what == "another precision":
         model.to(torch.bfloat16)
     elif what == "another device":

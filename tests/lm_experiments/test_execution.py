@@ -17,7 +17,13 @@ GIVEN = {
     "checkpoint_seconds": "9", "trackers": "tensorboard", "liger": "no",
 }  # fmt: skip
 """Option -> what is given for it."""
-READ = {"compile": True, "activation_checkpointing": True, "trackers": ("tensorboard",), "checkpoint_seconds": 9.0, "liger": "no"}
+READ = {
+    "compile": True,
+    "activation_checkpointing": True,
+    "trackers": ("tensorboard",),
+    "checkpoint_seconds": 9.0,
+    "liger": "no",
+}
 
 
 @pytest.fixture(scope="module")
