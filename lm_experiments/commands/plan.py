@@ -19,7 +19,7 @@ PEAKS = {
     "l40s": {"bf16": 362e12, "fp32": 91.6e12},
     "rtx4090": {"bf16": 165e12, "fp32": 82.6e12},
 }
-"""Dense operations per second at a stage's precision, as their maker states them; fp32 is IEEE float32, as products are made here, not TF32."""
+"""Dense operations per second at a precision, as their maker states them; fp32 is IEEE float32, as products are made here, not TF32."""
 FLOAT = 4
 """Bytes of a number: weights and moments are kept in float32."""
 
