@@ -80,10 +80,12 @@ def hidden_states(
     """
     inner: Any = model.model
     first = inner.layers[0]
-    heads, groups = model.config.num_attention_heads, model.config.num_key_value_heads
+    heads = model.config.num_attention_heads
     width = len(first.self_attn.q_proj.weight) // heads
-    shape = _Shape(*ids.shape, heads, groups, width, first.input_layernorm.variance_epsilon)
-    angles = torch.outer(torch.arange(ids.shape[1]).float(), inner.rotary_emb.inv_freq)[:, None]
+    groups = len(first.self_attn.k_proj.weight) // width
+    rows, tokens = ids.shape
+    shape = _Shape(rows, tokens, heads, groups, width, first.input_layernorm.variance_epsilon)
+    angles = torch.outer(torch.arange(tokens).float(), inner.rotary_emb.inv_freq)[:, None]
     scale = torch.ones(heads + groups, 1)
     scale[:heads] = first.self_attn.scaling
     turn = torch.polar(inner.rotary_emb.attention_scaling * scale, angles)
@@ -126,12 +128,12 @@ class _Shape(NamedTuple):
 
     def turn(self, values: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
         """The (rows, tokens, turned, width) of queries and keys, times complex numbers (tokens, turned, width / 2)."""
-        pairs = torch.view_as_complex(values.unflatten(-1, (-1, 2)))
+        pairs = torch.view_as_complex(values.view(*values.shape[:-1], -1, 2))
         return torch.view_as_real(pairs * by).flatten(-2)
 
     def grouped(self, values: torch.Tensor) -> torch.Tensor:
         """(rows, tokens, heads, width) as (rows x groups, tokens x heads of a group, width), a view where there is one group."""
-        apart = values.unflatten(2, (self.groups, -1)).transpose(1, 2)
+        apart = values.view(self.rows, self.tokens, self.groups, -1, self.width).transpose(1, 2)
         return apart.reshape(self.rows * self.groups, -1, self.width)
 
     def flat(self, values: torch.Tensor) -> torch.Tensor:
@@ -265,7 +267,7 @@ class _Decoder(torch.autograd.Function):
             _add_through_norm(total, of_read @ (joined * gain), normed, inverse)
             of_rows = torch.empty_like(joined)
             of_rows[order] = of_joined * gain
-            of_q, of_k, of_v = of_rows.split([len(q), len(k), len(v)])
+            of_q, of_k, of_v = torch.split(of_rows, [len(q), len(k), len(v)])
             found += [
                 of_down,
                 of_up * second,
