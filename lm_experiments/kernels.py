@@ -25,8 +25,6 @@ from lm_experiments.liger import LigerUse, applied
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
-SHORT = 512
-"""Longest sequence, tokens, whose attention probabilities are kept whole."""
 NAME = "two_products"
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
@@ -114,7 +112,7 @@ def two_products(
         rest: passed on.
     """
     rows, heads, tokens, width = query.shape
-    if (tokens > SHORT and not dropout) or attention_mask is not None or key.shape[2] != tokens:
+    if (tokens > decoder.LONGEST and not dropout) or attention_mask is not None or key.shape[2] != tokens:
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
         )

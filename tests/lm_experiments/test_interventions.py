@@ -263,7 +263,7 @@ def test_a_process_reads_its_own_rows_ahead_of_their_step():
             return super().window(index, length)
 
     plan = Plan(length=LENGTH, batch=4, steps=2, seed=0, parts=(Part(store="text", windows=8, count=8),))
-    with Feed(plan.open({"text": Counting(0)}), settings(max_steps=2), Alone()) as feed:
+    with Feed(plan.open({"text": Counting(0)}), settings(max_steps=2, warmup_steps=0), Alone()) as feed:
         feed.windows(1)
     assert asked == [window for _, window in plan.rows(1)[2:]]
     with pytest.raises(WrongUse, match="batch = 6"), Feed(Plain(), settings(batch=6), Alone()) as feed:
