@@ -6,7 +6,8 @@
     LitGPT               its GPT with this shape in the same plain loop, where the package is installed
 
 All take turns in one run, each in a process of its own: ours keeps the memory that it frees, which would help the others. A study has two
-cells at a time, so every loop is also run as two one-thread processes at once, whose rates add up. The peak is that of a large float32 product; oneDNN's is what the processor can do, MKL's what PyTorch uses by default.
+cells at a time, so every loop is also run as two one-thread processes at once, whose rates add up. The peak is that of a
+large float32 product; oneDNN's is what the processor can do, MKL's what PyTorch uses by default.
 """
 
 import contextlib
