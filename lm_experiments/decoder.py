@@ -57,11 +57,12 @@ def suits(model: "LlamaForCausalLM") -> bool:
 def by_hand(model: "LlamaForCausalLM") -> Iterator[bool]:
     """A block in which a model that `suits` is computed here by whoever asks `chosen`; yields whether this one is."""
     found: Any = model
+    before = getattr(model, "by_hand", False)
     found.by_hand = suits(model)
     try:
         yield found.by_hand
     finally:
-        del found.by_hand
+        found.by_hand = before
 
 
 def chosen(model: "LlamaForCausalLM", tokens: int) -> bool:

@@ -59,7 +59,7 @@ def test_a_plain_model_on_a_cpu_is_computed_by_hand_while_it_is_fast(monkeypatch
         LossOf(model)(windows)
     LossOf(model)(windows)
     assert asked == [8]
-    assert not hasattr(model, "by_hand")
+    assert not model.by_hand
 
 
 def attached(what):
