@@ -78,6 +78,8 @@ def attached(what):
         model.to("meta")
     elif what == "another activation":
         model.config.hidden_act = "gelu"
+    elif what == "sharded":  # fully_shard gives modules a class of its own
+        model.model.layers[0].__class__ = type("Sharded", (type(model.model.layers[0]),), {})
     elif what == "other positions":
         model.model.rotary_emb.rope_type = "llama3"
     return model
@@ -86,7 +88,7 @@ def attached(what):
 @pytest.mark.parametrize(
     "what",
     ["biased", "adapters", "compiled", "activations computed twice", "another precision", "another device", "another activation",
-     "other positions"],
+     "sharded", "other positions"],
 )  # fmt: skip
 def test_what_is_not_plainly_the_decoder_is_left_to_transformers(what):
     assert decoder.suits(attached("nothing"))
