@@ -50,14 +50,31 @@ def peak(name: str) -> float:
     )
 
 
-def operations(shape: Any, parameters: int, length: int) -> float:
-    """Operations a token of a step, forward and backward: 6 N + 12 L d T."""
-    return float(6 * parameters + 12 * shape.layers * shape.hidden * length)
-
-
-def utilisation(tokens_per_second: float, shape: Any, parameters: int, length: int, peak: float) -> float:
+def utilisation(tokens_per_second: float, scale: str, length: int, peak: float) -> float:
     """The share of a device's peak that training uses (MFU)."""
-    return tokens_per_second * operations(shape, parameters, length) / peak
+    from lm_experiments import models
+    from lm_experiments.commands.plan import flops_per_token
+
+    return tokens_per_second * flops_per_token(models.PRESETS[scale], length) / peak
+
+
+def measured(
+    most: float,
+    batches: Mapping[str, int],
+    *,
+    length: int = LENGTH,
+    steps: int = STEPS,
+    warm: int = WARM,
+    **settings: Any,
+) -> list[tuple[str, str, str]]:
+    """Rows of (scale, tokens per second without the first steps, MFU at a peak of `most`), wherever accelerate trains."""
+    rows = []
+    for scale, batch in batches.items():
+        _, rates = losses(scale, batch, length, steps, **settings)
+        kept = rates[warm:]
+        rate = len(kept) / math.fsum(1 / each for each in kept)
+        rows.append((scale, f"{rate:,.0f}", f"{utilisation(rate, scale, length, most):.1%}"))
+    return rows
 
 
 def losses(scale: str, batch: int, length: int, steps: int, **settings: Any) -> tuple[list[float], list[float]]:
@@ -106,20 +123,10 @@ def main() -> None:
     """Measure and print. Raises `WrongUse` without a known accelerator."""
     import torch
 
-    from lm_experiments import models
-
     if not torch.cuda.is_available():
         raise WrongUse("There is no accelerator here. `python -m benchmarks training` measures the CPU.")
     name, out = torch.cuda.get_device_name(), Output(as_json=False)
-    most = peak(name)
-    rows = []
-    for scale, batch in BATCHES.items():
-        _, rates = losses(scale, batch, LENGTH, STEPS, precision="bf16", compile=True)
-        kept = rates[WARM:]
-        rate = len(kept) / math.fsum(1 / each for each in kept)
-        shape = models.PRESETS[scale]
-        used = utilisation(rate, shape, models.parameter_count(shape), LENGTH, most)
-        rows.append((scale, f"{rate:,.0f}", f"{used:.1%}"))
+    rows = measured(peak(name), BATCHES, precision="bf16", compile=True)
     out.table(f"{name}, sequence {LENGTH:,}, bf16", ("", "tokens/s", "MFU"), rows)
     out.show(f"Loss of {COMPARED} steps, bf16 here against float32 on the CPU: {difference():.4f} nats apart at most.")
 

@@ -5,8 +5,9 @@
     plain loop           transformers' Llama, full logits, fused AdamW, clipping, nothing else (in the manner of nanoGPT)
     LitGPT               its GPT with this shape in the same plain loop, where the package is installed
 
-All take turns in one run. A study has two cells at a time, so every loop is also run as two one-thread processes at once, whose
-rates add up. The peak is that of a large float32 product; oneDNN's is what the processor can do, MKL's what PyTorch uses by default.
+All take turns in one run, each in a process of its own: ours keeps the memory that it frees, which would help the others. A study has two
+cells at a time, so every loop is also run as two one-thread processes at once, whose rates add up. The peak is that of a
+large float32 product; oneDNN's is what the processor can do, MKL's what PyTorch uses by default.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import os
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,8 +172,8 @@ def _timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def work(shape: str, threads: int, names: Sequence[str], barrier: Any, results: Any) -> None:
-    """One process: the loops in turn, in step with the other process where there is one."""
+def work(shape: str, threads: int, names: Sequence[str], mine: str, barrier: Any, results: Any) -> None:
+    """The process of one loop, which waits while others have their turn: what one does to its process gives no other an advantage."""
     import torch
     import transformers
 
@@ -181,25 +183,21 @@ def work(shape: str, threads: int, names: Sequence[str], barrier: Any, results: 
     torch.set_num_threads(threads)
     transformers.logging.set_verbosity_error()
     warnings.simplefilter("ignore")
-    data = Noise(models.PRESETS[shape].vocabulary)
-    runs = {}
-    for name in names:
-        with contextlib.suppress(ImportError):
-            runs[name] = (LOOPS | EVALUATION)[name](shape, data)
-    best = dict.fromkeys(runs, math.inf)
-    peaks = {"MKL": 0.0, "oneDNN": 0.0}
-    for run in runs.values():
+    run, best, peaks = None, math.inf, {"MKL": 0.0, "oneDNN": 0.0}
+    with contextlib.suppress(ImportError):
+        run = (LOOPS | EVALUATION)[mine](shape, Noise(models.PRESETS[shape].vocabulary))
         run(5)
     for _ in range(ROUNDS):
-        for name, run in runs.items():
+        for name in names:
             barrier.wait()
-            best[name] = min(best[name], _timed(lambda run=run: run(STEPS[shape])))
+            if run is not None and name == mine:
+                best = min(best, _timed(lambda: run(STEPS[shape])))
         barrier.wait()
-        peaks["MKL"] = max(peaks["MKL"], peak())
-        with fast_products():
-            peaks["oneDNN"] = max(peaks["oneDNN"], peak())
-    rates = {name: STEPS[shape] * BATCH * LENGTH / seconds for name, seconds in best.items()}
-    results.put((rates, peaks))
+        if mine == names[0]:
+            peaks["MKL"] = max(peaks["MKL"], peak())
+            with fast_products():
+                peaks["oneDNN"] = max(peaks["oneDNN"], peak())
+    results.put(({} if run is None else {mine: STEPS[shape] * BATCH * LENGTH / best}, peaks))
 
 
 def together(
@@ -207,17 +205,23 @@ def together(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Summed tokens per second of every loop, and summed peaks in GF/s, over processes that run at once."""
     context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(processes), context.Queue()
+    barrier, results = context.Barrier(processes * len(names)), context.Queue()
     with _threads(threads):
         started = [
-            context.Process(target=work, args=(shape, threads, names, barrier, results)) for _ in range(processes)
+            context.Process(target=work, args=(shape, threads, names, mine, barrier, results))
+            for mine in names
+            for _ in range(processes)
         ]
         for process in started:
             process.start()
-    found = [results.get(timeout=1800) for _ in started]
+    rates, peaks = Counter[str](), Counter[str]()
+    for _ in started:
+        found = results.get(timeout=1800)
+        rates.update(found[0])
+        peaks.update(found[1])
     for process in started:
         process.join()
-    return tuple({name: sum(part[i][name] for part in found) for name in found[0][i]} for i in (0, 1))  # type: ignore[return-value]
+    return {name: rates[name] for name in names if name in rates}, dict(peaks)
 
 
 @contextlib.contextmanager

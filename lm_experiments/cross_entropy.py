@@ -7,18 +7,20 @@ the logits (tokens x vocabulary) nor their gradient ever exist as a whole. Value
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from common.arrays import Float, Int
+from lm_experiments import decoder
 from lm_experiments.adapters import head
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
-ROWS = 256
-"""Tokens at a time on a CPU: for a vocabulary of 1,024 a chunk of logits then fits the second-level cache."""
+ROWS = 512
+"""Tokens at a time on a CPU: fewer fit a nearer cache, but each product costs some time of its own."""
 
 DEVICE_ROWS = 4096
 """Tokens at a time on an accelerator, where small products leave it idle."""
@@ -29,23 +31,36 @@ def rows_at_a_time(device: torch.device) -> int:
     return ROWS if device.type == "cpu" else DEVICE_ROWS
 
 
-def softmax_in_place(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Turn float32 logits into unnormalised probabilities over their row's sum; return each row's loss.
-
-    The row sums are left out of place: `logits` becomes the softmax itself.
-    """
+def exponentials(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn float32 logits into probabilities times their row's sum; return each row's loss, and the sums (rows, 1)."""
     logits -= logits.amax(1, keepdim=True)
     gold = logits.gather(1, labels[:, None])
     sums = logits.exp_().sum(1, keepdim=True)
-    logits /= sums
-    return (sums.log() - gold)[:, 0]
+    return (sums.log() - gold)[:, 0], sums
+
+
+def slopes(logits: torch.Tensor, labels: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed loss, and the gradient of the mean loss of `count` tokens with respect to these tokens' logits, in their precision."""
+    found = logits.float()
+    losses, sums = exponentials(found, labels)
+    found *= 1 / (sums * count)
+    found.scatter_add_(1, labels[:, None], found.new_full((len(found), 1), -1 / count))
+    return losses.sum(), found.to(logits.dtype)
+
+
+@cache
+def compiled_slopes() -> Callable[[torch.Tensor, torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]:
+    """The same, its passes over the logits made few by torch.compile."""
+    return torch.compile(slopes, dynamic=False)
 
 
 class _MeanLoss(torch.autograd.Function):
     """Mean loss of all tokens, its gradients computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, slopes: Any
+    ) -> torch.Tensor:
         count = len(labels)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_gradient = torch.empty_like(hidden)
@@ -53,26 +68,27 @@ class _MeanLoss(torch.autograd.Function):
         head = weight.to(hidden.dtype)
         for first in range(0, count, rows_at_a_time(hidden.device)):
             here = slice(first, first + rows_at_a_time(hidden.device))
-            logits = (hidden[here] @ head.t()).float()
-            total += softmax_in_place(logits, labels[here]).sum()
-            logits.scatter_add_(1, labels[here, None], logits.new_full((len(logits), 1), -1.0))
-            logits /= count
-            slope = logits.to(hidden.dtype)
+            loss, slope = slopes(hidden[here] @ head.t(), labels[here], count)
+            total += loss
             torch.mm(slope, head, out=hidden_gradient[here])
-            weight_gradient += slope.t() @ hidden[here]
+            if slope.dtype == torch.float32:
+                weight_gradient.addmm_(slope.t(), hidden[here])
+            else:
+                weight_gradient += slope.t() @ hidden[here]
         ctx.save_for_backward(hidden_gradient, weight_gradient)
         return total / count
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
         hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream[0].to(hidden_gradient.dtype), weight_gradient * upstream[0], None
+        return hidden_gradient * upstream[0].to(hidden_gradient.dtype), weight_gradient * upstream[0], None, None
 
 
 def mean_loss(
     hidden: Float[torch.Tensor, "tokens width"],
     weight: Float[torch.Tensor, "vocabulary width"],
     labels: Int[torch.Tensor, " tokens"],
+    compiled: bool = False,
 ) -> Float[torch.Tensor, ""]:
     """Mean cross-entropy in nats per token, to be differentiated.
 
@@ -80,9 +96,10 @@ def mean_loss(
         hidden: last hidden states, float32 or bfloat16; the products are made in this precision, the softmax in float32.
         weight: output head.
         labels: the next tokens.
+        compiled: whether the softmax and its gradient are compiled, on an accelerator; a CPU has them in its cache.
     """
     apply: Callable[..., Float[torch.Tensor, ""]] = _MeanLoss.apply
-    return apply(hidden, weight, labels)
+    return apply(hidden, weight, labels, compiled_slopes() if compiled and not hidden.is_cpu else slopes)
 
 
 def token_losses(
@@ -91,7 +108,7 @@ def token_losses(
     labels: Int[torch.Tensor, " tokens"],
 ) -> Float[torch.Tensor, " tokens"]:
     """Cross-entropy of every token in nats, float32, without a gradient."""
-    return _of_logits(softmax_in_place, hidden, weight, labels)
+    return _of_logits(lambda logits, label: exponentials(logits, label)[0], hidden, weight, labels)
 
 
 def token_hits(
@@ -122,10 +139,10 @@ class LossOf(torch.nn.Module):
     summed loss of every window in float64, of all labels or of those that are counted.
     """
 
-    def __init__(self, model: "LlamaForCausalLM") -> None:
-        """Args: model: a decoder with a linear head."""
+    def __init__(self, model: "LlamaForCausalLM", compiled: bool = False) -> None:
+        """Args: model: a decoder with a linear head; compiled: whether the head's softmax is compiled, on an accelerator."""
         super().__init__()
-        self.model = model
+        self.model, self._compiled = model, compiled
         self._no_split_modules = model._no_split_modules  # what accelerate asks for the units of sharding
 
     def forward(
@@ -141,13 +158,16 @@ class LossOf(torch.nn.Module):
             counted: labels that count; None for all. Only when measuring.
             hits: count right first choices in the place of nats.
         """
-        hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
+        if decoder.chosen(self.model, windows.shape[1] - 1):
+            hidden = decoder.hidden_states(self.model, windows[:, :-1])
+        else:
+            hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
         if torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
         labels = windows[:, 1:].flatten()
         hidden, weight = head(self.model, hidden)
         if self.training:
-            return mean_loss(hidden, weight, labels)
+            return mean_loss(hidden, weight, labels, self._compiled)
         found = (token_hits if hits else token_losses)(hidden, weight, labels).double()
         if counted is not None:
             found = found * torch.isin(labels, counted)

@@ -4,10 +4,14 @@ PyTorch gives float32 products to MKL, which on AMD processors uses half of the 
 all of it, but is only asked when bfloat16 would be acceptable inside the product. Where the processor has no bfloat16 tiles
 oneDNN computes in float32 even then, and so the permission costs nothing; whether that is so is tried out before it is given.
 PyTorch's attention for CPUs makes very small products, at which oneDNN is slow. Short sequences get theirs in two products.
+A model that is nothing but the decoder is computed by `decoder`, forward and backward. Memory that is freed is kept for the next
+step: glibc would give large tensors back to the system after each operation, and every page of the next one is then cleared first.
 """
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,28 +19,44 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from lm_experiments import decoder
+from lm_experiments.liger import LigerUse, applied
+
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
-SHORT = 512
-"""Longest sequence, tokens, whose attention probabilities are kept whole."""
 NAME = "two_products"
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3)."""
 
 
 @contextmanager
-def fast(model: "LlamaForCausalLM") -> Iterator[bool]:
-    """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether anything changed.
+def fast(model: "LlamaForCausalLM", liger: LigerUse = "no") -> Iterator[bool]:
+    """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether its products changed.
 
-    The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU.
+    The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU. On CUDA it
+    keeps transformers' (`sdpa`, which is flash attention in bf16), and gets the kernels of liger-kernel where `liger` says so.
     """
     with fast_products() as changed:
         usual = model.config._attn_implementation
-        if changed and model.device.type == "cpu":
-            model.config._attn_implementation = NAME
+        if model.device.type == "cpu":
+            keep_freed_memory()
+            if changed:
+                model.config._attn_implementation = NAME
         try:
-            yield changed
+            with decoder.by_hand(model), applied(model, liger, model.device.type):
+                yield changed
         finally:
             model.config._attn_implementation = usual
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let this process keep up to half a gigabyte that it has freed, where the C library is glibc; tensors over 32 MB still go back."""
+    setting = getattr(ctypes.CDLL(None), "mallopt", None)
+    if setting is not None:
+        setting(_MMAP_THRESHOLD, 32 << 20)
+        setting(_TRIM_THRESHOLD, 512 << 20)
 
 
 @contextmanager
@@ -92,7 +112,7 @@ def two_products(
         rest: passed on.
     """
     rows, heads, tokens, width = query.shape
-    if (tokens > SHORT and not dropout) or attention_mask is not None or key.shape[2] != tokens:
+    if (tokens > decoder.LONGEST and not dropout) or attention_mask is not None or key.shape[2] != tokens:
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
         )

@@ -81,7 +81,7 @@ class DistributedModel:
         if settings.activation_checkpointing:
             model.activation_checkpointing_enable()
         model.train()
-        module = LossOf(model)
+        module = LossOf(model, settings.compile)
         if settings.compile:
             model.model.compile()
         if settings.shard and self.count > 1:

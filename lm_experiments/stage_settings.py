@@ -11,6 +11,7 @@ from common.arrays import Int
 from common.settings import Settings, WrongUse, check_rank, setting
 from lm_experiments.damage import Damage
 from lm_experiments.dropout import Dropout
+from lm_experiments.liger import LigerUse
 from lm_experiments.schedules import warn_if_rising
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Execution(Settings):
     """Windows at a time where losses are only measured."""
     compile: bool = setting(False, science=False)
     """Compile the model with torch.compile: every stage begins later, and is faster on a GPU."""
+    liger: LigerUse = setting("auto", science=False)
+    """Fused kernels of the package liger-kernel, on CUDA: auto where they are there, yes or else refuse, no."""
     activation_checkpointing: bool = setting(False, science=False)
     """Compute activations a second time in the place of keeping them: slower, and much less memory."""
     shard: bool = setting(False, science=False)

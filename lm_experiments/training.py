@@ -74,7 +74,10 @@ def train(
     start = {name: tensor.detach().to("cpu", copy=True) for name, tensor in checkpoints.weights(model).items()}
     with torch.random.fork_rng(devices=[]):
         if settings.rank and (folder / "outcome.json").exists():  # the finished weights are merged
-            with contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole, fast(model):
+            with (
+                contextlib.closing(processes.DistributedModel(model, settings, folder)) as whole,
+                fast(model, settings.liger),
+            ):
                 if (outcome := resuming.finished(folder, whole, settings, evaluation, start)) is not None:
                     return outcome
         adapters = Adapters(model, settings.rank, settings.rank_scale, settings.seed) if settings.rank else None
@@ -82,7 +85,7 @@ def train(
             with (
                 installed(model, settings.dropout, settings.rank_dropout) as masks,
                 contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
-                fast(model),  # now that it is on its device
+                fast(model, settings.liger),  # now that it is on its device
             ):
                 if not settings.rank:
                     outcome = resuming.finished(folder, distributed, settings, evaluation, start)

@@ -111,9 +111,11 @@ def _hub() -> Found:
 
 def _packages() -> list[Found]:
     uses = {"tokenizers": "no tokenizer: nothing can be packed", "peft": "recipe.rank: low-rank stages", "submitit": "--executor slurm",
-            "tensorboard": "trackers tensorboard"}  # fmt: skip
+            "tensorboard": "trackers tensorboard", "liger_kernel": "fused RMSNorm, rotary positions and SwiGLU on CUDA"}  # fmt: skip
     return [
-        _found(name, there, "installed" if there else "not installed", f"{prevents}: pip install {name}")
+        _found(
+            name, there, "installed" if there else "not installed", f"{prevents}: pip install {name.replace('_', '-')}"
+        )
         for name, prevents in uses.items()
         for there in [importlib.util.find_spec(name) is not None]
     ]

@@ -15,8 +15,14 @@ from lm_experiments.models import ModelSettings, parameter_count
 if TYPE_CHECKING:
     from lm_experiments.stages import Node
 
-PEAKS = {"a100": 312e12, "h100": 989e12, "h200": 989e12, "l40s": 362e12, "rtx4090": 165e12}
-"""Dense bfloat16 operations per second, as their maker states them."""
+PEAKS = {
+    "a100": {"bf16": 312e12, "fp32": 19.5e12},
+    "h100": {"bf16": 989e12, "fp32": 67e12},
+    "h200": {"bf16": 989e12, "fp32": 67e12},
+    "l40s": {"bf16": 362e12, "fp32": 91.6e12},
+    "rtx4090": {"bf16": 165e12, "fp32": 82.6e12},
+}
+"""Dense operations per second at a precision, as their maker states them; fp32 is IEEE float32, as products are made here, not TF32."""
 LARGE = 50_000_000
 """Parameters from which on an accelerator is meant where none is named."""
 FLOAT = 4
@@ -38,8 +44,8 @@ class Plan(Run):
     """Say what `run` with the same options would do: stages, what they share, tokens, operations, hours, disk.
 
     Nothing is fetched, built or trained. Corpora are taken to be as large as is asked for, and early stopping not to stop, so that
-    the cost is an upper bound. Hours count training alone, at the stated share of the peak: of an accelerator's as its maker states
-    it, of this machine's cores as a matrix product in single precision measures it now.
+    the cost is an upper bound. Hours count training alone, at the stated share of the peak: of an accelerator's at each stage's
+    precision, as its maker states it, of this machine's cores as a matrix product in single precision measures it now.
     Example: python -m lm_experiments plan fig3a --scale micro --accelerator a100
     """
 
@@ -59,30 +65,36 @@ class Plan(Run):
         nodes: dict[str, Node] = {}
         alone: dict[str, int] = {}
         rows: dict[str, dict[str, Any]] = {}
-        totals = {"stages": 0, "unshared_stages": 0, "tokens": 0, "unshared_tokens": 0, "flops": 0.0, "bytes": 0}
-        largest = 0
+        totals = {
+            "stages": 0,
+            "unshared_stages": 0,
+            "tokens": 0,
+            "unshared_tokens": 0,
+            "flops": 0.0,
+            "bytes": 0,
+            "hours": 0.0,
+        }
         for cell in cells:
             for node in Pipeline(cell, cast(Any, lambda _: _Unread()), start=begun).nodes.values():
                 nodes[node.hash] = node
                 alone[node.hash] = alone.get(node.hash, 0) + 1
+        largest = max(parameter_count(model) for node in nodes.values() if (model := node.lineage[0].model) is not None)
+        accelerator = self.accelerator or ("h100" if largest >= LARGE else "cpu")
+        cores = 0.0 if accelerator in PEAKS else core_flops() * self.processes
         for name, node in nodes.items():
             model = node.lineage[0].model
             assert model is not None
             tokens = 0 if node.settings.untrained else node.plan.steps * node.plan.batch * node.plan.length
-            weights = parameter_count(model)
-            largest = max(largest, weights)
+            weights, flops = parameter_count(model), flops_per_token(model, node.plan.length) * tokens
             added = {
                 "stages": 1, "unshared_stages": alone[name], "tokens": tokens, "unshared_tokens": tokens * alone[name],
-                "flops": flops_per_token(model, node.plan.length) * tokens, "bytes": weights * FLOAT,
+                "flops": flops, "bytes": weights * FLOAT,
+                "hours": flops / ((cores or PEAKS[accelerator][node.settings.precision]) * self.mfu) / 3600,
             }  # fmt: skip
             row = rows.setdefault(f"stage {('pre', 'post', 'ft').index(node.kind) + 1}", dict.fromkeys(totals, 0))
             for key, value in added.items():
                 row[key] += value
                 totals[key] += value
-        accelerator = self.accelerator or ("h100" if largest >= LARGE else "cpu")
-        peak_flops = PEAKS[accelerator] if accelerator in PEAKS else core_flops() * self.processes
-        for row in [*rows.values(), totals]:
-            row["hours"] = row["flops"] / (peak_flops * self.mfu) / 3600
         peak = totals["bytes"] + self.processes * largest * FLOAT * (
             2 * 3 + 1
         )  # two checkpoints and the best weights of each

@@ -15,6 +15,7 @@ from common.console import Command, Json, Output, plain
 from common.dotted import given, options
 from common.settings import Settings, WrongUse, meant
 from lm_experiments.commands import shown
+from lm_experiments.liger import refuse_absent_liger
 from lm_experiments.slurm import Slurm, SlurmSettings
 from lm_experiments.stage_settings import Execution, refuse_absent
 from lm_experiments.studies import NAMES, Axis, PipelineSettings, Study, named, saved
@@ -95,6 +96,7 @@ class Run(Command):
         if self.workers is not None and self.workers < 1:
             raise WrongUse(f"--workers {self.workers} is too few. Give at least 1.")
         refuse_absent(self.execution.trackers)
+        refuse_absent_liger(self.execution.liger)
         studies = self.studies()
         for study in studies:
             deque(study.cells(), maxlen=0)  # what makes no pipeline is refused before a folder is made

@@ -43,6 +43,7 @@ def test_a_plan_says_what_is_shared_and_what_it_costs(capsys, monkeypatch):
     total = sum(one["tokens"] for one in found["by_stage"].values())
     assert found["together"]["flops"] == pytest.approx(total * flops_per_token(PRESETS["nano"], 128))
     assert found["together"]["hours"] == pytest.approx(found["together"]["flops"] / (2 * 5e10 * 0.4) / 3600)
+    assert found["together"]["hours"] == pytest.approx(sum(one["hours"] for one in found["by_stage"].values()))
     assert 0.3 < found["saved"] < 0.9
     large = told(capsys, "plan", "fig3a", "--scale", "135m")
     assert large["together"]["hours"] == pytest.approx(large["together"]["flops"] / (989e12 * 0.4) / 3600)
@@ -50,6 +51,12 @@ def test_a_plan_says_what_is_shared_and_what_it_costs(capsys, monkeypatch):
 
 def test_a_core_does_a_billion_operations_a_second_at_least():
     assert 1e9 < core_flops() < 1e13
+
+
+@pytest.mark.parametrize(("precision", "peak"), [("fp32", 19.5e12), ("bf16", 312e12)])
+def test_hours_are_those_at_the_peak_of_the_precision(capsys, precision, peak):
+    found = told(capsys, "plan", "smoke", "--precision", precision, "--accelerator", "a100", "--mfu", "0.5")["together"]
+    assert found["hours"] == pytest.approx(found["flops"] / (peak * 0.5) / 3600)
 
 
 def test_status_and_history(root, capsys, tmp_path):

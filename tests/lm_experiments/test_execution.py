@@ -14,7 +14,7 @@ from tests.lm_experiments.tiny import SHAPE, Plain, lines, run
 
 GIVEN = {
     "micro_batch": "2", "eval_batch": "3", "compile": "", "activation_checkpointing": "", "shard": "", "log_every": "7",
-    "checkpoint_steps": "5", "checkpoint_seconds": "9", "trackers": "tensorboard",
+    "checkpoint_steps": "5", "checkpoint_seconds": "9", "trackers": "tensorboard", "liger": "no",
 }  # fmt: skip
 """Option -> what is given for it."""
 READ = {
@@ -23,6 +23,7 @@ READ = {
     "activation_checkpointing": True,
     "trackers": ("tensorboard",),
     "checkpoint_seconds": 9.0,
+    "liger": "no",
 }
 
 

@@ -12,6 +12,7 @@ from lm_experiments.damage import Damage
 from lm_experiments.dropout import everywhere, installed
 from lm_experiments.evaluation import EvalSet, evaluate
 from lm_experiments.feeding import Feed
+from lm_experiments.plan import Part, Plan
 from lm_experiments.pulls import fisher
 from lm_experiments.resuming import read_outcome
 from lm_experiments.training import train
@@ -254,6 +255,17 @@ def test_a_process_reads_its_own_rows_ahead_of_their_step():
             found = [feed.windows(step) for step in range(3)]
         assert all(np.array_equal(windows, Plain().batch(step)[2:]) for step, windows in enumerate(found))
         assert read == [(0, 2, 2), (1, 2, 2), (2, 2, 2)]
+    asked = []
+
+    class Counting(Text):
+        def window(self, index, length):
+            asked.append(index)
+            return super().window(index, length)
+
+    plan = Plan(length=LENGTH, batch=4, steps=2, seed=0, parts=(Part(store="text", windows=8, count=8),))
+    with Feed(plan.open({"text": Counting(0)}), settings(max_steps=2, warmup_steps=0), Alone()) as feed:
+        feed.windows(1)
+    assert asked == [window for _, window in plan.rows(1)[2:]]
     with pytest.raises(WrongUse, match="batch = 6"), Feed(Plain(), settings(batch=6), Alone()) as feed:
         feed.windows(0)
 

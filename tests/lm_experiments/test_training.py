@@ -318,6 +318,7 @@ def test_what_is_no_science_is_not_hashed():
         "checkpoint_steps": 1,
         "trackers": ("wandb",),
         "activation_checkpointing": True,
+        "liger": "no",
     }
     assert config_hash(settings(**changes)) == config_hash(settings())
     assert config_hash(settings(precision="bf16")) != config_hash(settings())
