@@ -2,7 +2,7 @@
 
     preset   hidden  layers  heads  KV  MLP    vocabulary  context
     smoke    32      1       2      1   64     1,024       128       for tests
-    pico     48      2       2      1   128    523         64        for `facts`, whose words are 523 ids
+    pico     48      2       2      1   128    523         64        for `facts`, whose words are 523 ids; pico-untied has a head of its own
     nano     64      3       2      1   176    1,024       128       the smallest that shows the effect on a laptop
     micro    192     5       6      2   512    1,024       128       ten times the nano
     mini     320     7       10     2   864    1,024       128       about forty times the nano
@@ -77,6 +77,7 @@ def shape(
 PRESETS: dict[str, ModelSettings] = {
     "smoke": shape(32, 1, 2, 1, 64, 1_024, 128),
     "pico": shape(48, 2, 2, 1, 128, 523, 64),
+    "pico-untied": replace(shape(48, 2, 2, 1, 128, 523, 64), tied=False),
     "nano": shape(64, 3, 2, 1, 176, 1_024, 128),
     "micro": shape(192, 5, 6, 2, 512, 1_024, 128),
     "mini": shape(320, 7, 10, 2, 864, 1_024, 128),

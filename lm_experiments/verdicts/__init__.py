@@ -11,6 +11,7 @@ from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
 from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
 from lm_experiments.verdicts.groups import Group, apart, groups, matched, pooled, side_by_side
 from lm_experiments.verdicts.provenance import provenance
+from lm_experiments.verdicts.sensitivity import sensitivity
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
@@ -49,6 +50,7 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
         single = [_marked(BY_SPLIT[group.key["split"]](group), group, main) for group, main in endpoints(found)]
         ranks = [unpredictive(group) for group, _ in endpoints(found)]
         beyond = _controls(found) + ([provenance(table)] if found[0].key["study"] in PROBES else [])
+        beyond.append(sensitivity(found))
         made += [replace(verdict, **stamp) for some in [*single, *ranks, *beyond] for verdict in some]
     by_size: dict[tuple[Any, ...], list[Group]] = {}
     for group in every:
