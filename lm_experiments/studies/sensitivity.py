@@ -16,8 +16,8 @@ under that choice minus as it is, paired by seed. The choice does not matter whe
 is, and matters where it lies beyond (`verdicts/sensitivity.py`). Statuses side by side would not say so: one may be just within and one
 just beyond its limit. Seeds 60 to 64: five, which may decide.
 
-`python -m lm_experiments run few-sensitivity --scale pico`; `plan few-sensitivity --scale pico` says the cost: 60 models after stage 2, where
-few-facts has 32; constant shares them with the arm as it is. Not run.
+`python -m lm_experiments run few-sensitivity --scale pico`; `plan few-sensitivity --scale pico` says the cost: 60 models after
+stage 2, where few-facts has 32; constant shares them with the arm as it is. Not run.
 """
 
 from dataclasses import replace
