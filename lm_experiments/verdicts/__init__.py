@@ -9,6 +9,7 @@ from common.settings import WrongUse
 from common.verdicts import Verdict, data_hash, holm
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
 from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
+from lm_experiments.verdicts.frontiers import frontiers
 from lm_experiments.verdicts.groups import Group, apart, groups, matched, pooled, side_by_side
 from lm_experiments.verdicts.provenance import provenance
 from lm_experiments.verdicts.sensitivity import sensitivity
@@ -17,7 +18,8 @@ __all__ = ["Verdict", "judge", "verdicts"]
 
 
 def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
-    """C1 or C2 for every group, D1 where a group has decoys, E1 where half of D_post was exposed, and C8 across the recipes.
+    """C1 or C2 for every group, D1 where a group has decoys, E1 where half of D_post was exposed, and C8 across the recipes; C3 to C6 of
+    studies of frontiers (`frontiers`), of which nothing else is asked.
 
     C8 is asked of the recipes of a group and of all groups of a size and model.
     Each at every stage-3 learning rate, at matched loss_ft, and that pooled over the sizes of D_post. The last is the one primary
@@ -42,6 +44,9 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     data: dict[str, set[str]] = {}
     apart(tables, names or [f"table {i}" for i in range(1, len(tables) + 1)])
     for table in tables:
+        if asked := frontiers(table):
+            made += asked
+            continue
         found = groups(table)
         every += found
         hashed = data_hash(table)

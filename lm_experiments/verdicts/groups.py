@@ -211,7 +211,7 @@ def matched(found: Iterable[Group]) -> list[Group]:
             continue
         _, ret = shared(members, "ret")
         pairs = zip(np.stack(ft, axis=-1), np.stack(ret, axis=-1), strict=True)
-        value = np.stack([_at_matched(one, other) for one, other in pairs])
+        value = np.stack([at_matched(one, other) for one, other in pairs])
         kept = np.isfinite(value).all(axis=1)
         if kept.any():
             here = tuple(seed for seed, keep in zip(seeds, kept, strict=True) if keep)
@@ -249,7 +249,7 @@ def side_by_side(members: Sequence[Group]) -> Group | None:
                  ft=ft, sizes=members[0].sizes, recipes=recipes)  # fmt: skip
 
 
-def _at_matched(
+def at_matched(
     ft: Float[np.ndarray, "lambdas rates"], ret: Float[np.ndarray, "lambdas rates"]
 ) -> Float[np.ndarray, " lambdas"]:
     """loss_ret of one seed, averaged over the common range of loss_ft; nan where there is none."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from common.console import Output
 from common.verdicts import Verdict
-from lm_experiments.verdicts.claims import UNTESTED
 
 
 def show(verdicts: Sequence[Verdict], out: Output) -> None:
@@ -22,14 +21,14 @@ def show(verdicts: Sequence[Verdict], out: Output) -> None:
             one.effect,
         ]
         for one in verdicts
-        if one.claim not in UNTESTED
+        if one.status != "not testable here" or one.where
     ]
     out.table(
         "Verdicts",
         ("claim", "of", "where", "seeds", "verdict", "value [95 % over seeds]", "of the condition that decides"),
         rows,
     )
-    if absent := [one.claim for one in verdicts if one.claim in UNTESTED]:
+    if absent := [one.claim for one in verdicts if one.status == "not testable here" and not one.where]:
         out.show(f"Not testable here: {', '.join(absent)}.")
 
 
