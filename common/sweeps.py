@@ -74,8 +74,8 @@ def sweeps(table: Any) -> list[Sweeps]:
         if at in here:
             said = ", ".join(f"{name} = {value}" for name, value in zip(settings, at, strict=True) if value is not None)
             raise WrongUse(
-                f"Two rows of {row['pipeline']}, {method}, have seed = {row['seed']} and {said}. Nothing tells these points of its frontier "
-                "apart; remove one."
+                f"Two rows of {row['pipeline']}, {method}, have seed = {row['seed']} and {said}. Nothing tells these points of its "
+                "frontier apart; remove one."
             )
         here[at] = [row[loss] for loss in LOSSES]
     scale = next((row["scale"] for row in rows), "")

@@ -17,11 +17,11 @@ SEARCHES = "search"
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts(Command):
-    """Judge the claims C1 (the benefit is latent), C2 (an interior optimum) and C8 (loss_im does not predict loss_ret), C3 to C6 of frontiers.
+    """Judge C1 (the benefit is latent), C2 (an interior optimum) and C8 (loss_im does not predict loss_ret); of frontiers C3 to C6.
 
     Tables given together are judged together, so that C8 sees the recipes of both splits. The criteria are in
-    lm_experiments/verdicts/claims.py and frontiers.py; one whose criterion changed after the same data were judged is marked exploratory. Published
-    points have one seed and so no interval: "means alone" says what they show.
+    lm_experiments/verdicts (claims.py, frontiers.py); one whose criterion changed after the same data were judged is marked
+    exploratory. Published points have one seed and so no interval: "means alone" says what they show.
     Example: python -m lm_experiments verdicts out/lm/nano/fig3a.parquet out/lm/nano/fig3b.parquet
     """
 

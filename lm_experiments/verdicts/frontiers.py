@@ -17,8 +17,8 @@ placement and mitigation are of no claim (`-`): loss_ret at matched loss_ft (ove
 curves which are compared reach), each below 0:
 
     placement    early, late and anneal, and uniform, each minus no exposure; the first three minus uniform
-    mitigation   each variant minus none, unmixed and mixed; mixed minus unmixed under each variant: does exposure add to it? Of damage, which
-                 has no loss_ft to match, the last alone, at each strength
+    mitigation   each variant minus none, unmixed and mixed; mixed minus unmixed under each variant: does exposure add to it? Of
+                 damage, which has no loss_ft to match, the last alone, at each strength
 
 C7 needs 1B parameters.
 """

@@ -44,7 +44,7 @@ def test_mixing_that_widens_the_frontier_is_told_in_both_views():
         assert (whole.status, whole.primary, whole.n) == ("supported", True, 5)
         assert (part.status, part.primary, part.supported_from) == ("supported", False, WIDER)
     none = told(table("fig2", lambda recipe: 0.0))
-    assert none["C3", "", "all 2 pipelines"].status == "undecided"
+    assert none["C3", "", "all 2 pipelines"].status == "refuted", "a gain below a hundredth of the box is none"
     assert none["C3", "", "all 2 pipelines"].value == pytest.approx(0, abs=0.02)
     worse = told(table("fig2", lambda recipe: -0.1 * recipe.exposure))
     assert worse["C3", "", "all 2 pipelines"].status == "refuted"
