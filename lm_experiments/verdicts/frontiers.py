@@ -23,7 +23,7 @@ curves which are compared reach), each below 0:
 C7 needs 1B parameters.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +31,8 @@ import numpy as np
 from common.arrays import Float
 from common.seeds import mean_interval
 from common.sweeps import VIEWS, WIDER, Sweeps, sweeps
+from common.variants import STUDIES, contrasts, curves, is_damage
 from common.verdicts import UNPREDICTED, Verdict, all_of, data_hash, untestable, within
-from lm_experiments.verdicts.groups import at_matched
 
 RETAINED, KEPT = VIEWS
 
@@ -72,7 +72,6 @@ ASKED: dict[str, tuple[Question, ...]] = {
     ),
 }
 """Study, without `-controlled` -> what is asked of its frontiers."""
-MATCHED = ("placement", "mitigation")
 
 
 def frontiers(table: Any) -> list[Verdict]:
@@ -85,7 +84,7 @@ def frontiers(table: Any) -> list[Verdict]:
     name = names[0].removesuffix("-controlled") if len(names) == 1 and names[0] else ""
     if name in ASKED:
         made = _judged(ASKED[name], sweeps(table))
-    elif name in MATCHED:
+    elif name in STUDIES:
         made = _at_matched(table, name)
     else:
         return []
@@ -128,79 +127,11 @@ def _part(question: Question, sweep: Sweeps, shares: dict[str, Float[np.ndarray,
     )
 
 
-Curves = dict[tuple[str, float], dict[int, list[tuple[float, float]]]]
-"""Variant and lambda -> seed -> (loss_ft, loss_ret), one per stage-3 rate."""
-
-
-def curves(table: Any) -> Curves:
-    """The end points of a study of variants; a variant with a strength of damage is one for each."""
-    columns = ("lm.variant", "placement", "noise_ft", "bits_ft", "exposure", "seed", "loss_ft", "loss_ret")
-    found: Curves = {}
-    for row in table.select(columns).to_pylist():
-        name = row["lm.variant"].partition(", ")[0]
-        if row["placement"] not in (None, "uniform"):
-            name = row["placement"]
-        elif strength := row["noise_ft"] or row["bits_ft"]:
-            name = f"{name} {strength:g}"
-        by_seed = found.setdefault((name, row["exposure"]), {})
-        by_seed.setdefault(row["seed"], []).append((row["loss_ft"], row["loss_ret"]))
-    return found
-
-
-def compared(found: Curves, *which: tuple[str, float]) -> Float[np.ndarray, "seeds curves"]:
-    """loss_ret of several curves at matched loss_ft, of the seeds that have all of them and where their ranges overlap."""
-    seeds = [seed for seed in found[which[0]] if all(seed in found[name] for name in which)]
-    made = []
-    for seed in seeds:
-        points = [np.array(found[name][seed], dtype=float) for name in which]
-        if len({one.shape for one in points}) == 1 and len(points[0]) > 1:
-            stacked = np.stack(points)
-            made.append(at_matched(stacked[..., 0], stacked[..., 1]))
-    whole = np.array(made, dtype=float).reshape(-1, len(which))
-    return whole[np.isfinite(whole).all(axis=1)]
-
-
-def damaged(found: Curves, name: str) -> Float[np.ndarray, "seeds curves"]:
-    """loss_ret unmixed and mixed where damage takes the place of stage 3, one end point each."""
-    pair = [found[name, dose] for dose in doses(found)]
-    seeds = [seed for seed in pair[0] if seed in pair[1]]
-    return np.array([[one[seed][0][1] for one in pair] for seed in seeds], dtype=float).reshape(-1, 2)
-
-
-def doses(found: Curves) -> tuple[float, float]:
-    """No exposure, and the largest."""
-    return 0.0, max(dose for _, dose in found)
-
-
-def contrasts(found: Curves, study: str) -> Iterable[tuple[str, str, Float[np.ndarray, " seeds"]]]:
-    """What is compared in a study: the variant, the difference in words, and its value in every seed."""
-    none, full = doses(found)
-    names = dict.fromkeys(name for name, _ in found)
-    if study == "placement":
-        for name in names:
-            base = ("uniform", none)
-            yield name, f"{name} minus no exposure", _minus(compared(found, (name, full), base))
-        for name in (name for name in names if name != "uniform"):
-            yield name, f"{name} minus uniform", _minus(compared(found, (name, full), ("uniform", full)))
-        return
-    for name in names:
-        damage = name.startswith(("noise", "rounding"))
-        pair = damaged(found, name)[:, ::-1] if damage else compared(found, (name, full), (name, none))
-        yield name, f"{name}, mixed minus unmixed", _minus(pair)
-        for dose, words in ((none, "unmixed"), (full, "mixed")):
-            if not damage and name != "none":
-                yield name, f"{name} minus none, {words}", _minus(compared(found, (name, dose), ("none", dose)))
-
-
-def _minus(pair: Float[np.ndarray, "seeds curves"]) -> Float[np.ndarray, " seeds"]:
-    return pair[:, 0] - pair[:, 1]
-
-
 def _at_matched(table: Any, study: str) -> list[Verdict]:
     row = table.slice(0, 1).to_pylist()[0]
     made = []
     for name, words, values in contrasts(curves(table), study):
-        how = "" if name.startswith(("noise", "rounding")) else " at matched loss_ft"
+        how = "" if is_damage(name) else " at matched loss_ft"
         effect, named = f"loss_ret{how}: {words}", {"variant": name, "where": f"{row['pipeline']}: {words}"}
         if not len(values):
             reason = "no seed in which the ranges of loss_ft overlap"

@@ -10,10 +10,9 @@ import numpy as np
 from common import recipe
 from common.arrays import Float
 from common.settings import WrongUse
+from common.variants import at_matched
 from lm_experiments.studies.settings import COLUMNS
 
-MATCHED_POINTS = 33
-"""Points of loss_ft, evenly spaced over the range that all lambda reach, at which curves are compared."""
 RECIPE = tuple(name for name in recipe.COLUMNS if name != "exposure")
 KEY = (
     "engine",
@@ -247,16 +246,3 @@ def side_by_side(members: Sequence[Group]) -> Group | None:
     key = {name: members[0].key[name] for name in ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")}
     return Group(key=key, seeds=seeds, exposure=exposure, im=np.concatenate(im, axis=1), ret=np.concatenate(ret, axis=1),
                  ft=ft, sizes=members[0].sizes, recipes=recipes)  # fmt: skip
-
-
-def at_matched(
-    ft: Float[np.ndarray, "lambdas rates"], ret: Float[np.ndarray, "lambdas rates"]
-) -> Float[np.ndarray, " lambdas"]:
-    """loss_ret of one seed, averaged over the common range of loss_ft; nan where there is none."""
-    low, high = ft.min(axis=1).max(), ft.max(axis=1).min()
-    if low >= high:
-        return np.full(len(ft), np.nan)
-    at = np.linspace(low, high, MATCHED_POINTS)
-    order = np.argsort(ft, axis=1)
-    ft, ret = np.take_along_axis(ft, order, axis=1), np.take_along_axis(ret, order, axis=1)
-    return np.array([np.interp(at, x, y).mean() for x, y in zip(ft, ret, strict=True)])

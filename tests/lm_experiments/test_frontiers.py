@@ -5,8 +5,9 @@ import pytest
 
 from common.settings import WrongUse
 from common.sweeps import VIEWS, WIDER, sweeps
+from common.variants import compared, curves
 from lm_experiments.verdicts import verdicts
-from lm_experiments.verdicts.frontiers import RETAINED, compared, curves
+from lm_experiments.verdicts.frontiers import RETAINED
 from tests.lm_experiments.settled import settled
 
 SEEDS = (40, 41, 42, 43, 44)
