@@ -44,7 +44,8 @@ def compared(found: Curves, *which: tuple[str, float]) -> Float[np.ndarray, "see
             stacked = np.stack(points)
             made.append(at_matched(stacked[..., 0], stacked[..., 1]))
     whole = np.array(made, dtype=float).reshape(-1, len(which))
-    return whole[np.isfinite(whole).all(axis=1)]
+    kept: Float[np.ndarray, "seeds curves"] = whole[np.isfinite(whole).all(axis=1)]
+    return kept
 
 
 def is_damage(name: str) -> bool:
@@ -85,7 +86,8 @@ def contrasts(found: Curves, study: str) -> Iterable[tuple[str, str, Float[np.nd
 
 
 def _minus(pair: Float[np.ndarray, "seeds curves"]) -> Float[np.ndarray, " seeds"]:
-    return pair[:, 0] - pair[:, 1]
+    difference: Float[np.ndarray, " seeds"] = pair[:, 0] - pair[:, 1]
+    return difference
 
 
 def at_matched(

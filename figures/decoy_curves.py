@@ -55,7 +55,7 @@ def along_lambda(published: Any, *tables: Any) -> Figure:
         line[0].set_ylabel(f"{pre} → {post}\n→ {ft}, {here.distinct('scale')[0]}\nchange (nats)", fontsize=7)
         for ax in line[1 + len(rates) :]:
             ax.axis("off")
-    for ax in axes.flat:
+    for ax in (ax for ax in axes.flat if ax.axison):
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
     for ax in axes[-1]:
         ax.set_xlabel(style.AXES["exposure"])
@@ -65,10 +65,6 @@ def along_lambda(published: Any, *tables: Any) -> Figure:
             Line2D([], [], color=c, marker=m, ls=d, label=NAMES[kind])
             for kind, (c, m, d) in LOOKS.items()
             if kind in seen
-        ),
-        *(
-            Line2D([], [], color=c, marker=m, label=f"published, {size // 10**6}M")
-            for size, (c, m) in style.SIZES.items()
         ),
         Patch(color="0.8", label=f"{LEVEL:.0%} interval over seeds"),
     ]
@@ -87,6 +83,11 @@ def _published(line: Any, rows: Rows) -> None:
     line[0].set_ylabel("published, 135M\nchange (nats/token)", fontsize=7)
     for ax in line[2:]:
         ax.axis("off")
+    sizes = [
+        Line2D([], [], color=c, marker=m, label=f"{size // 10**6}M tokens") for size, (c, m) in style.SIZES.items()
+    ]
+    where = line[min(2, len(line) - 1)]
+    where.legend(handles=sizes, loc="center left", title="published, $D_\\mathrm{post}$", title_fontsize=7)
 
 
 def _layer(ax: Axes, rows: Rows, kind: str, rate: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -106,9 +107,12 @@ def hypervolumes(*measured: Any) -> Figure:
         name: pair for name, pair in GAINS.items() if any(set(pair) <= set(views[VIEWS[0]]) for views in found.values())
     }
     looks = {title: (title, *look) for title, look in zip(found, LOOKS, strict=False)}
-    figure = added(found, gains, looks, "pipeline")
+    figure = added(found, gains, looks)
     figure.axes[0].set_ylabel("what is compared")
-    style.heading(figure, f"lines: {LEVEL:.0%} interval over {' or '.join(map(str, sorted(counts)))} seeds")
+    style.heading(
+        figure,
+        f"lines: {LEVEL:.0%} interval over {' or '.join(map(str, sorted(counts)))} seeds; a box per study and pipeline",
+    )
     return figure
 
 
@@ -120,13 +124,7 @@ def _measured(ax: Axes, one: Sweeps, methods: tuple[str, ...], view: tuple[str, 
         ax.plot(
             *mean[pareto_set(mean)].T, ls="none", marker="D", mfc="none", mec=style.METHODS[method][0], mew=0.5, ms=5
         )
-    limits(ax, *_all(one, methods, view).T)
-
-
-def _all(one: Sweeps, methods: tuple[str, ...], view: tuple[str, str]) -> Any:
-    import numpy as np
-
-    return np.concatenate([one.seen(method, view).reshape(-1, 2) for method in methods])
+    limits(ax, *np.concatenate([one.seen(method, view).reshape(-1, 2) for method in methods]).T)
 
 
 def _titled(one: Sweeps) -> str:

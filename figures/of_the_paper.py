@@ -15,7 +15,8 @@ SOURCES: dict[str, dict[int, str]] = {
     | {number: f"simulated_figure{number:02d}" for number in (2, 4, 6, 7)},
     "lm:nano": {1: "figure01", 3: "decoy_curves"} | {number: f"measured_figure{number:02d}" for number in (2, 4, 6, 7)},
 }
-"""Source -> figure of the paper -> our picture, of language models from the studies whose regime meets the gates; the published points are drawn in it wherever both have the same losses."""
+"""Source -> figure of the paper -> our picture; the published points are drawn in it wherever both have the same losses. Language
+models are those of the studies whose regime meets the gates."""
 STUDIES = {3: "controlled"} | {number: f"fig{number}" for number in (2, 4, 5, 6, 7, *range(8, 13))}
 
 

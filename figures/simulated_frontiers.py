@@ -137,7 +137,7 @@ def hypervolumes(simulated: Any) -> Figure:
         for model, look in zip(style.NETWORKS, LOOKS, strict=True)
         if model in found
     }
-    figure = added(found, GAINS, looks, "model")
+    figure = added(found, GAINS, looks)
     figure.axes[0].set_ylabel("what is added to stage 1 or 2")
     style.heading(figure, f"lines: {LEVEL:.0%} interval over seeds, where the start is random")
     return figure
@@ -146,8 +146,7 @@ def hypervolumes(simulated: Any) -> Figure:
 def added(
     found: dict[str, dict[tuple[str, str], dict[str, Any]]],
     gains: dict[str, tuple[str, str]],
-    looks: dict[str, tuple[str, str, str]],
-    box: str,
+    looks: dict[str, tuple[str, Any, str]],
 ) -> Figure:
     """Differences in hypervolume with their intervals over seeds: a line per difference, a panel per view.
 
@@ -155,7 +154,6 @@ def added(
         found: series (a model, a pipeline) -> view -> method -> share of the box of every seed.
         gains: line -> method with what is added, method without.
         looks: series -> name, colour and marker.
-        box: whose box the shares are of.
     """
     figure, axes = style.panels(1, 2, height=0.48 * len(gains) + 1.0, sharey=True)
     for ax, view in zip(axes[0], VIEWS, strict=True):
@@ -173,7 +171,7 @@ def added(
                     ax.plot([gain.low, gain.high], [at, at], color=colour, lw=1.0)
                 ax.plot([gain.value], [at], color=colour, marker=marker, ls="none", mec="k", mew=0.3, ms=4)
         ax.set_title(f"({style.AXES[view[0]]}, {style.AXES[view[1]]})", fontsize=7)
-        ax.set_xlabel(f"gain in hypervolume, share of the {box}'s box")
+        ax.set_xlabel("gain in hypervolume, share of the box")
     axes[0, 0].set_yticks(range(len(gains)), gains)
     axes[0, 0].set_ylim(len(gains) - 0.5, -0.5)
     shown = [

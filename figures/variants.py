@@ -49,7 +49,7 @@ def mitigation(table: Any) -> Figure:
     left.set_title("minus none")
     right.set_title("mixed minus unmixed, under each")
     _finish(figure, axes, [f"{name}*" if is_damage(name) else name for name in names], table)
-    left.set_ylabel("in stage 2, in stage 3, or *in the place of stage 3")
+    left.set_ylabel("mitigation (*damage in the place of stage 3)")
     handles = [Line2D([], [], color=c, marker=m, ls="none", ms=4, label=name) for name, (c, m) in LOOKS.items()]
     handles.append(Line2D([], [], color=DIFFERENCE, marker="D", ls="none", ms=4, label="mixed minus unmixed"))
     style.legend_below(figure, [*handles, _interval()], 4)
@@ -66,20 +66,21 @@ def _finish(figure: Figure, axes: Any, names: list[str], table: Any) -> None:
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         ax.set_xlabel("$L_\\mathrm{ret}$ at equal $L_\\mathrm{ft}$ (nats/token)")
         ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.locator_params(axis="x", nbins=6)
     axes[0, 0].set_yticks(range(len(names)), names)
     pipeline = as_table(table)["pipeline"][0].as_py().split(">")
     seeds = len(as_table(table)["seed"].unique())
-    style.heading(figure, f"{' → '.join(pipeline)}, {as_table(table)['scale'][0].as_py()}; {seeds} seeds, faint")
+    style.heading(figure, f"{' → '.join(pipeline)}, {as_table(table)['scale'][0].as_py()}; ticks: {seeds} seeds")
 
 
 def _mark(ax: Axes, values: Any, place: float, colour: Any, marker: str) -> None:
-    """The mean with its interval, and faintly every seed; nothing where curves do not overlap in loss_ft."""
+    """The mean with its interval, and a tick for every seed; nothing where curves do not overlap in loss_ft."""
     if not len(values):
         return
     found = mean_interval(values)
     if found.low is not None and found.high is not None:
         ax.plot([found.low, found.high], [place, place], color=colour, lw=1)
-    ax.plot(values, np.full(len(values), place), ".", color=colour, alpha=0.4, ms=3, mew=0)
+    ax.plot(values, np.full(len(values), place), "|", color=colour, ms=5, mew=0.8)
     ax.plot(found.value, place, marker, color=colour, ms=4)
 
 

@@ -21,19 +21,21 @@ stage 2, where few-facts has 32; constant shares them with the arm as it is. Not
 """
 
 from dataclasses import replace
+from typing import Any
 
 from lm_experiments.studies.facts import FEW_DOSES, FEW_FACTS
 from lm_experiments.studies.settings import Arm, Axis
 
 SEEDS = (60, 61, 62, 63, 64)
 AS_IT_IS = "as it is"
-CHOICES = {
+CHOICES: dict[str, dict[str, Any]] = {
     AS_IT_IS: {},
     "replaced": {"recipe.mixing": "replace"},
     "untied": {"scale": "pico-untied"},
     "first": {"draw": "prefix"},
     "constant": {"stage3.floor": 1.0},
 }
+EXPOSED: dict[str, dict[str, Any]] = {"real": {}, "shuffled": {"recipe.exposed": "shuffled"}}
 FEW_SENSITIVITY = replace(
     FEW_FACTS,
     name="few-sensitivity",
@@ -42,6 +44,6 @@ FEW_SENSITIVITY = replace(
     arms=tuple(
         Arm(f"{exposed}, {name}", {**decoy, **changes})
         for name, changes in CHOICES.items()
-        for exposed, decoy in (("real", {}), ("shuffled", {"recipe.exposed": "shuffled"}))
+        for exposed, decoy in EXPOSED.items()
     ),
 )

@@ -112,7 +112,7 @@ def _judged(asked: Sequence[Question], found: Sequence[Sweeps]) -> list[Verdict]
 
 
 def _part(question: Question, sweep: Sweeps, shares: dict[str, Float[np.ndarray, " seeds"]]) -> Verdict:
-    named = {"where": sweep.pipeline, "variant": f"{question.more} over {question.less}"}
+    named: dict[str, Any] = {"where": sweep.pipeline, "variant": f"{question.more} over {question.less}"}
     effect = f"hypervolume, share of the box: {question.words}"
     missing = [name for name in (question.more, question.less) if name not in sweep.points]
     if missing:
@@ -132,7 +132,8 @@ def _at_matched(table: Any, study: str) -> list[Verdict]:
     made = []
     for name, words, values in contrasts(curves(table), study):
         how = "" if is_damage(name) else " at matched loss_ft"
-        effect, named = f"loss_ret{how}: {words}", {"variant": name, "where": f"{row['pipeline']}: {words}"}
+        effect = f"loss_ret{how}: {words}"
+        named: dict[str, Any] = {"variant": name, "where": f"{row['pipeline']}: {words}"}
         if not len(values):
             reason = "no seed in which the ranges of loss_ft overlap"
             made.append(untestable(UNPREDICTED, row["scale"], effect, reason, **named))
