@@ -15,6 +15,7 @@ from lm_experiments.studies.facts import FACTS, FEW_FACTS, FEW_HALVES, PROVENANC
 from lm_experiments.studies.fig3 import FIG3
 from lm_experiments.studies.frontiers import FRONTIERS
 from lm_experiments.studies.interventions import FIG4, FIG5, FIG6, FIG10, FIG11, FIG12, SITES
+from lm_experiments.studies.ladder import LADDER
 from lm_experiments.studies.lora import FIG7
 from lm_experiments.studies.mitigation import MITIGATION
 from lm_experiments.studies.mixing import FIG2, FIG8, FIG9
@@ -45,6 +46,7 @@ _WRITTEN = (
     FEW_FACTS,
     FEW_HALVES,
     FEW_SENSITIVITY,
+    *LADDER,
     *_PAPER,
 )
 NAMES = tuple(dict.fromkeys(study.name for study in _WRITTEN))
