@@ -135,7 +135,7 @@ def _at_matched(table: Any, study: str) -> list[Verdict]:
         effect = f"loss_ret{how}: {words}"
         named: dict[str, Any] = {"variant": name, "where": f"{row['pipeline']}: {words}"}
         if not len(values):
-            reason = "no seed in which the ranges of loss_ft overlap"
+            reason = "no seed in which the ranges of loss_ft overlap, or a single stage-3 rate"
             made.append(untestable(UNPREDICTED, row["scale"], effect, reason, **named))
         else:
             measured = mean_interval(values)
