@@ -40,7 +40,7 @@ def along_lambda(published: Any, *tables: Any) -> Figure:
         for pipeline in table.distinct("pipeline")
     ]
     most = max(len(here.distinct("lr_ft")) for here, _ in rows)
-    figure, axes = style.panels(1 + len(rows), 1 + most, height=1.0 + 1.55 * (1 + len(rows)), sharey="row")
+    figure, axes = style.panels(1 + len(rows), 1 + most, height=1.0 + 1.7 * (1 + len(rows)), sharey="row")
     _published(axes[0], Rows(published).where(split="independent"))
     seen: dict[str, None] = {}
     for line, (here, pipeline) in zip(axes[1:], rows, strict=True):
@@ -57,8 +57,7 @@ def along_lambda(published: Any, *tables: Any) -> Figure:
             ax.axis("off")
     for ax in (ax for ax in axes.flat if ax.axison):
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-    for ax in axes[-1]:
-        ax.set_xlabel(style.AXES["exposure"])
+        ax.set_xlabel(style.AXES["exposure"], fontsize=7)
     style.heading(figure, "loss minus that at $\\lambda$ = 0 of the same seed")
     handles = [
         *(
