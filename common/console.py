@@ -58,11 +58,11 @@ class Output:
         """Print a line for a person on standard error, with `--json` too."""
         self.errors.print(text, soft_wrap=True)
 
-    def table(self, title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def table(self, title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, piped: int = UNBROKEN) -> None:
         """Print a small table; numbers to six significant digits.
 
         No number and no word is ever broken. Where a terminal is too narrow, prose wraps between words; where that is not enough, every
-        row becomes a block of its own. What is not printed on a terminal is not wrapped at all.
+        row becomes a block of its own. What is not printed on a terminal is wrapped at `piped` columns; by default not at all.
         """
         from rich import box
         from rich.table import Table
@@ -70,7 +70,8 @@ class Output:
 
         cells = [[f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
         self.console.print(Text(title, style="bold"), soft_wrap=True)
-        widths = _widths(heads, cells, self.console.width)
+        room = self.console.width if sys.stdout.isatty() else piped
+        widths = _widths(heads, cells, room)
         if widths is None:
             for row in cells:
                 block = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -78,7 +79,7 @@ class Output:
                 block.add_column(overflow="fold")
                 for head, cell in zip(heads, row, strict=True):
                     block.add_row(Text(head, style="bold"), cell)
-                self.console.print(block)
+                self.console.print(block, width=room)
                 self.console.print()
             return
         made = Table(box=box.SIMPLE_HEAD)

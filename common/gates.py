@@ -14,6 +14,7 @@ Tables of before rarity was measured cannot say V1 and V3.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,11 @@ TOKENS_PER_PARAMETER = 20.0
 RARE = 0.01
 COLUMNS = ("lm.loss_post_after_pre", "lm.loss_pre_after_pre", "lm.loss_pre_after_post")
 Passed = Literal["passed", "failed", "not in the table"]
+MET = "met"
+UNKNOWN = "not known"
+"""Of a testbed whose table holds none of what gates are about."""
+VOCABULARY = 1024
+"""Ids of the tokenizer behind tables that name none: all of them are older than the second one."""
 
 
 class Gate(NamedTuple):
@@ -86,6 +92,27 @@ def gates(table: Any, vocabulary: int, parameters: int | None) -> list[Gate]:
             else Gate("V6", "stage-1 tokens per parameter", _said((tokens >= TOKENS_PER_PARAMETER).all()), float(tokens.min()), needed)
         )  # fmt: skip
     return made
+
+
+def standing(made: Sequence[Gate]) -> str:
+    """How a testbed stands, in the words of a verdict's column `gates`: met, or which gates fail and which its table cannot say."""
+    failed, unsaid = (
+        ", ".join(gate.name for gate in made if gate.passed == one) for one in ("failed", "not in the table")
+    )
+    if not failed and not unsaid:
+        return MET if made else UNKNOWN
+    return (f"fails {failed}" if failed else "none fails") + (f" ({unsaid} not in the table)" if unsaid else "")
+
+
+def together(standings: Iterable[str]) -> str:
+    """How several testbeds stand: what all have in common, or each in turn; empty where there are none."""
+    return " / ".join(dict.fromkeys(one for one in standings if one))
+
+
+def vocabulary_of(table: Any) -> int:
+    """Size of the tokenizer that a table names, V."""
+    said = table["lm.vocabulary"].unique().to_pylist() if "lm.vocabulary" in table.column_names else []
+    return int(said[0]) if len(said) == 1 and said[0] else VOCABULARY
 
 
 def testbeds(table: Any) -> list[tuple[str, str, Any]]:

@@ -34,12 +34,18 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "primary": ("flag", "the endpoint of its claim; the others are corrected for their number (Holm)"),
     "criterion_hash": ("text", "names what decides: claim, model, criterion, range, level, seeds asked for"),
     "exploratory": ("flag", "whether the criterion was made after data of the same seeds were seen"),
+    "gates": (
+        "text",
+        "whether the testbed of language models met its gates (common.gates); empty where there are none",
+    ),
     "data": ("text", "names the rows that were judged: their configurations and seeds"),
     "study": ("text", "what measured it"),
     "command": ("text", "what makes that study's result"),
     "code_version": ("text", "version and commit that made it"),
 }
 """Name -> type and meaning: the fields of a `Verdict`."""
+LATER = ("gates",)
+"""Columns of text that older tables lack: read as empty."""
 
 
 def stored(path: Path) -> list[dict[str, Any]]:
@@ -79,7 +85,7 @@ def write(verdicts: Iterable[Verdict], path: Path) -> Path:
 
 
 def read(path: Path) -> Any:
-    """Read a table of verdicts and check it. Raises `WrongUse`: no such file, damaged, or something else."""
+    """Read a table of verdicts and check it; what older ones lack is empty. Raises `WrongUse`: no such file, damaged, or another."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -92,6 +98,10 @@ def read(path: Path) -> Any:
         raise WrongUse(
             f"{path} cannot be read as a table of verdicts ({reason(error)}). Write it again with the command that made it."
         ) from error
+    for name in LATER:
+        if name not in made.column_names:
+            at = list(COLUMNS).index(name)
+            made = made.add_column(at, schema().field(name), pa.array([""] * made.num_rows, pa.string()))
     verify(made, path)
     return made
 

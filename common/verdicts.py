@@ -64,6 +64,8 @@ class Verdict:
     primary: bool = False
     criterion_hash: str = ""
     exploratory: bool = False
+    gates: str = ""
+    """Whether the testbed met its gates (`common.gates.standing`); empty where there are none."""
     data: str = ""
     study: str = ""
     command: str = ""

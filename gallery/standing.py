@@ -45,11 +45,12 @@ def helps() -> dict[str, Any]:
         "answer": (
             "In the paper's Figure 3a (135M parameters, one seed a point, no decoy) full exposure moves the immediate loss by "
             f"{immediate:+.3f} nats and the retained loss by {retained:+.3f}, mean of three sizes of D_post. Our small language models, "
-            "beside the strongest decoy: retained loss with D_post minus that with the decoy, at matched fine-tuning loss (which of "
-            "these testbeds may claim anything: python -m lm_experiments gates):"
+            "beside the strongest decoy: retained loss with D_post minus that with the decoy, at matched fine-tuning loss (a "
+            "testbed that fails one of its gates may claim nothing: python -m lm_experiments gates):"
         ),
         "points": [
-            f"{one.where.split(':')[0].replace('>', ' → ')}: {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}] nats, {one.status}"
+            f"{one.where.split(':')[0].replace('>', ' → ')}: {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}] nats, {one.status} "
+            f"(gates: {one.gates or 'not told'})"
             for one in decoys
         ],
         "command": "python -m lm_experiments verdicts",

@@ -27,7 +27,8 @@ class Gates(Command):
     def run(self, out: Output) -> Any:
         """Read, print, return the gates of every table."""
         from common import results
-        from common.gates import gates, testbeds
+        from common.gates import gates, testbeds, vocabulary_of
+        from lm_experiments.verdicts.testbeds import parameters_of
 
         if not self.tables:
             raise WrongUse(
@@ -38,7 +39,7 @@ class Gates(Command):
             beds = testbeds(results.read(path))
             for scale, pipeline, table in beds:
                 name = str(path) if len(beds) == 1 else f"{path}, {scale} {pipeline}"
-                found[name] = made = gates(table, self.vocabulary or _vocabulary(table), _parameters(table))
+                found[name] = made = gates(table, self.vocabulary or vocabulary_of(table), parameters_of(table))
                 rows = [
                     (g.name, g.passed, "" if g.worst is None else f"{g.worst:.3g}", g.needed, g.statement) for g in made
                 ]
@@ -50,19 +51,3 @@ class Gates(Command):
                     else "No gate failed that the table can say."
                 )
         return {path: [gate._asdict() for gate in made] for path, made in found.items()}
-
-
-def _vocabulary(table: Any) -> int:
-    """Of the tokenizer that the table names; older tables name none, and had 1,024 ids."""
-    said = table["lm.vocabulary"].unique().to_pylist() if "lm.vocabulary" in table.column_names else []
-    return int(said[0]) if len(said) == 1 and said[0] else 1024
-
-
-def _parameters(table: Any) -> int | None:
-    """Parameters of the preset that the table names; None where it names several, or an unknown one."""
-    from lm_experiments import models
-
-    scales = [name for name in table["scale"].unique().to_pylist() if name]
-    if len(scales) != 1 or scales[0] not in models.PRESETS:
-        return None
-    return models.parameter_count(models.PRESETS[scales[0]])

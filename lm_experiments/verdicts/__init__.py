@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from common.gates import together
 from common.results import as_table, verify
 from common.settings import WrongUse
 from common.verdicts import Verdict, data_hash, holm
@@ -56,7 +57,8 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
         ranks = [unpredictive(group) for group, _ in endpoints(found)]
         beyond = _controls(found) + ([provenance(table)] if found[0].key["study"] in PROBES else [])
         beyond.append(sensitivity(found))
-        made += [replace(verdict, **stamp) for some in [*single, *ranks, *beyond] for verdict in some]
+        gates = together(group.gates for group in found)  # of probes, which are judged by table
+        made += [replace(one, **stamp, gates=one.gates or gates) for some in [*single, *ranks, *beyond] for one in some]
     by_size: dict[tuple[Any, ...], list[Group]] = {}
     for group in every:
         names = ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")

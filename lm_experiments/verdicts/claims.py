@@ -75,7 +75,9 @@ def interior(group: Group) -> list[Verdict]:
     ]
     if not (inside := range(1, last)):
         reason = "no lambda between 0 and 1 was measured"
-        return [untestable("C2", group.model, "", reason, engine=group.key["engine"], where=group.title)]
+        return [
+            untestable("C2", group.model, "", reason, engine=group.key["engine"], where=group.title, gates=group.gates)
+        ]
     parts += [
         _part("C2", group, f"loss_ret, best inside minus lambda = {end}", _best(group.ret, inside, at), at_most=0.0)
         for end, at in (("0", 0), ("1", last))
@@ -123,7 +125,7 @@ def _part(claim: str, group: Group, effect: str, measured: Any, **limits: float)
 
 def _judged(group: Group, parts: Sequence[Verdict], criterion: str, variant: str = "") -> Verdict:
     """All parts at once; what the means alone would say stands beside the effect."""
-    one = all_of(parts, criterion, engine=group.key["engine"], where=group.title, variant=variant)
+    one = all_of(parts, criterion, engine=group.key["engine"], where=group.title, variant=variant, gates=group.gates)
     several = f" (of {len(parts)} conditions)" if len(parts) > 1 else ""
     return replace(one, effect=f"{one.effect}{several}; means alone: {_means(parts)}")
 

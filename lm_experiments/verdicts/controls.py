@@ -67,7 +67,8 @@ def beyond_decoys(names: Sequence[str], group: Group) -> list[Verdict]:
                mean_interval(group.ret[:, 1] - group.ret[:, 2 + place]), CRITERION, at_most=0.0, statistic=name)
         for place, name in enumerate(names)
     ]  # fmt: skip
-    stamp: dict[str, Any] = {"engine": group.key["engine"], "where": f"{group.key['pipeline']}: {group.title}"}
+    where = f"{group.key['pipeline']}: {group.title}"
+    stamp: dict[str, Any] = {"engine": group.key["engine"], "where": where, "gates": group.gates}
     each = [replace(part, variant=name, **stamp) for part, name in zip(parts, names, strict=True)]
     return [all_of(parts, CRITERION, **stamp), *(each if len(each) > 1 else [])]
 

@@ -24,15 +24,18 @@ C7 needs 1B parameters.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.arrays import Float
+from common.gates import together
 from common.seeds import mean_interval
 from common.sweeps import VIEWS, WIDER, Sweeps, sweeps
 from common.variants import STUDIES, contrasts, curves, is_damage
 from common.verdicts import UNPREDICTED, Verdict, all_of, data_hash, untestable, within
+from lm_experiments.verdicts.testbeds import standings
 
 RETAINED, KEPT = VIEWS
 
@@ -88,8 +91,15 @@ def frontiers(table: Any) -> list[Verdict]:
         made = _at_matched(table, name)
     else:
         return []
+    stood = standings(table)
     stamp = {"engine": table["engine"][0].as_py(), "study": names[0], "data": data_hash(table)}
-    return [Verdict(**{**vars(one), **stamp}) for one in made]
+    return [replace(one, **stamp, gates=_gates(one, stood)) for one in made]
+
+
+def _gates(one: Verdict, stood: dict[tuple[str, str], str]) -> str:
+    """How the testbed of a verdict stands: its own pipeline, or all of them together."""
+    own = [standing for (_, pipeline), standing in stood.items() if one.where.startswith(pipeline)]
+    return together(own or stood.values())
 
 
 def _judged(asked: Sequence[Question], found: Sequence[Sweeps]) -> list[Verdict]:

@@ -1,6 +1,6 @@
 """A lambda study as arrays: losses by seed and lambda, of rows that agree in everything else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -9,9 +9,11 @@ import numpy as np
 
 from common import recipe
 from common.arrays import Float
+from common.gates import together
 from common.settings import WrongUse
 from common.variants import at_matched
 from lm_experiments.studies.settings import COLUMNS
+from lm_experiments.verdicts.testbeds import standings
 
 RECIPE = tuple(name for name in recipe.COLUMNS if name != "exposure")
 KEY = (
@@ -53,6 +55,8 @@ class Group:
     """Columns besides the recipe's that differ among the rows of an arm, so that a title must say them."""
     recipes: str = field(default="")
     """What the pipelines have in common besides lambda, in words, where it is not this group's key that says so."""
+    gates: str = ""
+    """Whether its testbed met its gates (`lm_experiments.verdicts.testbeds`)."""
 
     @property
     def model(self) -> str:
@@ -109,7 +113,8 @@ def groups(table: Any) -> list[Group]:
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         alike.setdefault(tuple(row[name] for name in key), []).append(row)
-    found = [_group(dict(zip(key, values, strict=True)), members, told) for values, members in alike.items()]
+    beds = standings(table)
+    found = [_group(dict(zip(key, values, strict=True)), members, told, beds) for values, members in alike.items()]
     kept = [group for group in found if len(group.exposure) > 1 and len(group.seeds)]
     if not kept:
         raise WrongUse(
@@ -156,7 +161,9 @@ def _apart(table: Any, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in several)
 
 
-def _group(key: dict[str, Any], rows: Sequence[dict[str, Any]], told: tuple[str, ...]) -> Group:
+def _group(
+    key: dict[str, Any], rows: Sequence[dict[str, Any]], told: tuple[str, ...], beds: Mapping[tuple[str, str], str]
+) -> Group:
     exposure = sorted({row["exposure"] for row in rows})
     by_seed: dict[int | None, dict[float, dict[str, Any]]] = {}
     for row in rows:
@@ -177,6 +184,7 @@ def _group(key: dict[str, Any], rows: Sequence[dict[str, Any]], told: tuple[str,
     return Group(
         key=key, seeds=tuple(whole), exposure=np.array(exposure), sizes=(key["tokens_post"] or 0,), told=told,
         im=losses("loss_im"), ret=losses("loss_ret"), ft=losses("loss_ft"),
+        gates=beds.get((key["scale"] or "", key["pipeline"] or ""), ""),
     )  # fmt: skip
 
 
@@ -245,4 +253,4 @@ def side_by_side(members: Sequence[Group]) -> Group | None:
     exposure = np.concatenate([group.exposure for group in members])
     key = {name: members[0].key[name] for name in ("engine", "scale", "model", "pipeline", "tokens_post", "lr_ft")}
     return Group(key=key, seeds=seeds, exposure=exposure, im=np.concatenate(im, axis=1), ret=np.concatenate(ret, axis=1),
-                 ft=ft, sizes=members[0].sizes, recipes=recipes)  # fmt: skip
+                 ft=ft, sizes=members[0].sizes, recipes=recipes, gates=together(group.gates for group in members))  # fmt: skip

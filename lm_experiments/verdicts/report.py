@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from common.console import Output
 from common.verdicts import Verdict
 
+PIPED = 120
+"""Columns of the table where it is not read on a terminal: its prose would make lines of 300."""
+
 
 def show(verdicts: Sequence[Verdict], out: Output) -> None:
     """Print one row per verdict with its number; claims without any in a line."""
@@ -17,6 +20,7 @@ def show(verdicts: Sequence[Verdict], out: Output) -> None:
             one.where + (" (primary)" if one.primary else ""),
             "" if one.n is None else one.n,
             one.said,
+            one.gates,
             number(one),
             one.effect,
         ]
@@ -25,8 +29,21 @@ def show(verdicts: Sequence[Verdict], out: Output) -> None:
     ]
     out.table(
         "Verdicts",
-        ("claim", "of", "where", "seeds", "verdict", "value [95 % over seeds]", "of the condition that decides"),
+        (
+            "claim",
+            "of",
+            "where",
+            "seeds",
+            "verdict",
+            "gates",
+            "value [95 % over seeds]",
+            "of the condition that decides",
+        ),
         rows,
+        piped=PIPED,
+    )
+    out.show(
+        "Gates: a verdict from a testbed that fails one says nothing about exposure (`python -m lm_experiments gates TABLE`)."
     )
     if absent := [one.claim for one in verdicts if one.status == "not testable here" and not one.where]:
         out.show(f"Not testable here: {', '.join(absent)}.")

@@ -174,6 +174,14 @@ def test_a_table_of_verdicts_is_read_back_as_written(tmp_path):
     assert mark_exploratory(rows[:1], [unknown])[0].exploratory
 
 
+def test_an_older_table_lacks_gates_and_is_read(tmp_path):
+    rows = [judged(measured(0.5, 0.1), at_least=0.0, gates="fails V2")]
+    path = write(rows, tmp_path / "verdicts.parquet")
+    assert load(path) == rows
+    pq.write_table(pq.read_table(path).drop(["gates"]), path)
+    assert load(path) == [replace(rows[0], gates="")]
+
+
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [

@@ -46,3 +46,6 @@ def test_a_cell_counts_models_and_says_what_is_primary_and_exploratory():
     silent = replace(ONE, status="not testable here", value=None, low=None, high=None, n=None)
     assert cell([silent]) == "not testable here"
     assert cell([replace(silent, status="missing")]) == cell([]) == "—"
+    valid, invalid = replace(ONE, gates="met"), replace(ONE, gates="fails V2", primary=True)
+    assert cell([valid]) == "1 undecided (1 model, gates: met)"
+    assert cell([valid, invalid]) == "primary, nano: undecided, gates: fails V2; 2 undecided (1 model, gates met by 1)"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common import results
-from common.gates import gates
+from common.gates import gates, standing, together
 from common.gates import testbeds as beds
 from common.settings import WrongUse
 
@@ -36,6 +36,11 @@ def test_a_valid_testbed_passes_what_a_table_can_say():
 
 
 MEASURED = {"lm__rare_post": 0.002, "lm__rare_ft": np.array([0.001, 0.009, 0.5]), "lm__unigram_post": 5.0}
+
+
+MEASURED_COLUMNS = {"loss_im": 1.0, "loss_ret": 1.0} | {
+    key.replace("__", "."): value for key, value in MEASURED.items()
+}
 
 
 def test_rare_tokens_and_a_loss_beyond_the_unigrams_are_told_where_they_were_measured():
@@ -76,3 +81,17 @@ def test_every_testbed_of_a_table_has_its_own_gates():
         pipeline: {gate.name: gate.passed for gate in gates(rows, 1024, None)} for _, pipeline, rows in beds(table)
     }
     assert {pipeline: made["V1"] for pipeline, made in found.items()} == {"a>b>c": "passed", "a>b>d": "failed"}
+
+
+def test_a_standing_names_what_fails_and_what_a_table_cannot_say():
+    def stands(**changes):
+        columns = EVERY | VALID | MEASURED_COLUMNS | changes
+        return standing(gates(results.table(columns), 1024, 200_000))
+
+    assert stands() == "met"
+    assert stands(**{"lm.rare_post": 0.02, "tokens_pre": 10}) == "fails V1, V6"
+    assert stands(**{"lm.rare_post": np.nan, "tokens_pre": 10}) == "fails V6 (V1 not in the table)"
+    assert stands(**{"lm.rare_post": np.nan}) == "none fails (V1 not in the table)"
+    assert standing([]) == "not known"
+    assert together(["met", "", "met", "fails V1"]) == "met / fails V1"
+    assert together([""]) == ""

@@ -26,7 +26,9 @@ FALLING = -0.3 * LAMBDAS
 BOWL = (LAMBDAS - 0.5) ** 2
 
 
-def study(im, ret, *, split="independent", seeds=8, noise=0.01, lr_ft=(1e-4,), ft=None, missing=(), sizes=(1000,)):
+def study(
+    im, ret, *, split="independent", seeds=8, noise=0.01, lr_ft=(1e-4,), ft=None, missing=(), sizes=(1000,), more=()
+):
     """A table in which loss_im and loss_ret follow curves over lambda, plus an offset per seed and noise per pipeline."""
     rng = np.random.default_rng(7)
     rows = []
@@ -45,7 +47,7 @@ def study(im, ret, *, split="independent", seeds=8, noise=0.01, lr_ft=(1e-4,), f
     names = ("split", "tokens_post", "seed", "exposure", "lr_ft", "loss_im", "loss_ret", "loss_ft")
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     made = {"engine": "lm", "study": f"made {split}", "scale": "nano", "pipeline": "a>b>c", "replay": 0.0}
-    made |= {"mixing": "add", "placement": "uniform", "dropout": 0.0, "l2_to_start": 0.0}
+    made |= {"mixing": "add", "placement": "uniform", "dropout": 0.0, "l2_to_start": 0.0, **dict(more)}
     return results.table(columns | made | {"config_hash": "0", "code_version": "0"})
 
 
@@ -234,6 +236,28 @@ def test_the_command_reads_tables_and_the_published_points(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "means alone" in shown
     assert "Not testable here: C3, C4, C5, C6, C7." in shown
+    assert max(len(line) for line in shown.partition("Gates: ")[0].splitlines()) <= 120
+    assert "fails V2, V4, V6" in " ".join(shown.split())
+
+
+BETWEEN = {"lm.loss_pre_after_pre": 3.6, "lm.loss_pre_after_post": 4.2, "lm.loss_post_after_pre": 5.0}
+"""What gates V2 and V4 read, and find well."""
+
+
+def test_every_verdict_says_whether_its_testbed_met_its_gates():
+    def said(*tables):
+        return {one.gates for one in verdicts(tables)}
+
+    well, badly = BETWEEN, BETWEEN | {"lm.loss_post_after_pre": 9.0}
+    met, fails = (f"{one} (V1, V3, V6 not in the table)" for one in ("none fails", "fails V2"))
+    assert said(study(FLAT, FALLING, more=well)) == {met}
+    assert said(study(FLAT, FALLING, more=badly)) == {fails}
+    assert said(study(FLAT, FALLING)) == {"not known"}
+    assert said(load(3)) == {""}
+    both = pa.concat_tables([study(FLAT, FALLING, more=well | {"pipeline": "well"}), study(FLAT, FALLING, more=badly)])
+    assert [one.gates for one in verdicts([both]) if one.claim == "C1"].count(met) == 2
+    across = [study(FLAT, FALLING, more=well), study(-FALLING, BOWL, split="compute-matched", more=badly)]
+    assert f"{met} / {fails}" in said(*across)
 
 
 def test_another_criterion_on_the_same_seeds_is_exploratory(tmp_path, capsys, monkeypatch):

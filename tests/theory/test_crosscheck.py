@@ -10,14 +10,17 @@ import pytest
 
 from common import results, verdict_table
 from common.console import run
+from common.gates import standing
+from common.published import RESULTS
 from common.settings import WrongUse
 from theory.commands.crosscheck import Crosscheck
-from theory.crosscheck.effect import effects
+from theory.crosscheck.effect import effects, gates_of
 from theory.crosscheck.judge import excluded, verdicts
 from theory.crosscheck.oddities import oddities, published_oddities
 from theory.crosscheck.outside import from_measured, held_out, transferred
-from theory.crosscheck.reading import read_study
+from theory.crosscheck.reading import read_studies, read_study
 
+STORED = RESULTS / "lm"
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -83,7 +86,20 @@ def test_a_study_from_csv_frame_and_table_is_the_same(tmp_path):
         ("exposure,loss_im,loss_ret\n0,2,2\n0,2,2\n1,2,2\n", "several rows have exposure = 0"),
         ("exposure,loss_im,loss_ret\n1,2,2\n", "no curve along lambda"),
         ("exposure,loss_im,loss_ret,split\n0,2,2,both\n1,2,2,both\n", "split = 'both'"),
-        ("exposure,loss_im,loss_ret\n", "1 lines"),
+        ("exposure,loss_im,loss_ret\n", "no line of numbers"),
+        ("exposure,loss_im,loss_ret\n\n", "no line of numbers"),
+        ("exposure;loss_im;loss_ret\n0;2,5;2\n", "line 1: columns are separated by semicolons"),
+        ("exposure\tloss_im\tloss_ret\n0\t2\t2\n", "separated by tabs"),
+        (
+            "exposure,loss_im,loss_ret\n0,2,2\n\n0,5,2,2\n",
+            "line 4: 4 entries under 3 columns. Give one entry for each column. Decimal commas",
+        ),
+        (
+            'exposure,loss_im,loss_ret\n0,2,2\n"0,5",2,2\n',
+            "exposure = '0,5' in row 2 is not a number. Correct it (decimals have a point)",
+        ),
+        ("exposure,loss_im,loss_ret,loss_im\n0,2,2,3\n", "line 1: the column loss_im is there 2 times"),
+        ("exposure,loss_im,loss_ret\n0,2,2\n50,2,2\n", "exposure = 50 in row 2 is above 8"),
         ("lambda,loss_im,loss_ret\n0,2,2\n", "lacks the column exposure"),
     ],
 )
@@ -94,6 +110,25 @@ def test_a_malformed_csv_is_named(capsys, outside, text, says):
     assert says in errors
     assert len(errors.strip().splitlines()) == 1
     assert not (outside / "made").exists()
+
+
+def test_a_mark_before_the_first_name_is_no_part_of_it(tmp_path):
+    (tmp_path / "own.csv").write_bytes(b"\xef\xbb\xbfexposure,loss_im,loss_ret\r\n0,2,2.5\r\n8,2,2.4\r\n")
+    (curve,) = read_study(tmp_path / "own.csv").curves
+    assert curve.exposure.tolist() == [0, 8]
+
+
+def test_gates_are_told_by_testbed_and_stand_in_every_verdict():
+    study = read_studies([str(STORED / "nano" / "controlled.parquet")])
+    stands = {testbed: standing(made) for testbed, made in gates_of(study, None, 200_000).items()}
+    assert stands == {"nano general>instruction>chemistry": "met", "nano general>instruction>engineering": "fails V1"}
+    told = {
+        (verdict.where, verdict.gates) for verdict in verdicts(study, effects(study), stands) if verdict.claim == "C1"
+    }
+    assert {gates for _, gates in told} == set(stands.values())
+    assert all((">chemistry" in where) == (gates == "met") for where, gates in told)
+    assert {one.gates for one in verdicts(study, effects(study), stands) if one.claim == "C8"} == {"met / fails V1"}
+    assert gates_of(read_study(data=frame()), None, None) == {}
 
 
 def test_measured_forgetting_is_predicted_by_the_law_that_made_it():
@@ -157,8 +192,9 @@ def test_the_command_says_what_is_missing_and_writes(capsys, outside):
     )
     code, text, _ = call(capsys, "own.csv", "--out", "made")
     assert code == 0
-    for word in ("Missing", "tokens_post", "seed, at least 5", "null", "C1"):
+    for word in ("Missing", "tokens_post", "seed, at least 5", "null", "C1", "4. Against models: nothing"):
         assert word in text
+    assert "  gates" not in text
     assert verdict_table.read(outside / "made" / "crosscheck_verdicts.parquet").num_rows >= 3
     table = results.read(outside / "made" / "crosscheck.parquet")
     assert set(table["study"].to_pylist()) == {"crosscheck"}

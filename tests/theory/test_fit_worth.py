@@ -7,7 +7,7 @@ from common.published import load
 from tests.theory.planted import LAW, PLAIN, QUICK, planted
 from theory.fit import Points, points_from
 from theory.fitting.assessment import Options, assess_law, drops, nulls, problem_for
-from theory.fitting.laws import EFFORT, law_losses, law_problem
+from theory.fitting.laws import EFFORT, bounded, law_losses, law_problem
 from theory.fitting.solver import Effort, best_fit
 from theory.fitting.worth import (
     at_bounds,
@@ -21,6 +21,25 @@ from theory.fitting.worth import (
     threshold,
     walk,
 )
+
+
+def test_coefficients_are_the_best_that_are_not_negative():
+    """Against scipy, where none, one or both of two are bound; in one call as alone."""
+    from scipy.optimize import lsq_linear
+
+    rng = np.random.default_rng(5)
+    columns, target, weight = (
+        rng.standard_normal((12, 7, 2, 3)),
+        rng.standard_normal((7, 2)),
+        np.array([1.0, 1, 0, 1, 1, 1, 1]),
+    )
+    found = bounded(columns, target, weight, [0, 2])
+    assert len({tuple(one[[0, 2]] > 0) for one in found}) == 4
+    for mine, one in zip(found, columns, strict=True):
+        kept = np.repeat(weight, 2) > 0
+        best = lsq_linear(one.reshape(14, 3)[kept], target.reshape(14)[kept], ([0, -np.inf, 0], np.inf), tol=1e-14)
+        assert mine == pytest.approx(best.x, abs=1e-6)
+        assert bounded(one, target, weight, [0, 2]) == pytest.approx(mine, abs=1e-9)
 
 
 def test_profiles_cover_the_truth_and_bounds_are_reported():

@@ -136,6 +136,20 @@ def test_jax_values_and_derivatives(variant: str) -> None:
     np.testing.assert_allclose(forward[0], difference, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("count", [40, 300])
+def test_settings_that_leave_the_batch_in_jax_end_as_in_numpy(count: int) -> None:
+    """In one loop, and in two, the second of which goes on with the slowest."""
+    import jax
+
+    rng = np.random.default_rng(2)
+    (x, y), time = rng.normal(-3, 2, (2, count)), 10.0 ** rng.uniform(-3, 2, count)
+    pull = Pull(1.0, *rng.uniform(0.1, 1, (4, count)), 0.0)
+    expected = flow(SEPARATE, x, y, pull, time)
+    with jax.enable_x64(True):
+        got = flow(SEPARATE, jax.numpy.asarray(x), y, pull, time)
+    np.testing.assert_allclose(got, expected, rtol=1e-8)
+
+
 def test_nothing_imports_jax() -> None:
     code = "import sys, theory.models as m; m.MODELS['rp'].predict({}); assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

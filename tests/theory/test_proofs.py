@@ -18,7 +18,7 @@ from common.console import Output, run
 from theory.commands.proofs import Prove
 from theory.proofs import NAMES, prove
 from theory.proofs.core import Derivation, Proof, ProofFailed, Theorem, carry_out
-from theory.proofs.rendering import latex
+from theory.proofs.rendering import latex, readable, text
 
 REPAIRED = "false as printed; repaired: proved"
 EXPECTED = {
@@ -331,3 +331,17 @@ def test_every_citation_of_the_page_finds_its_section() -> None:
     assert len(cited) >= 20
     for name, numbers in cited.items():
         assert set(numbers) <= sections, name
+
+
+def test_statements_are_shown_in_readable_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert readable(r"$\frac{d}{dt}\theta$, $\bar s \le \sqrt{a_{0,i}}$, $\dot a$") == "d/dt θ, s̄ ≤ √(a_(0,i)), ȧ"
+    assert (
+        readable(r"$\{e^{-4cst}\}$ in $\ln(\beta^2/(1 - \frac{\alpha + 1}{2}))$")
+        == "{e^(-4cst)} in ln(β^2/(1 - (α + 1)/2))"
+    )
+    for name in NAMES:
+        assert not re.search(r"[\\$]", text(proved(name).theorem)), name
+    assert command("no-latent") == 0
+    shown = capsys.readouterr().out
+    assert "then: |√(L_ret^u) - √(L_ret^m)| ≤ √(L_im^u) + √(L_im^m)" in shown
+    assert "assume: Depth two, balanced" in shown

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common.console import run
@@ -10,13 +11,14 @@ from common.published import load
 from common.settings import WrongUse
 from tests.theory.planted import LAW as planted_law
 from theory.commands import commands
+from theory.crosscheck.reading import read_study
 from theory.fitting.laws import law_losses, law_problem
 from theory.fitting.points import Points, points_from
 from theory.laws.forms import FORMS, losses
 from theory.laws.optimum import best_exposure
 from theory.recommend import members, sampling
 from theory.recommend.cells import next_cells
-from theory.recommend.choice import Goal, Known, quantiles, recommend, spans
+from theory.recommend.choice import Goal, Known, contradicted, quantiles, recommend, spans
 from theory.recommend.held_out import _trials
 from theory.recommend.members import Ensemble, Member, fitted
 from theory.recommend.plan import Plan
@@ -171,10 +173,11 @@ def test_the_next_cell_is_the_one_that_knows_the_optimum():
     assert found.cells[0].exposure in (0.0, 1.0)  # where losses of draws differ most
     assert found.cells[0].deviation < 0.2 * found.deviation
     assert found.expected < found.width / 4
-    assert found.commands[0].startswith("python -m lm_experiments run fig3b --axis recipe.exposure=")
+    assert found.commands[0].startswith("python -m lm_experiments run fig3b --scale nano --axis recipe.exposure=")
     assert "--axis tokens_post=" in found.commands[0]
     noisy = next_cells(of(account(minima=minima)), PLAN, Goal(), count=1, noise=5.0)
     assert noisy.cells[0].deviation > 0.9 * noisy.deviation
+    assert next_cells(of(account(minima=(0.5,))), PLAN, Goal()).cells == ()
     with pytest.raises(WrongUse, match="noise = 0"):
         next_cells(of(account()), PLAN, Goal(), noise=0.0)
 
@@ -230,6 +233,28 @@ def test_a_few_rows_of_ones_own_correct_the_published_accounts(few, capsys, outs
     code, text, _ = call(capsys, "next", "own.csv", "--tokens-post", "3e7", "--cells", "2")
     assert code == 0
     assert "python -m lm_experiments run fig3" in text
+    assert "studies fig3a (independent) and fig3b (compute-matched) at scale nano, as own.csv names none" in text
+    assert "--scale micro --axis" in call(capsys, "next", "own.csv", "--tokens-post", "3e7", "--scale", "micro")[1]
+    assert "may be wider than without measurements" in call(capsys, "recommend", "own.csv", "--tokens-post", "3e7")[1]
+    published = call(capsys, "next", "--tokens-post", "1.5e8", "--split", "compute-matched", "--cells", "1")[1]
+    assert "at scale 135m, as in the published Figure 3" in published
+    assert "--scale 135m --axis" in published
+    assert "wider" not in call(capsys, "recommend")[1]
+
+
+def test_measurements_that_no_account_can_follow_are_said():
+    """Exposure 0.5 is measured to be best by 0.05, where every draw says 1."""
+    data = {"exposure": [0.0, 0.5, 1.0], "loss_im": [2.0, 2.0, 2.0], "loss_ret": [3.0, 2.85, 2.9]}
+    curves = read_study(data=pd.DataFrame(data), tokens_post=150e6, split="compute-matched").curves
+    found = recommend(of(account(minima=(1.0,))), PLAN, Goal())
+    assert (found.low, found.high) == (1, 1)
+    assert "lowest is at lambda = 0.5, 0.050 nats below that at 1.00 (1 run each)" in contradicted(
+        curves, PLAN, Goal(), found
+    )
+    assert contradicted(curves, PLAN, Goal(tolerance=0.06), found) == ""
+    assert contradicted(curves, Plan(tokens_post=150e6), Goal(), found) == ""
+    middle = recommend(of(account(minima=(0.3, 0.7))), PLAN, Goal())
+    assert contradicted(curves, PLAN, Goal(), middle) == ""
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from common.console import Command, Json, Output, seconds_since
+from common.gates import together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,9 @@ class Crosscheck(Command):
 
     TABLE is a results table of `python -m lm_experiments`, a CSV with columns exposure, loss_im, loss_ret (and optionally tokens_post,
     loss_ft, seed, split, lr_ft, loss_post_after_pre, method), or the word published for the points of the paper. Losses are nats per
-    token, tokens_post the size of D_post in tokens. With --out the verdict table and crosscheck.parquet (points and predicted curves) are
-    written; draw them with `python -m figures make crosscheck --tables FOLDER`.
+    token, tokens_post the size of D_post in tokens, exposure a share of one pass over it: above 1 it is repeated, above 8 refused. With
+    --out the verdict table and crosscheck.parquet (points and predicted curves) are written; draw them with
+    `python -m figures make crosscheck --tables FOLDER`. Each verdict says whether its testbed met its gates.
     """
 
     table: Positional[tuple[str, ...]]
@@ -29,7 +31,7 @@ class Crosscheck(Command):
     split: Literal["independent", "compute-matched"] | None = None
     """What stage 2 sees of D_post, where the table does not say; independent, if absent."""
     vocabulary: int | None = None
-    """Size of the tokenizer, for the gates of a table of language models."""
+    """Size of the tokenizer, for the gates of a table of language models [default: what the table says, else 1,024]."""
     parameters: int | None = None
     """Of the model, for gate V6."""
     out: Path | None = None
@@ -39,6 +41,7 @@ class Crosscheck(Command):
     def run(self, out: Output) -> Any:
         """Check, print one screen, write if asked to."""
         began = time.perf_counter()
+        from common.gates import standing
         from theory.crosscheck.effect import effects, gates_of
         from theory.crosscheck.judge import ELSEWHERE, excluded, verdicts
         from theory.crosscheck.oddities import oddities, published_oddities
@@ -50,7 +53,7 @@ class Crosscheck(Command):
         predictions = held_out(study)
         if self.table != (PUBLISHED,):
             predictions += transferred(study)
-        judged = verdicts(study, found)
+        judged = verdicts(study, found, {testbed: standing(made) for testbed, made in gates.items()})
         against = excluded(study, found, predictions)
         odd = oddities(study) + (published_oddities() if self.table == (PUBLISHED,) else [])
         out.table(
@@ -71,16 +74,19 @@ class Crosscheck(Command):
                 out.show("  A gate fails: what follows describes this testbed, and is no evidence about exposure.")
         if not gates:
             out.show(
-                "gates: none can be held against this table (they need a table of language models, and --vocabulary)."
+                "gates: none can be held against this table (they need a table of `python -m lm_experiments run`)."
             )
         _show_predictions(predictions, out)
         _show_verdicts(judged, out)
         out.show("Not spoken to: " + "; ".join(f"{name} needs {what}" for name, what in ELSEWHERE.items()) + ".")
-        out.table(
-            "4. Against models",
-            ("model", "excluded", "why"),
-            [[one.model, "yes" if one.excluded else "no", one.reason] for one in against],
-        )
+        if against:
+            out.table(
+                "4. Against models",
+                ("model", "excluded", "why"),
+                [[one.model, "yes" if one.excluded else "no", one.reason] for one in against],
+            )
+        else:
+            out.show("4. Against models: nothing; that takes seeds, or several curves of known size.")
         out.show("5. Odd: " + ("; ".join(odd) if odd else "nothing") + ".")
         if study.missing:
             out.show("Missing, and what it would add: " + "; ".join(study.missing) + ".")
@@ -167,12 +173,15 @@ def _show_verdicts(judged: Sequence[Any], out: Output) -> None:
                 shown.where,
                 shown.effect,
                 _interval(shown),
+                together(one.gates for one in mine),
             ]
         )
+    heads = ("claim", "curves", "for example", "effect", "value", "gates")
+    wide = len(heads) if any(one.gates for one in judged) else len(heads) - 1
     out.table(
         "3. Verdicts (a single run per point decides nothing)",
-        ("claim", "curves", "for example", "effect", "value"),
-        rows,
+        heads[:wide],
+        [row[:wide] for row in rows],
     )
 
 

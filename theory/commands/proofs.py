@@ -23,7 +23,7 @@ class Prove(Command):
     """
 
     names: Positional[tuple[str, ...]] = ()
-    """Results to prove; none for all."""
+    """Results to prove, with their statements; none for all."""
     latex: bool = False
     """Print theorem, assumptions and steps as LaTeX (for an article with amsmath and amsthm) instead of the table."""
     json: Json = False
@@ -31,7 +31,7 @@ class Prove(Command):
     def run(self, out: Output) -> Any:
         """Prove, print a row per result (or LaTeX), return everything. Raises `SystemExit(1)` if a proof failed."""
         from theory.proofs import NAMES, prove
-        from theory.proofs.rendering import latex
+        from theory.proofs.rendering import latex, text
 
         _known("Result", self.names, NAMES)
         chosen = self.names or NAMES
@@ -51,6 +51,8 @@ class Prove(Command):
                 ("name", "result", "status", "steps", "seconds"),
                 [(p.theorem.name, p.theorem.title, p.status, _steps(p), f"{p.seconds:.2f}") for p in proofs],
             )
+            for proof in proofs if self.names else ():
+                out.show(text(proof.theorem))
             out.show(
                 f"{len(proofs) - len(document['failed'])} of {len(proofs)} hold: {_tally(p.grade for p in proofs if p.holds)}; "
                 f"{sum(p.count('refuted') > 0 for p in proofs)} false as printed. {sum(p.seconds for p in proofs):.1f} s."

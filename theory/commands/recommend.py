@@ -43,8 +43,8 @@ class Asked(Command):
     """Of the draws; the same seed gives the same answer."""
     json: Json = False
 
-    def basis(self) -> tuple[Any, Any, Any]:
-        """Ensemble, plan and measured loss_pre. Raises `WrongUse`."""
+    def basis(self) -> tuple[Any, Any, Any, Any]:
+        """Ensemble, plan, measured loss_pre and the study. Raises `WrongUse`."""
         import numpy as np
 
         from theory.crosscheck.outside import points_of, scaled
@@ -88,7 +88,8 @@ class Asked(Command):
             known = Known(nearest.exposure, nearest.pre)
         if theirs:
             ensemble = published(plan, self.seed)
-            return (updated(ensemble, mine, plan, self.noise, self.seed) if len(mine.tokens) else ensemble), plan, known
+            corrected = updated(ensemble, mine, plan, self.noise, self.seed) if len(mine.tokens) else ensemble
+            return corrected, plan, known, study
         points = Points(*(np.concatenate(pair) for pair in zip(_columns(points), _columns(mine), strict=True)))
         near = scaled(points)
         unit = float(near.tokens[0] / points.tokens[0])
@@ -98,8 +99,8 @@ class Asked(Command):
         own = fitted(near, inner, study.source, self.seed, tokens_pre=own_pre)
         if own is None:
             ensemble = updated(published(plan, self.seed), points, plan, self.noise, self.seed)
-            return replace(ensemble, left=(f"{study.source}: {TOO_FEW}", *ensemble.left)), plan, known
-        return replace(own, unit=unit), plan, known
+            return replace(ensemble, left=(f"{study.source}: {TOO_FEW}", *ensemble.left)), plan, known, study
+        return replace(own, unit=unit), plan, known, study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +129,9 @@ class Recommend(Asked):
         return document
 
     def _recommend(self, out: Output) -> dict[str, Any]:
-        from theory.recommend.choice import recommend
+        from theory.recommend.choice import contradicted, recommend
 
-        ensemble, plan, known = self.basis()
+        ensemble, plan, known, study = self.basis()
         found = recommend(ensemble, plan, self.goal, known)
         share = found.exposure * plan.tokens_post / (plan.tokens_pre + found.exposure * plan.tokens_post)
         out.show(
@@ -141,6 +142,9 @@ class Recommend(Asked):
             f"D_post {plan.tokens_post:.4g} tokens, D_pre {plan.tokens_pre:.4g}, {plan.split}; at lambda = {found.exposure:.2f} D_post is "
             f"{share:.2%} of stage 1. From {ensemble.source}."
         )
+        against = "" if self.goal.weight_pre else contradicted(_of_one_rate(study, self.lr_ft), plan, self.goal, found)
+        for remark in filter(None, (ensemble.spread, against)):
+            out.show(remark)
         pre = "not known" if found.pre is None else f"{found.pre:+.3f} measured"
         out.table(
             f"At lambda = {found.exposure:.2f} against lambda = 0, nats [90 %]",
@@ -162,7 +166,7 @@ class Recommend(Asked):
         if found.pre is None:
             out.show("loss_pre: no account predicts it in nats; a table with a column loss_pre does.")
         return {"plan": plan, "goal": self.goal, "recommendation": found, "answer": found.sentence, "source": ensemble.source,
-                "weights": ensemble.how, "left_out": absent, "share_of_stage_1": share}  # fmt: skip
+                "weights": ensemble.how, "left_out": absent, "share_of_stage_1": share, "contradicted": against}  # fmt: skip
 
     def _held_out(self, out: Output) -> dict[str, Any]:
         from theory.recommend.held_out import trials
@@ -200,13 +204,16 @@ class Next(Asked):
     """Seeds behind every cell; --noise is that of their mean."""
     sizes: tuple[float, ...] = ()
     """Sizes of D_post that may be measured, tokens [default: that asked for, and a quarter of it]."""
+    scale: str | None = None
+    """Size of the model in the commands [default: that of the table, else nano]."""
 
     def run(self, out: Output) -> Any:
         """Choose, print."""
         began = time.perf_counter()
-        from theory.recommend.cells import next_cells
+        from theory.recommend.cells import SCALE, next_cells
 
-        ensemble, plan, known = self.basis()
+        ensemble, plan, known, study = self.basis()
+        scale = self.scale or _scale(study)
         found = next_cells(
             ensemble,
             plan,
@@ -215,6 +222,7 @@ class Next(Asked):
             noise=self.noise,
             sizes=self.sizes,
             seeds=self.seeds,
+            scale=scale or SCALE,
             known=known,
         )
         out.table(
@@ -231,10 +239,28 @@ class Next(Asked):
         out.show(
             f"The 90 % interval of the best exposure is {found.width:.2f} wide, and would be about {found.expected:.2f}."
         )
+        if found.cells:
+            out.show(_belonging(study, scale, chosen=self.scale is not None))
+        else:
+            out.show(
+                "Every draw of every account has its best exposure at the same place: by what they know no run would tell more."
+            )
         for line in found.commands:
             out.show(line)
         return {"plan": plan, "cells": found.cells, "commands": found.commands, "width": found.width, "expected": found.expected,
                 "source": ensemble.source, "seconds": seconds_since(began)}  # fmt: skip
+
+
+def _belonging(study: Any, scale: str | None, *, chosen: bool) -> str:
+    """Which studies, and at which scale, the commands of `next` are cells of."""
+    from theory.recommend.cells import SCALE, STUDY
+
+    named = " and ".join(f"{name} ({split})" for split, name in STUDY.items())
+    origin = "" if chosen else f", as in {study.source}" if scale else f", as {study.source} names none (--scale)"
+    return (
+        f"The commands are cells of the studies {named} at scale {scale or SCALE}{origin}; `python -m lm_experiments plan` says what they "
+        "cost. Corpora, rates and sizes are that study's: where yours differ, train the same cells in your own pipeline."
+    )
 
 
 def _columns(points: Any) -> tuple[Any, ...]:
@@ -252,6 +278,12 @@ def _of_one_rate(study: Any, lr_ft: float | None) -> list[Any]:
     if lr_ft is None or not any(math.isclose(lr_ft, rate) for rate in rates):
         raise WrongUse(f"{study.source} has the fine-tuning rates {listed or 'none'}. Choose one of them with --lr-ft.")
     return [c for c in study.curves if math.isclose(c.lr_ft, lr_ft)]
+
+
+def _scale(study: Any) -> str | None:
+    """Size of the model in a study, as `lm_experiments run` calls it, where it has one."""
+    found = set(study.table["scale"].to_pylist()) if study.table is not None else set()
+    return str(found.pop()).lower() if len(found) == 1 and found != {None} else None
 
 
 def _tokens_pre(study: Any) -> float | None:

@@ -1,14 +1,11 @@
 """The measured effect of exposure, curve by curve and seed by seed, and the gates that a testbed of language models meets."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from common.gates import COLUMNS, Gate, gates, testbeds
+from common.gates import COLUMNS, Gate, gates, testbeds, vocabulary_of
 from common.results import column
 from common.seeds import Interval, mean_interval
-from theory.crosscheck.reading import Curve, Study
+from theory.crosscheck.reading import Curve, Study, named
 
 
 @dataclass(frozen=True)
@@ -51,16 +48,12 @@ def _effect(curve: Curve) -> Effect:
 
 
 def gates_of(study: Study, vocabulary: int | None, parameters: int | None) -> dict[str, list[Gate]]:
-    """The gates of each testbed in a table of language models; none for anything else, or where V is not known."""
+    """The gates of each testbed in a table of language models, by scale and pipeline; none for anything else."""
     table = study.table
     if table is None or any(name not in table.column_names for name in COLUMNS):
         return {}
     found = {}
     for scale, pipeline, rows in testbeds(table):
-        size = vocabulary
-        if size is None and "lm.vocabulary" in rows.column_names:
-            known: Any = column(rows, "lm.vocabulary")
-            size = int(known[0]) if np.isfinite(known).all() else None
-        if size is not None and (column(rows, "exposure") == 0).any():
-            found[f"{scale} {pipeline}".strip()] = gates(rows, size, parameters)
+        if "lm" in rows["engine"].to_pylist() and (column(rows, "exposure") == 0).any():
+            found[named(scale, pipeline)] = gates(rows, vocabulary or vocabulary_of(rows), parameters)
     return found

@@ -4,12 +4,14 @@ Criteria are those of `common.curves`: a notable fall exceeds a tenth of the for
 tenth of the fall. A single run per point decides nothing: its verdicts stay undecided and show the value.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from common.curves import NOTABLE
+from common.gates import together
 from common.minima import FEWEST as HALVES
 from common.minima import NOTABLE_GAIN
 from common.minima import interior as interior_minimum
@@ -62,22 +64,32 @@ def _interior(claim: str, model: str, effect: Effect) -> Verdict:
                   at_least=NOTABLE_GAIN, **where)  # fmt: skip
 
 
-def verdicts(study: Study, found: list[Effect]) -> list[Verdict]:
-    """C1, C2, C8, P2, P3 and P4, curve by curve; what a lambda study cannot say is not listed (`ELSEWHERE`)."""
-    made = []
-    for effect in found:
-        if effect.curve.split == SPLITS[0]:
-            made += [_latent("C1", "as measured", effect), _latent("P2", "redundant pathways, not plain", effect)]
-        else:
-            best_im = effect.curve.im[:, 1:].min(1) - effect.curve.im[:, 0]
-            flat = within("C2", "as measured", "best loss_im above lambda = 0 minus that at 0, nats", mean_interval(best_im), "at least 0",
-                          at_least=0.0, engine="lm", where=effect.curve.name)  # fmt: skip
-            depth = _interior("C2", "as measured", effect)
-            made.append(all_of([flat, depth], "loss_im is lowest at lambda = 0, loss_ret inside"))
-            made.append(_interior("P3", "redundant pathways or unequal steps, not plain at equal steps", effect))
-    made.append(_unpredictive(study))
-    made.append(_longer(found))
-    return made
+def verdicts(study: Study, found: list[Effect], gates: Mapping[str, str] | None = None) -> list[Verdict]:
+    """C1, C2, C8, P2, P3 and P4, curve by curve; what a lambda study cannot say is not listed (`ELSEWHERE`).
+
+    Args:
+        study: what is judged.
+        found: its effects.
+        gates: how each testbed of it stands (`common.gates.standing`), by `Curve.testbed`.
+    """
+    gates = gates or {}
+    whole = together(gates.get(curve.testbed, "") for curve in study.curves)
+    by_curve = [
+        replace(one, gates=gates.get(effect.curve.testbed, "")) for effect in found for one in _of_curve(effect)
+    ]
+    return by_curve + [replace(one, gates=whole) for one in (_unpredictive(study), _longer(found))]
+
+
+def _of_curve(effect: Effect) -> list[Verdict]:
+    if effect.curve.split == SPLITS[0]:
+        return [_latent("C1", "as measured", effect), _latent("P2", "redundant pathways, not plain", effect)]
+    best_im = effect.curve.im[:, 1:].min(1) - effect.curve.im[:, 0]
+    flat = within("C2", "as measured", "best loss_im above lambda = 0 minus that at 0, nats", mean_interval(best_im), "at least 0",
+                  at_least=0.0, engine="lm", where=effect.curve.name)  # fmt: skip
+    return [
+        all_of([flat, _interior("C2", "as measured", effect)], "loss_im is lowest at lambda = 0, loss_ret inside"),
+        _interior("P3", "redundant pathways or unequal steps, not plain at equal steps", effect),
+    ]
 
 
 def _unpredictive(study: Study) -> Verdict:

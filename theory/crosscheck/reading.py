@@ -1,6 +1,7 @@
 """A lambda study from a results table, a CSV of one's own or a data frame, as curves along lambda with seeds."""
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ WORDS = ("split", "method", "scale", "pipeline")
 SPLITS = ("independent", "compute-matched")
 PUBLISHED = "published"
 """Names the published Figure 3 where a table is asked for."""
+MOST = 8.0
+"""The largest exposure that is believed: the most repeated one that any study has (`lm_experiments run repeat`)."""
 MEASURED = "lm.loss_post_after_pre"
 """The loss on D_post after stage 1 in tables of language models: L(x) of the laws, measured."""
 LIKE = ("scale", "pipeline", "method", "split", "tokens_post", "lr_ft", "replay", "dropout", "rank", "placement", "mixing", "l2_to_start",
@@ -45,6 +48,8 @@ class Curve:
     """Whether rows are seeds, rather than one run of unknown randomness."""
     pre: Float[np.ndarray, "points"] | None = None
     """Mean loss on D_pre at the end, where it was measured."""
+    testbed: str = ""
+    """Scale and pipeline, whose gates hold for it; empty where they are not stated."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ def read_study(
         columns = {name: values[keep] for name, values in columns.items()}
     else:
         columns = _checked(source, _read_csv(source))
+    _check_exposure(source, columns["exposure"])
     count = len(columns["exposure"])
     if "split" not in columns or all(one is None for one in columns["split"]):
         columns["split"] = np.array([split or SPLITS[0]] * count, dtype=object)
@@ -124,25 +130,43 @@ def read_studies(names: Sequence[str], *, tokens_post: float | None = None, spli
     return replace(read_study(data=whole), source=" + ".join(names))
 
 
+OTHERS = {";": "semicolons", "\t": "tabs"}
+"""Separators that spreadsheets write in the place of commas, where the decimals have those."""
+
+
 def _read_csv(source: str) -> dict[str, list[str]]:
     try:
         ordinary(source)
         with Path(source).open(newline="") as file:
-            lines = list(csv.reader(file))
+            text = file.read().removeprefix("\ufeff")  # what spreadsheets put before the first name
+        first = text.partition("\n")[0]
+        separator = next((one for one in OTHERS if one in first and "," not in first), None)
+        if separator is not None:
+            raise WrongUse(
+                f"{source}, line 1: columns are separated by {OTHERS[separator]}. Save it with commas between the columns and points in "
+                "the numbers (0.25, not 0,25)."
+            )
+        lines = list(csv.reader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise WrongUse(
             f"{source} cannot be read as CSV ({reason(error)}). Give a text file whose first line names the columns exposure, "
             "loss_im, loss_ret."
         ) from error
-    if len(lines) < 2:
-        raise WrongUse(f"{source} has {len(lines)} lines. Give a first line of column names, and a line for every run.")
-    head = [name.strip() for name in lines[0]]
-    rows = [line for line in lines[1:] if any(entry.strip() for entry in line)]
-    for number, line in enumerate(rows, start=2):
+    head = [name.strip() for name in lines[0]] if lines else []
+    numbered = [(at, line) for at, line in enumerate(lines[1:], start=2) if any(entry.strip() for entry in line)]
+    if not numbered:
+        raise WrongUse(f"{source} has no line of numbers. Give a first line of column names, and a line for every run.")
+    if twice := [name for name in dict.fromkeys(head) if head.count(name) > 1]:
+        raise WrongUse(
+            f"{source}, line 1: the column {twice[0] or 'without a name'} is there {head.count(twice[0])} times. Keep one of them."
+        )
+    for number, line in numbered:
         if len(line) != len(head):
+            decimals = " Decimal commas split a number in two: write 0.25, not 0,25." if len(line) > len(head) else ""
             raise WrongUse(
-                f"{source}, line {number}: {len(line)} entries under {len(head)} columns. Give one entry for each column."
+                f"{source}, line {number}: {len(line)} entries under {len(head)} columns. Give one entry for each column.{decimals}"
             )
+    rows = [line for _, line in numbered]
     return {name: [line[i].strip() for line in rows] for i, name in enumerate(head)}
 
 
@@ -170,8 +194,9 @@ def _checked(source: str, raw: Mapping[str, list[Any]]) -> dict[str, Any]:
             try:
                 found[i] = float(value)
             except (TypeError, ValueError) as error:
+                decimal = " (decimals have a point)" if "," in str(value) else ""
                 raise WrongUse(
-                    f"{source}: {name} = {str(value)[:30]!r} in row {i + 1} is not a number. Correct it."
+                    f"{source}: {name} = {str(value)[:30]!r} in row {i + 1} is not a number. Correct it{decimal}."
                 ) from error
         if key in NEEDED and not np.isfinite(found).all():
             row = int(np.flatnonzero(~np.isfinite(found))[0])
@@ -179,14 +204,21 @@ def _checked(source: str, raw: Mapping[str, list[Any]]) -> dict[str, Any]:
                 f"{source}: {name} in row {row + 1} is empty or not finite. Every row needs {', '.join(NEEDED)}."
             )
         columns[key] = found
-    if (columns["exposure"] < 0).any():
-        raise WrongUse(
-            f"{source}: exposure = {columns['exposure'].min():g} is negative. It is the share of D_post that stage 1 sees."
-        )
     for one in columns.get("split", ()):
         if one is not None and one not in SPLITS:
             raise WrongUse(f"{source}: split = {one!r} is not known. Choose from {', '.join(SPLITS)}.")
     return columns
+
+
+def _check_exposure(source: str, exposure: Float[np.ndarray, "rows"]) -> None:
+    """Raise `WrongUse` where an exposure can be no share of D_post, such as one in per cent."""
+    for row, value in enumerate(exposure, start=1):
+        if not 0 <= value <= MOST:
+            wrong = "negative" if value < 0 else f"above {MOST:g}"
+            raise WrongUse(
+                f"{source}: exposure = {value:g} in row {row} is {wrong}. It is lambda, the share of one pass over D_post that stage 1 "
+                "sees: from 0 to 1, or a few where D_post is repeated. Give it as a share, not in per cent or tokens."
+            )
 
 
 def _curves(source: str, columns: Mapping[str, Any]) -> list[Curve]:
@@ -242,6 +274,7 @@ def _curves(source: str, columns: Mapping[str, Any]) -> list[Curve]:
                 start=grid(start) if np.isfinite(start).all() else None,
                 seeded=bool((seed >= 0).all()),
                 pre=grid(pre).mean(0) if np.isfinite(pre).all() else None,
+                testbed=named(*(columns[name][first] for name in ("scale", "pipeline") if name in columns)),
             )
         )
     if not made:
@@ -249,6 +282,11 @@ def _curves(source: str, columns: Mapping[str, Any]) -> list[Curve]:
             f"{source} has no curve along lambda: no setting has two values of exposure. Give at least exposure 0 and another."
         )
     return made
+
+
+def named(*parts: str | None) -> str:
+    """How a testbed is called."""
+    return " ".join(part for part in parts if part)
 
 
 def _said(name: str, value: Any) -> str:

@@ -4,9 +4,8 @@ The sum of squares over the coefficients is a linear problem with floor and ampl
 active bounds the best feasible one. Derivatives are central differences, of all parameters in one call: a law costs microseconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,6 @@ from theory.fitting.solver import Effort, Fit, Problem, best_fit
 from theory.laws.forms import Form, Seen, Term, form_named
 
 MILLION = 1e6
-STEP = 1e-5
-"""Of a central difference, in the logarithm."""
 EFFORT = Effort(starts=12, screened=3000, evaluations=(30, 200), tolerances=(1e-6, 1e-12), finals=2)
 """Of the fit to everything; a fit without a curve starts there as well and from a few points of its own."""
 REFIT = Effort(starts=3, screened=500, evaluations=(20, 100), tolerances=(1e-5, 1e-10), finals=1)
@@ -105,17 +102,6 @@ class LawProblem(Problem):
         left = self.solved(logs, observed, weight)[2] * weight[:, None]
         return left.reshape(*left.shape[:-2], -1)
 
-    @cached_property
-    def compiled(self) -> tuple[Callable[..., Array], Callable[..., Array]]:
-        """The residual and its Jacobian; nothing is compiled."""
-
-        def derivative(logs: Array, observed: Array, weight: Array) -> Array:
-            steps = STEP * np.eye(len(logs))
-            ahead, behind = (self.residual(logs + sign * steps, observed, weight) for sign in (1, -1))
-            return ((ahead - behind) / (2 * STEP)).T
-
-        return self.residual, derivative
-
     def refit(self, start: Float[np.ndarray, "parameters"], weight: Float[np.ndarray, "rows"]) -> Fit:
         """The fit without the rows of weight 0, from the fit to everything and from points of its own."""
         if not self.thorough:
@@ -185,7 +171,10 @@ def bounded(
         cost = np.square(goal - (part @ found[..., None])[..., 0]).sum(-1)
         full = np.zeros((*flat.shape[:-2], count))
         full[..., kept] = found / scale
-        better = (cost < least) & (full[..., nonnegative] >= 0).all(-1)
+        feasible = (full[..., nonnegative] >= 0).all(-1)
+        better = (cost < least) & feasible
         best = np.where(better[..., None], full, best)
         least = np.where(better, cost, least)
+        if not chosen and feasible.all():  # nothing is bound, as nearly always: no other set can be better
+            break
     return best

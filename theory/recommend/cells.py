@@ -22,6 +22,10 @@ from theory.recommend.plan import Plan
 
 STUDY = dict(zip(SPLITS, ("fig3a", "fig3b"), strict=True))
 """The study of `python -m lm_experiments run` that a split is a part of."""
+SCALE = "nano"
+"""Size of the model in the commands where nothing says another: that of `python -m lm_experiments run`."""
+SURE = 1e-6
+"""Standard deviation of the best exposure below which nothing is left to be measured."""
 STEPS = 9
 """Values of lambda that are considered, from 0 to 1."""
 
@@ -61,6 +65,7 @@ def next_cells(
     noise: float = 0.01,
     sizes: tuple[float, ...] = (),
     seeds: int = 5,
+    scale: str = SCALE,
     known: Known | None = None,
 ) -> Design:
     """The cells to measure, the most telling first.
@@ -73,6 +78,7 @@ def next_cells(
         noise: standard deviation of a cell's mean losses, nats.
         sizes: of D_post that may be measured, tokens; none for the plan's and a quarter of it.
         seeds: behind every cell, in the command.
+        scale: size of the model, in the command.
         known: loss_pre along lambda, where it is weighted.
 
     Raises:
@@ -98,6 +104,8 @@ def next_cells(
     covariance = (table * drawn.chance[:, None]).T @ table
     before, made = float(np.sqrt(covariance[0, 0])), []
     for _ in range(min(count, len(places))):
+        if covariance[0, 0] < SURE**2:
+            break
         gains = []
         for i in range(len(places)):
             at = [1 + 2 * i, 2 + 2 * i]
@@ -108,16 +116,17 @@ def next_cells(
         inner = covariance[np.ix_(at, at)] + noise**2 * np.eye(2)
         covariance = covariance - covariance[:, at] @ np.linalg.solve(inner, covariance[at])
         made.append(Cell(*places[i], float(np.sqrt(max(covariance[0, 0], 0.0)))))
-    return Design(high - low, before, tuple(made), commands(made, seeds))
+    return Design(high - low, before, tuple(made), commands(made, seeds, scale))
 
 
-def commands(cells: list[Cell], seeds: int) -> tuple[str, ...]:
+def commands(cells: list[Cell], seeds: int, scale: str) -> tuple[str, ...]:
     """Command lines of `python -m lm_experiments run` that measure the cells: one a split and size."""
     groups: dict[tuple[str, float], set[float]] = {}
     for cell in cells:
         groups.setdefault((cell.split, cell.tokens_post), set()).add(cell.exposure)
     return tuple(
-        f"python -m lm_experiments run {STUDY[split]} --axis recipe.exposure={','.join(f'{value:g}' for value in sorted(values))} "
+        f"python -m lm_experiments run {STUDY[split]} --scale {scale} "
+        f"--axis recipe.exposure={','.join(f'{value:g}' for value in sorted(values))} "
         f"--axis tokens_post={size:.0f} --seeds {' '.join(map(str, range(seeds)))}"
         for (split, size), values in groups.items()
     )

@@ -8,6 +8,7 @@
 No account knows loss_pre in nats: it comes from what a study measured, interpolated in lambda, and is not known otherwise.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import numpy as np
 
 from common.arrays import Array, Bool, Float, Int
 from common.settings import Settings, WrongUse, setting
+from theory.crosscheck.reading import Curve
 from theory.recommend.members import Ensemble
 from theory.recommend.plan import Plan
 
@@ -152,6 +154,28 @@ def recommend(ensemble: Ensemble, plan: Plan, goal: Goal, known: Known | None = 
         better=float(drawn.chance @ (score[:, at] < score[:, 0])),
         opinions=tuple(sorted(opinions, key=lambda one: -one.weight)),
     )  # fmt: skip
+
+
+def contradicted(curves: Iterable[Curve], plan: Plan, goal: Goal, found: Recommendation) -> str:
+    """What measurements of the plan itself say against the interval of the best exposure; empty where they do not.
+
+    Args:
+        curves: of the study, of one fine-tuning rate.
+        plan: what is trained, tokens of the study.
+        goal: what is to be low; loss_pre does not count.
+        found: the recommendation.
+    """
+    for curve in (one for one in curves if one.split == plan.split and one.tokens == plan.tokens_post):
+        loss = goal.weight_im * curve.im.mean(0) + goal.weight_ret * curve.ret.mean(0)
+        best = curve.exposure[loss.argmin()]
+        gained = float(np.interp(found.exposure, curve.exposure, loss) - loss.min())
+        if gained > goal.tolerance and not found.low <= best <= found.high:
+            return (
+                f"The measurements disagree: their lowest is at lambda = {best:g}, {gained:.3f} nats below that at {found.exposure:.2f} "
+                f"({len(curve.ret)} {'run' if len(curve.ret) == 1 else 'runs'} each). Either that is noise or no account here has such an "
+                "optimum; the interval knows nothing of what all accounts lack."
+            )
+    return ""
 
 
 class Drawn(NamedTuple):

@@ -84,6 +84,8 @@ class Ensemble:
     """Tokens of the fits per token of the study."""
     error: float = 0.01
     """Noise of a measurement, nats."""
+    spread: str = ""
+    """By how much the draws may differ from the fits, in words; empty where they are the study's own."""
 
     def here(self, plan: Plan) -> Plan:
         """A plan in the tokens of the fits."""

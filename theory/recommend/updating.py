@@ -77,7 +77,16 @@ def updated(ensemble: Ensemble, own: Points, plan: Plan, noise: float, seed: int
         made.append((replace(one, shape=shape, coefficients=moved, chance=chance / chance.sum()), mean))
     top = max(mean for _, mean in made)
     members = tuple(replace(one, weight=one.weight * float(np.exp(mean - top))) for one, mean in made)
+    widened = (
+        "The interval may be wider than without measurements: your setting need not be the published one, so parameters may "
+        f"differ from the published ones by a factor of {np.exp(SHAPE_SPREAD):.2g} (one standard deviation); a few runs narrow it in part."
+    )
     how = f"{ensemble.how}, times the evidence of {own.loss.size} losses of your own"
     return replace(
-        ensemble, members=members, how=how, source=f"{ensemble.source}, and your own measurements", error=noise
+        ensemble,
+        members=members,
+        how=how,
+        source=f"{ensemble.source}, and your own measurements",
+        error=noise,
+        spread=widened,
     )
