@@ -39,6 +39,15 @@ def lower_left_hull(points: Float[np.ndarray, "points 2"]) -> Int[np.ndarray, "v
     return np.asarray(chain, dtype=int)
 
 
+def pareto_set(points: Float[np.ndarray, "points 2"]) -> Int[np.ndarray, "kept"]:
+    """Indices of the points that no other is below and left of, by increasing x: what the paper's text describes."""
+    import moocore
+
+    table = _points(points)
+    kept = np.flatnonzero(moocore.is_nondominated(table))
+    return np.asarray(kept[np.lexsort((table[kept, 1], table[kept, 0]))], dtype=int)
+
+
 def hypervolume(points: Float[np.ndarray, "points 2"], reference: tuple[float, float]) -> float:
     """Area that the points dominate below and left of a reference point, in the product of the two losses' units."""
     import moocore

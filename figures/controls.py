@@ -39,31 +39,31 @@ def controls(*tables: Any) -> Figure:
     ]
     rates = sorted({rate for rows, _ in panels for rate in rows.distinct("lr_ft")})
     looks = dict(zip(rates, zip(ramp(len(rates)), MARKERS * 2, strict=False), strict=True))
-    deepest = max(len(_kinds(rows)) for rows, _ in panels)
+    deepest = max(len(kinds(rows)) for rows, _ in panels)
     figure, axes = style.panels(1, len(panels), height=1.8 + 0.42 * deepest)
     for ax, (rows, pipeline) in zip(axes[0], panels, strict=True):
-        kinds = _kinds(rows)
-        doses = set.intersection(*(set(rows.where(exposed=kind).distinct("exposure")) - {0.0} for kind in kinds))
+        found = kinds(rows)
+        doses = set.intersection(*(set(rows.where(exposed=kind).distinct("exposure")) - {0.0} for kind in found))
         dose = max(doses)
-        for place, kind in zip(range(0, -len(kinds), -1), kinds, strict=True):
+        for place, kind in zip(range(0, -len(found), -1), found, strict=True):
             here = rows.where(exposed=kind)
             of_kind = here.distinct("lr_ft")
             _mark(ax, _change(here.where(lr_ft=of_kind[0]), "loss_im", dose), place + 0.24, BEFORE, "D")
             for i, rate in enumerate(sorted(of_kind)):
                 _mark(ax, _change(here.where(lr_ft=rate), "loss_ret", dose), place + 0.08 - 0.16 * i, *looks[rate])
-        unmixed = rows.where(exposed=kinds[0], exposure=0.0)
+        unmixed = rows.where(exposed=found[0], exposure=0.0)
         notable = NOTABLE * float(np.mean(unmixed["loss_ret"] - unmixed["loss_im"]))
         ax.axvspan(-notable, notable, color="0.92", zorder=0)
         ax.axvline(0, color="0.6", lw=0.8)
         ax.tick_params(axis="y", labelsize=7)
-        ax.set_yticks(range(0, -len(kinds), -1), [NAMES[kind] for kind in kinds])
-        ax.set_ylim(-len(kinds) + 0.45, 0.55)
+        ax.set_yticks(range(0, -len(found), -1), [NAMES[kind] for kind in found])
+        ax.set_ylim(-len(found) + 0.45, 0.55)
         pre, post, ft = (name.partition("?")[0] for name in pipeline.split(">"))
         ax.set_xlabel("change of loss (nats)")
         ax.set_title(
             f"{pre} →\n{post} → {ft}\n$\\lambda$ = {dose:g} minus 0, {len(rows.distinct('seed'))} seeds", fontsize=7
         )
-        if ax is not axes[0][0] and kinds == _kinds(panels[0][0]):
+        if ax is not axes[0][0] and found == kinds(panels[0][0]):
             ax.sharey(axes[0][0])
             ax.tick_params(labelleft=False)
         else:
@@ -82,7 +82,7 @@ def controls(*tables: Any) -> Figure:
     return figure
 
 
-def _kinds(rows: Rows) -> list[str]:
+def kinds(rows: Rows) -> list[str]:
     """What stage 1 is exposed to, D_post first."""
     found = rows.distinct("exposed")
     return sorted(found, key=list(NAMES).index)

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from common.frontier import lower_left_hull
+from common.sweeps import VIEWS
 from figures import style
 from figures.tables import Rows
-
-VIEWS = (("loss_ft", "loss_ret"), ("loss_ret", "loss_pre"))
 
 
 def linear_frontiers(table: Any) -> Figure:

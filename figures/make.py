@@ -73,6 +73,14 @@ DECIDING = (
     Measured("lm/nano/deciding", "deciding", "python -m lm_experiments run deciding"),
     Measured("lm/nano/deciding-probes", "deciding", "python -m lm_experiments probe deciding"),
 )
+VARIED = {
+    study: Measured(
+        f"lm/nano/{study}-controlled",
+        f"{study}-controlled",
+        f"python -m lm_experiments run {study}-controlled --scale nano",
+    )
+    for study in ("fig2", "fig4", "fig6", "fig7", "placement", "mitigation")
+}
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")
 VERIFY = Measured("sims/verify", "verify", "python -m sims verify")
 RELAXATIONS = {
@@ -166,6 +174,17 @@ PICTURES: dict[str, Picture] = {
     "controls": Picture("controls:controls", measured=CONTROLS),
     "decoy_rates": Picture("decoy_rates:forgetting_by_rate", measured=CONTROLS[:1]),
     "mechanisms": Picture("mechanisms:mechanisms", measured=DECIDING),
+    "decoy_curves": Picture("decoy_curves:along_lambda", published=(3,), measured=CONTROLS),
+    **{
+        f"measured_figure{number:02d}": Picture("measured_frontiers:beside", (), (number,), (VARIED[f"fig{number}"],))
+        for number in (2, 4, 6, 7)
+    },
+    "measured_attainment": Picture("measured_frontiers:attainment", measured=(VARIED["fig2"],)),
+    "measured_hypervolume": Picture(
+        "measured_frontiers:hypervolumes", measured=tuple(VARIED[f"fig{number}"] for number in (2, 4, 6, 7))
+    ),
+    "measured_placement": Picture("variants:placement", measured=(VARIED["placement"],)),
+    "measured_mitigation": Picture("variants:mitigation", measured=(VARIED["mitigation"],)),
     "language_models": Picture(
         "language_models:language_models",
         published=(3,),

@@ -13,8 +13,9 @@ from matplotlib.patheffects import withStroke
 from common.frontier import attainment as surface
 from common.frontier import attainment_difference, box_shares, lower_left_hull
 from common.seeds import LEVEL, mean_interval
+from common.sweeps import VIEWS
 from figures import style
-from figures.frontiers import VIEWS, handles, limits, series
+from figures.frontiers import handles, limits, series
 from figures.tables import Rows
 
 _RETAINED = (("loss_ret", "loss_ft"),)
@@ -63,7 +64,7 @@ def beside(published: Any, simulated: Any) -> Figure:
     for i, ax in enumerate(axes):
         block, (x, y) = blocks[i // len(views)], views[i % len(views)]
         if block in PIPELINES:
-            _published(ax, paper, block, (x, y))
+            published_points(ax, paper, block, (x, y))
         else:
             _simulated(ax, rows.where(model=block).whole_seeds(), (x, y), methods)
         style.label(ax, x, y)
@@ -88,7 +89,7 @@ def _methods(rows: Rows, methods: tuple[str, ...]) -> list[str]:
     return [method for method in methods if _stored(method) in there]
 
 
-def _published(ax: Axes, paper: Rows, block: str, view: tuple[str, str]) -> None:
+def published_points(ax: Axes, paper: Rows, block: str, view: tuple[str, str]) -> None:
     """All panels of a pipeline with these axes in one; where they repeat a method, its points are the same."""
     names = [name for name in paper.distinct("published.panel") if name.startswith(block)]
     panels = [paper.where(published__panel=name, published__x=view[0], published__y=view[1]) for name in names]
@@ -105,12 +106,16 @@ def _points(rows: Rows, view: tuple[str, str]) -> Any:
 
 def _simulated(ax: Axes, rows: Rows, view: tuple[str, str], methods: tuple[str, ...]) -> None:
     for method in methods:
-        points = _sweep(rows.where(method=_stored(method)), view)
-        colour, _, dash = style.METHODS[method]
-        for seed in points if len(points) > 1 else ():
-            hull = seed[lower_left_hull(seed)]
-            ax.plot(*hull.T, color=colour, ls=dash, lw=0.4, alpha=0.2)
-        series(ax, method, *points.mean(axis=0).T)
+        sweep(ax, method, _sweep(rows.where(method=_stored(method)), view))
+
+
+def sweep(ax: Axes, method: str, points: Any) -> None:
+    """The means over seeds of a sweep of shape (seeds, settings, 2) with their hull, and faintly the hull of each seed."""
+    colour, _, dash = style.METHODS[method]
+    for seed in points if len(points) > 1 else ():
+        hull = seed[lower_left_hull(seed)]
+        ax.plot(*hull.T, color=colour, ls=dash, lw=0.4, alpha=0.2)
+    series(ax, method, *points.mean(axis=0).T)
 
 
 def _sweep(rows: Rows, losses: tuple[str, str]) -> Any:
@@ -122,36 +127,57 @@ def _sweep(rows: Rows, losses: tuple[str, str]) -> Any:
 def hypervolumes(simulated: Any) -> Figure:
     """What each method adds to the dominated share of the box that holds all sweeps of a model, in both views of Figure 2."""
     rows = Rows(simulated)
-    models = [name for name in style.NETWORKS if len(rows.where(model=name))]
-    looks = dict(zip(style.NETWORKS, LOOKS, strict=True))
-    figure, axes = style.panels(1, 2, height=0.48 * len(GAINS) + 1.0, sharey=True)
+    found = {
+        model: {view: _shares(rows.where(model=model).whole_seeds(), view) for view in VIEWS}
+        for model in style.NETWORKS
+        if len(rows.where(model=model))
+    }
+    looks = {
+        model: (style.NETWORKS[model], *look)
+        for model, look in zip(style.NETWORKS, LOOKS, strict=True)
+        if model in found
+    }
+    figure = added(found, GAINS, looks)
+    figure.axes[0].set_ylabel("what is added to stage 1 or 2")
+    style.heading(figure, f"lines: {LEVEL:.0%} interval over seeds, where the start is random")
+    return figure
+
+
+def added(
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]],
+    gains: dict[str, tuple[str, str]],
+    looks: dict[str, tuple[str, Any, str]],
+) -> Figure:
+    """Differences in hypervolume with their intervals over seeds: a line per difference, a panel per view.
+
+    Args:
+        found: series (a model, a pipeline) -> view -> method -> share of the box of every seed.
+        gains: line -> method with what is added, method without.
+        looks: series -> name, colour and marker.
+    """
+    figure, axes = style.panels(1, 2, height=0.48 * len(gains) + 1.0, sharey=True)
     for ax, view in zip(axes[0], VIEWS, strict=True):
         ax.axvline(0, color="0.5", lw=0.8)
-        for line in range(1, len(GAINS)):
+        for line in range(1, len(gains)):
             ax.axhline(line - 0.5, color="0.9", lw=0.5)
-        for i, model in enumerate(models):
-            shares = _shares(rows.where(model=model).whole_seeds(), view)
-            for line, (more, less) in enumerate(GAINS.values()):
-                if more not in shares:
+        for i, (series_name, shares) in enumerate(found.items()):
+            _, colour, marker = looks[series_name]
+            for line, (more, less) in enumerate(gains.values()):
+                if more not in shares[view] or less not in shares[view]:
                     continue
-                gain = mean_interval(shares[more] - shares[less])
-                at = line + 0.75 * ((i + 0.5) / len(models) - 0.5)
-                colour, marker = looks[model]
+                gain = mean_interval(shares[view][more] - shares[view][less])
+                at = line + 0.75 * ((i + 0.5) / len(found) - 0.5)
                 if gain.low is not None:
                     ax.plot([gain.low, gain.high], [at, at], color=colour, lw=1.0)
                 ax.plot([gain.value], [at], color=colour, marker=marker, ls="none", mec="k", mew=0.3, ms=4)
         ax.set_title(f"({style.AXES[view[0]]}, {style.AXES[view[1]]})", fontsize=7)
-        ax.set_xlabel("gain in hypervolume, share of the model's box")
-    axes[0, 0].set_yticks(range(len(GAINS)), GAINS)
-    axes[0, 0].set_ylim(len(GAINS) - 0.5, -0.5)
-    axes[0, 0].set_ylabel("what is added to stage 1 or 2")
+        ax.set_xlabel("gain in hypervolume, share of the box")
+    axes[0, 0].set_yticks(range(len(gains)), gains)
+    axes[0, 0].set_ylim(len(gains) - 0.5, -0.5)
     shown = [
-        Line2D([], [], color=c, marker=m, mec="k", mew=0.3, ls="-", lw=1.0, label=style.NETWORKS[name])
-        for name, (c, m) in looks.items()
-        if name in models
+        Line2D([], [], color=c, marker=m, mec="k", mew=0.3, ls="-", lw=1.0, label=name) for name, c, m in looks.values()
     ]
     style.legend_below(figure, shown, 3)
-    style.heading(figure, f"lines: {LEVEL:.0%} interval over seeds, where the start is random")
     return figure
 
 
@@ -163,19 +189,32 @@ def attainment(simulated: Any) -> Figure:
     rows = Rows(simulated)
     found = [(name, rows.where(model=name).whole_seeds()) for name in style.NETWORKS if name in rows.distinct("model")]
     several = [(name, here) for name, here in found if len(here.distinct("seed")) > 1] or found
-    figure, axes = style.panels(len(several), 2, height=1.75 * len(several) + 0.6)
-    for (left, right), (name, here) in zip(axes, several, strict=True):
-        _simulated(left, here, VIEWS[0], ALONE)
-        sweeps = {method: list(_sweep(here.where(method=method), VIEWS[0])) for method in ALONE}
-        image = _differences(right, sweeps)
-        limits(right, *np.concatenate([points for sweep in sweeps.values() for points in sweep]).T)
+    return attained({
+        style.NETWORKS[name]: {method: _sweep(here.where(method=method), VIEWS[0]) for method in ALONE}
+        for name, here in several
+    })  # fmt: skip
+
+
+def attained(found: dict[str, dict[str, Any]], unit: str = "") -> Figure:
+    """A row per series: both methods' sweeps, and where more seeds attain both losses with mixing than without.
+
+    Args:
+        found: series (a network, a pipeline) -> method of `ALONE` -> points, of shape (seeds, settings, 2).
+        unit: of the losses.
+    """
+    figure, axes = style.panels(len(found), 2, height=1.75 * len(found) + 0.6)
+    for (left, right), (name, both) in zip(axes, found.items(), strict=True):
+        for method, points in both.items():
+            sweep(left, method, points)
+        image = _differences(right, {method: list(points) for method, points in both.items()})
+        limits(right, *np.concatenate([points.reshape(-1, 2) for points in both.values()]).T)
         left.set_xlim(right.get_xlim())
         left.set_ylim(right.get_ylim())
-        left.set_title(style.NETWORKS[name])
-        each = sweeps["mixed"]
+        left.set_title(name)
+        each = both["mixed"]
         right.set_title(f"{len(each)} seeds of {len(each[0])} settings, either method")
-        style.label(left, *VIEWS[0])
-        style.label(right, *VIEWS[0])
+        style.label(left, *VIEWS[0], unit)
+        style.label(right, *VIEWS[0], unit)
     figure.colorbar(
         image, ax=axes[:, 1].tolist(), label="share of the seeds that attain it, mixed $-$ unmixed", aspect=40
     )
@@ -189,7 +228,7 @@ def attainment(simulated: Any) -> Figure:
 
 def _differences(ax: Axes, sweeps: dict[str, list[Any]]) -> PolyCollection:
     """Colour what more seeds attain with mixing (purple) or without (orange), and draw both median frontiers."""
-    everything = np.concatenate([points for sweep in sweeps.values() for points in sweep])
+    everything = np.concatenate([points for sets in sweeps.values() for points in sets])
     corners, shares = attainment_difference(sweeps["mixed"], sweeps["unmixed"])
     far = everything.max(0) + (everything.max(0) - everything.min(0))
     inside = (corners[:, :2] < far).all(axis=1)
@@ -202,8 +241,8 @@ def _differences(ax: Axes, sweeps: dict[str, list[Any]]) -> PolyCollection:
     )
     drawn.set_in_layout(False)
     ax.add_collection(drawn, autolim=False)
-    for method, sweep in sweeps.items():
-        line = surface(sweep)
+    for method, sets in sweeps.items():
+        line = surface(sets)
         x, y = line[np.argsort(line[:, 0])].T
         look: dict[str, Any] = {"color": style.METHODS[method][0], "lw": 1, "path_effects": [HALO]}
         ax.step(np.append(x, far[0]), np.append(y, y[-1]), where="post", **look)
@@ -213,6 +252,6 @@ def _differences(ax: Axes, sweeps: dict[str, list[Any]]) -> PolyCollection:
 def _shares(rows: Rows, view: tuple[str, str]) -> dict[str, Any]:
     """Method -> dominated share of every seed; the box holds all methods and seeds."""
     swept = [method for method in rows.distinct("method") if not method.startswith(CONVERGED)]
-    sweeps = [_sweep(rows.where(method=method), view) for method in swept]
-    found = box_shares([points for sweep in sweeps for points in sweep])
+    points = [_sweep(rows.where(method=method), view) for method in swept]
+    found = box_shares([seed for sets in points for seed in sets])
     return dict(zip(swept, np.reshape(found, (len(swept), -1)), strict=True))

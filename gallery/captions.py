@@ -81,6 +81,31 @@ CAPTIONS: dict[str, Caption] = {
         "What accounts of protection predict of four measurements, and what exposure and its shuffled decoy give.",
         ("E2", "E3", "E4", "E5"),
     ),
+    "decoy_curves": Caption(
+        "What exposure to D_post and to its decoys changes of each loss along lambda, beside the published Figure 3a.",
+        ("D1", "C1"),
+    ),
+    **{
+        f"measured_figure{number:02d}": Caption(
+            f"Pipelines of Figure {number} beside the same sweeps in small language models, in a regime that meets the gates.",
+            _PAPER[number],
+        )
+        for number in (2, 4, 6, 7)
+    },
+    "measured_attainment": Caption(
+        "Which pairs of losses more seeds of small language models reach with mixing than without, at the same settings.",
+        ("C3",),
+    ),
+    "measured_hypervolume": Caption(
+        "What mixing, dropout, replay and LoRA add to the dominated volume in small language models, pipeline by pipeline.",
+        ("C3", "C4", "C5", "C6"),
+    ),
+    "measured_placement": Caption(
+        "What the time of the exposure in stage 1 changes of the retained loss, at equal fine-tuning loss."
+    ),
+    "measured_mitigation": Caption(
+        "What else keeps a capability in small language models, at equal fine-tuning loss, and whether exposure adds to it."
+    ),
     "language_models": Caption(
         "Withdrawn: this testbed is not valid, and most of what it shows is the training of unseen tokens.",
         ("C1", "C2"),

@@ -2,7 +2,7 @@
 
     preset   hidden  layers  heads  KV  MLP    vocabulary  context
     smoke    32      1       2      1   64     1,024       128       for tests
-    pico     48      2       2      1   128    523         64        for `facts`, whose words are 523 ids
+    pico     48      2       2      1   128    523         64        for `facts`, whose words are 523 ids; pico-untied has a head of its own
     pico2    64      3       2      1   176    523         64        the same at twice the parameters
     pico27   192     5       6      2   512    523         64        and at 27 times
     nano     64      3       2      1   176    1,024       128       the smallest that shows the effect on a laptop
@@ -80,6 +80,7 @@ def shape(
 PRESETS: dict[str, ModelSettings] = {
     "smoke": shape(32, 1, 2, 1, 64, 1_024, 128),
     "pico": shape(48, 2, 2, 1, 128, 523, 64),
+    "pico-untied": replace(shape(48, 2, 2, 1, 128, 523, 64), tied=False),
     "pico2": shape(64, 3, 2, 1, 176, 523, 64),
     "pico27": shape(192, 5, 6, 2, 512, 523, 64),
     "nano": shape(64, 3, 2, 1, 176, 1_024, 128),

@@ -1,4 +1,4 @@
-"""`python -m lm_experiments verdicts`: the paper's claims C1, C2 and C8 judged by lambda studies."""
+"""`python -m lm_experiments verdicts`: the paper's claims judged by lambda studies and by frontiers."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,12 +17,12 @@ SEARCHES = "search"
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts(Command):
-    """Judge the claims C1 (the benefit is latent), C2 (an interior optimum) and C8 (loss_im does not predict loss_ret).
+    """Judge C1 (the benefit is latent), C2 (an interior optimum) and C8 (loss_im does not predict loss_ret); of frontiers C3 to C6.
 
     Tables given together are judged together, so that C8 sees the recipes of both splits. A study such as deciding, and the table of
-    its probes (`probe`), give the experiments E2 to E5. The criteria are in
-    lm_experiments/verdicts/claims.py; one whose criterion changed after the same data were judged is marked exploratory. Published
-    points have one seed and so no interval: "means alone" says what they show.
+    its probes (`probe`), give the experiments E2 to E5. The criteria are in lm_experiments/verdicts (claims.py, frontiers.py,
+    mechanisms.py); one whose criterion changed after the same data were judged is marked exploratory. Published points have one seed
+    and so no interval: "means alone" says what they show.
     Example: python -m lm_experiments verdicts out/lm/nano/fig3a.parquet out/lm/nano/fig3b.parquet
     """
 
@@ -49,7 +49,8 @@ class Verdicts(Command):
         read = [results.read(path) for path in paths] + ([] if self.tables else [published.load(3)])
         command = " ".join(["python -m lm_experiments verdicts", *map(str, self.tables)])
         names = [*map(str, paths), *([] if self.tables else ["the published Figure 3"])]
-        found = verdicts(read, names) + ([] if self.tables else untested("lm"))
+        found = verdicts(read, names)
+        found += [] if self.tables else untested("lm", found)
         found = [replace(one, command=command, code_version=results.code_version()) for one in found]
         earlier = [
             row for path in dict.fromkeys((STORED / "verdicts.parquet", self.out.absolute())) for row in stored(path)

@@ -23,6 +23,7 @@ from lm_experiments.studies.placement import PLACEMENT
 from lm_experiments.studies.scaled import nano
 from lm_experiments.studies.scaled import smoke as smoke_of
 from lm_experiments.studies.search import SEARCH
+from lm_experiments.studies.sensitivity import FEW_SENSITIVITY
 from lm_experiments.studies.settings import Arm, Axis, Cell, PipelineSettings, Stage, Study
 from lm_experiments.studies.smoke import SMOKE
 
@@ -44,6 +45,7 @@ _WRITTEN = (
     PROVENANCE,
     FEW_FACTS,
     FEW_HALVES,
+    FEW_SENSITIVITY,
     *LADDER,
     *_PAPER,
 )

@@ -14,8 +14,9 @@ loss_ret at matched loss_ft, lambda 4, real minus the stronger of permuted and s
 and 4 took .7 hours in two one-thread processes (wall_seconds in paper/results/lm/pico/facts.json and provenance.json). What came out
 (`python -m lm_experiments verdicts paper/results/lm/pico/facts.parquet`): D1 and E1 undecided; the testbed fails gates V3 and V5.
 
-    few-facts         real, permuted, shuffled    lambda 0 2    the same question of 32 names, with rumours in D_pre
-    few-facts-halves  half                        lambda 0 2    as provenance
+    few-facts         real                        lambda 0 .1 .5 1 2    the same question of 32 names, with rumours in D_pre
+                      permuted, shuffled          lambda 0 .5 2
+    few-facts-halves  half                        lambda 0 2            as provenance
 
 `python -m lm_experiments run few-facts few-facts-halves --scale pico`; `plan few-facts --scale pico` says the cost, 1.1 hours of one core
 (wall_seconds beside the tables). What came out: all gates pass; D1 and E1 undecided, exposure protects nothing that can be told.
@@ -23,7 +24,8 @@ and 4 took .7 hours in two one-thread processes (wall_seconds in paper/results/l
 The second testbed. A binding comes four times as often, so that stage 1 learns those of D_pre for certain; rumours keep a model that
 knows none of D_post's from being sure of wrong ones (gate V2, and a stage 2 that starts from guessing and learns); the stage-3 rates leave
 some of what stage 2 taught. At lambda 2 recall after stage 1 was .66 and at lambda 0 chance. All that was chosen with seed 1000; the
-studies draw 20 to 27. Named before the run: D1, loss_ret at matched loss_ft, lambda 2, real minus the stronger of permuted and shuffled;
+studies draw 20 to 27. Lambda .1, .5 and 1 were added after the ends had been seen: they show the way between them, and decide nothing
+that the ends did not. Named before the run: D1, loss_ret at matched loss_ft, lambda 2, real minus the stronger of permuted and shuffled;
 E1 as in `verdicts/provenance.py`.
 """
 
@@ -69,6 +71,8 @@ PROVENANCE = replace(
 
 FEW_SEEDS = (20, 21, 22, 23, 24, 25, 26, 27)
 FEW_DOSES = (0.0, 2.0)
+FEW_BETWEEN = Axis("recipe.exposure", (0.0, 0.1, 0.5, 1.0, 2.0))
+FEW_DECOYS = Axis("recipe.exposure", (0.0, 0.5, 2.0))
 FEW_BASE = replace(
     BASE,
     pre="facts:pre?rumours=0.05&names=32",
@@ -87,7 +91,7 @@ FEW_FACTS = replace(
     about="made sentences of few names, with rumours in D_pre: exposure beside its decoys",
     base=FEW_BASE,
     axes=(Axis("seed", FEW_SEEDS), Axis("recipe.exposure", FEW_DOSES), Axis("stage3.lr", (1e-4, 2e-4, 3e-4))),
-    arms=(Arm("real", {}), *FACTS.arms[1:]),
+    arms=(Arm("real", {}, (FEW_BETWEEN,)), *(arm._replace(axes=(FEW_DECOYS,)) for arm in FACTS.arms[1:])),
 )
 FEW_HALVES = replace(
     FEW_FACTS,

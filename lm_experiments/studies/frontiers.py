@@ -15,6 +15,7 @@ adapters of rank 8 at the same rate hardly learn; neither rates nor strengths we
 what a headline needs; the intervals say so.
 
 `python -m lm_experiments run fig2-controlled fig4-controlled fig6-controlled fig7-controlled`; `plan fig2-controlled` says the cost.
+What is asked of the tables, and by which criterion, stands in `verdicts/frontiers.py`, written before there were any.
 """
 
 from typing import Any

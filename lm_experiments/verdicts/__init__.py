@@ -4,21 +4,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from common.gates import together
+from common.gates import MET, together
 from common.results import as_table, verify
 from common.settings import WrongUse
 from common.verdicts import Verdict, data_hash, holm
+from lm_experiments.verdicts.across import over_testbeds
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
 from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
+from lm_experiments.verdicts.frontiers import frontiers
 from lm_experiments.verdicts.groups import Group, apart, groups, matched, pooled, side_by_side
 from lm_experiments.verdicts.mechanisms import are_probes, asks, by_pipeline, mechanisms
 from lm_experiments.verdicts.provenance import provenance
+from lm_experiments.verdicts.sensitivity import sensitivity
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
 
 def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
-    """C1 or C2 for every group, D1 where a group has decoys, E1 where half of D_post was exposed, and C8 across the recipes.
+    """C1 or C2 for every group, D1 where a group has decoys, E1 where half of D_post was exposed, and C8 across the recipes; C3 to C6 of
+    studies of frontiers (`frontiers`), of which nothing else is asked.
 
     E2 to E5 where the arms are there that these are about, or probes of their models.
 
@@ -50,6 +54,9 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     told = [part for table in tables if are_probes(table) or asks(table) for part in by_pipeline(table)]
     made += [verdict for part in told for verdict in mechanisms(part)]
     for table in (one for one in tables if not are_probes(one)):
+        if asked := frontiers(table):
+            made += asked
+            continue
         found = groups(table)
         every += found
         hashed = data_hash(table)
@@ -58,6 +65,7 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
         single = [_marked(BY_SPLIT[group.key["split"]](group), group, main) for group, main in endpoints(found)]
         ranks = [unpredictive(group) for group, _ in endpoints(found)]
         beyond = _controls(found) + ([provenance(table)] if found[0].key["study"] in PROBES else [])
+        beyond.append(sensitivity(found))
         gates = together(group.gates for group in found)  # of probes, which are judged by table
         made += [replace(one, **stamp, gates=one.gates or gates) for some in [*single, *ranks, *beyond] for one in some]
     by_size: dict[tuple[Any, ...], list[Group]] = {}
@@ -68,7 +76,16 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     stamp = {"study": ", ".join(sorted(data)), "data": ", ".join(sorted(set().union(*data.values())))}
     for group, main in endpoints(beside):
         made += [replace(one, primary=main, **stamp) for one in unpredictive(group)]
+    made += [replace(one, **stamp) for one in over_testbeds(_valid(every))]
     return holm(made)
+
+
+def _valid(found: Sequence[Group]) -> list[tuple[Sequence[str], Group]]:
+    """Real exposure beside its decoys at matched loss_ft, of the testbeds that met their gates."""
+    beside: dict[tuple[str, ...], list[Group]] = {}
+    for names, group in controlled(one for one in found if one.gates == MET):
+        beside.setdefault(tuple(names), []).append(group)
+    return [(names, group) for names, some in beside.items() for group in matched(some)]
 
 
 def _checked(tables: Any) -> list[Any]:

@@ -1,7 +1,7 @@
 """The claims C1, C2 and C8 of the paper as criteria on a lambda study; see `common.verdicts` for what decides.
 
-A claim that asks several things is supported where all hold and refuted where one fails. C3 to C7 need frontiers, LoRA or 1B
-parameters, which no table has yet.
+A claim that asks several things is supported where all hold and refuted where one fails. C3 to C6 need frontiers: see `frontiers`. C7
+needs 1B parameters, of which there is no table.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ UNTESTED = {
     "C6": "no table with LoRA in stage 2",
     "C7": "no table of a model of 1B parameters",
 }
-"""Claims that no table here can test, and why."""
+"""Claims that a lambda study cannot test, and what is missing where no other table is given."""
 
 
 def latent(group: Group) -> list[Verdict]:
@@ -153,9 +153,14 @@ def _rank_correlations(
     return found
 
 
-def untested(engine: str) -> list[Verdict]:
-    """A row for every claim that no table here can test."""
-    return [untestable(claim, "", CLAIMS[claim], reason, engine=engine) for claim, reason in UNTESTED.items()]
+def untested(engine: str, found: Sequence[Verdict]) -> list[Verdict]:
+    """A row for every claim that none of the tables could test, of which no verdict was found."""
+    tested = {one.claim for one in found}
+    return [
+        untestable(claim, "", CLAIMS[claim], reason, engine=engine)
+        for claim, reason in UNTESTED.items()
+        if claim not in tested
+    ]
 
 
 BY_SPLIT: dict[str, Callable[[Group], list[Verdict]]] = {"independent": latent, "compute-matched": interior}

@@ -27,7 +27,9 @@ def controlled(found: Iterable[Group]) -> list[tuple[list[str], Group]]:
     families: dict[tuple[Any, ...], list[Group]] = {}
     for group in (one for one in found if one.key["study"] not in PROBES):
         rest = tuple((name, value) for name, value in group.key.items() if name not in APART)
-        families.setdefault((rest, group.key.get("lr_ft")), []).append(group)
+        families.setdefault((rest, choice(group), group.key.get("lr_ft")), []).append(group)
+    named = {(choice(members[0]), members[0].key["pipeline"]) for members in families.values()}
+    several = len(named) > len({pipeline for _, pipeline in named})
     made = []
     for members in families.values():
         real = [group for group in members if group.key["exposed"] in REAL and group.exposure[0] == 0]
@@ -40,8 +42,16 @@ def controlled(found: Iterable[Group]) -> list[tuple[list[str], Group]]:
         if beside is not None:
             split = real[0].key["split"]
             names = [_name(decoy) for decoy in decoys]
-            made.append((names, replace(beside, recipes=f"{split}, lambda {dose:g}, real beside {', '.join(names)}")))
+            told = f", {choice(real[0])}" if several else ""
+            made.append(
+                (names, replace(beside, recipes=f"{split}, lambda {dose:g}{told}, real beside {', '.join(names)}"))
+            )
     return made
+
+
+def choice(group: Group) -> str:
+    """What the name of an arm says after its first comma, in which real exposure and its decoys agree: a corpus, or a choice."""
+    return (group.key.get("lm.variant") or "").partition(", ")[2]
 
 
 def beyond_decoys(names: Sequence[str], group: Group) -> list[Verdict]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from common.console import Output
 from common.verdicts import Verdict
-from lm_experiments.verdicts.claims import UNTESTED
 
 PIPED = 120
 """Columns of the table where it is not read on a terminal: its prose would make lines of 300."""
@@ -26,7 +25,7 @@ def show(verdicts: Sequence[Verdict], out: Output) -> None:
             one.effect,
         ]
         for one in verdicts
-        if one.claim not in UNTESTED
+        if one.status != "not testable here" or one.where
     ]
     out.table(
         "Verdicts",
@@ -46,7 +45,7 @@ def show(verdicts: Sequence[Verdict], out: Output) -> None:
     out.show(
         "Gates: a verdict from a testbed that fails one says nothing about exposure (`python -m lm_experiments gates TABLE`)."
     )
-    if absent := [one.claim for one in verdicts if one.claim in UNTESTED]:
+    if absent := [one.claim for one in verdicts if one.status == "not testable here" and not one.where]:
         out.show(f"Not testable here: {', '.join(absent)}.")
 
 

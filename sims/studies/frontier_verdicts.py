@@ -8,6 +8,7 @@ import numpy as np
 from common.curves import whole_seeds
 from common.frontier import box_shares
 from common.results import column
+from common.sweeps import WIDER
 from common.verdicts import UNPREDICTED, Verdict
 from sims.effects import judged, largest, largest_size, mean, ratio
 from theory.stages import predict
@@ -26,8 +27,6 @@ MULTIPLIES = 0.05
 """Replay and exposure multiply if together they gain this share of the unmixed loss_ret more than the sum of both alone."""
 SHIFT = 0.05
 """The shift of loss_ret follows the formula, and loss_ft is nearly equal, within this share of the formula."""
-WIDER = 0.01
-"""A frontier has moved if it dominates this share more of the box that holds all points of the model."""
 FORGETS = 0.01
 """The mixed model forgets no more than the unmixed one if it does so nowhere by more than this share of the mean unmixed loss_ret."""
 RANK_GAP = 0.1

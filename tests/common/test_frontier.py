@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.frontier import attainment, attainment_difference, hypervolume, lower_left_hull
+from common.frontier import attainment, attainment_difference, hypervolume, lower_left_hull, pareto_set
 from common.published import FRONTIER_FIGURES, load
 from common.settings import WrongUse
 
@@ -31,6 +31,13 @@ def test_hull_vertices_minimise_some_weighted_sum(points):
         weight = np.array([np.cos(angle), np.sin(angle)])
         assert (points[hull] @ weight).min() == pytest.approx((points @ weight).min())
     assert nondominated(points)[hull].all()
+
+
+@given(clouds)
+def test_the_pareto_set_is_what_no_other_point_beats(points):
+    kept = points[pareto_set(points)]
+    assert (np.diff(kept[:, 0]) > 0).all()
+    assert {tuple(point) for point in kept} == {tuple(point) for point in points[nondominated(points)]}
 
 
 def test_points_on_a_side_of_the_hull_are_no_vertices():
