@@ -15,7 +15,7 @@ from lm_experiments.verdicts.frontiers import frontiers
 from lm_experiments.verdicts.groups import Group, apart, groups, matched, pooled, side_by_side
 from lm_experiments.verdicts.mechanisms import are_probes, asks, by_pipeline, mechanisms
 from lm_experiments.verdicts.provenance import provenance
-from lm_experiments.verdicts.sensitivity import sensitivity
+from lm_experiments.verdicts.sensitivity import STUDY, sensitivity
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
@@ -81,9 +81,9 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
 
 
 def _valid(found: Sequence[Group]) -> list[tuple[Sequence[str], Group]]:
-    """Real exposure beside its decoys at matched loss_ft, of the testbeds that met their gates."""
+    """Real exposure beside its decoys at matched loss_ft, of the testbeds that met their gates; choices are no testbeds."""
     beside: dict[tuple[str, ...], list[Group]] = {}
-    for names, group in controlled(one for one in found if one.gates == MET):
+    for names, group in controlled(one for one in found if one.gates == MET and one.key["study"] != STUDY):
         beside.setdefault(tuple(names), []).append(group)
     return [(names, group) for names, some in beside.items() for group in matched(some)]
 

@@ -1,6 +1,7 @@
 """What exposure does beyond its strongest decoy, over testbeds: a claim that generalises over corpora needs several, and their scatter.
 
-    testbed i    x_i = (real minus strongest decoy, loss_ret at matched loss_ft) / forgetting of the unexposed, with standard error s_i
+    testbed i    x_i = (real minus strongest decoy, loss_ret at matched loss_ft) / forgetting of the unexposed, with standard error s_i;
+                 studies of the same three corpora are one testbed, their mean weighted by 1/error^2
     over all     mu = sum w_i x_i / sum w_i,  w_i = 1/(s_i^2 + tau^2),  tau^2 by the method of moments (DerSimonian and Laird 1986)
                  Student interval with (testbeds - 1) degrees of freedom and variance max(1, q) / sum w_i,
                  q = sum w_i (x_i - mu)^2 / (testbeds - 1)    (Hartung and Knapp 2001, never narrower than without q)

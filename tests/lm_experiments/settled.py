@@ -3,7 +3,7 @@
 from functools import cache
 
 from common import results
-from lm_experiments.pipeline import EXTRA
+from lm_experiments.rows import EXTRA
 from lm_experiments.studies import named
 from lm_experiments.studies.settings import Axis
 

@@ -55,3 +55,11 @@ def test_three_testbeds_that_agree_support_and_one_says_nothing() -> None:
     assert "bb" in verdict.effect
     assert verdict.where == "3 testbeds"
     assert over_testbeds(beds[:1]) == []
+
+
+def test_two_studies_of_one_testbed_are_one_testbed() -> None:
+    """More seeds of the same corpora do not count as more corpora."""
+    beds = [bed("a", 0.4), bed("a", 0.4), bed("bb", 0.42)]
+    (verdict,) = over_testbeds(beds)
+    assert verdict.where == "2 testbeds"
+    assert over_testbeds(beds[:2]) == []
