@@ -60,15 +60,26 @@ def over_testbeds(beds: Sequence[tuple[Sequence[str], Group]]) -> list[Verdict]:
     Args:
         beds: of each the names of its decoys and its group at matched loss_ft.
     """
-    told = [(group, *share(names, group)) for names, group in beds if len(group.seeds) > 1 and group.ret.shape[1] > 2]
-    told = [(group, decoy, interval) for group, decoy, interval in told if interval.error]
+    told: dict[str, list[Interval]] = {}
+    for names, group in beds:
+        if len(group.seeds) > 1 and group.ret.shape[1] > 2 and (found := share(names, group)[1]).error:
+            told.setdefault(group.key["pipeline"], []).append(found)
     if len(told) < 2:
         return []
-    parts = "; ".join(f"{group.key['pipeline']} {interval} beside {decoy}" for group, decoy, interval in told)
+    each = {pipeline: _together(some) for pipeline, some in told.items()}
+    parts = "; ".join(f"{pipeline} {one}" for pipeline, one in each.items())
     return [
         within(
             "D1", "all sizes", f"loss_ret, real minus the strongest decoy, as a share of the forgetting: {parts}",
-            random_effects([interval for *_, interval in told]), CRITERION, at_most=0.0, primary=True, statistic="random effects",
-            engine=told[0][0].key["engine"], where=f"{len(told)} testbeds", variant="over testbeds",
+            random_effects(list(each.values())), CRITERION, at_most=0.0, primary=True, statistic="random effects",
+            engine=beds[0][1].key["engine"], where=f"{len(each)} testbeds", variant="over testbeds",
         )
     ]  # fmt: skip
+
+
+def _together(found: Sequence[Interval]) -> Interval:
+    """Studies of one testbed."""
+    weight = np.array([one.error for one in found], dtype=float) ** -2.0
+    value = float(np.average([one.value for one in found], weights=weight))
+    seeds = sum(one.n or 0 for one in found)
+    return around_value(value, float(weight.sum()) ** -0.5, seeds, seeds - len(found))
