@@ -59,14 +59,12 @@ LANGUAGE = {
 }  # fmt: skip
 EXPOSED = ("real", "shuffled", "bigram", "pre", "sibling")
 """Arms of `controlled` that are measured: D_post and its decoys."""
+MEASURED_ARMS = [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in EXPOSED]
 CONTROLS = tuple(
-    Measured(
-        f"lm/{scale}/{study}", study,
-        f"python -m lm_experiments run {study} --scale {scale} --exposures {doses} --arms {' '.join(map(repr, arms))}",
-    )
-    for study, scale, doses, arms in (
-        ("controlled", "nano", "0 1", [f"{arm}, {ft}" for ft in ("chemistry", "engineering") for arm in EXPOSED]),
-        ("few-facts", "pico", "0 2", ["real", "permuted", "shuffled"]),
+    Measured(f"lm/{scale}/{study}", study, f"python -m lm_experiments run {study} --scale {scale}{part}")
+    for study, scale, part in (
+        ("controlled", "nano", f" --exposures 0 1 --arms {' '.join(map(repr, MEASURED_ARMS))}"),
+        ("few-facts", "pico", ""),
     )
 )  # fmt: skip
 DECIDING = (

@@ -17,6 +17,7 @@ SMALLER = {
     "--spectrum both": "--spectrum without --starts 1 --no-intervals --halves independent",
     "run fig3a fig3b --tokens-post 65536": "run smoke",
     "run fig3a-replay fig3b-replay --tokens-post 65536": "plan fig3a-replay fig3b-replay --tokens-post 65536",
+    "lm_experiments probe deciding": "lm_experiments plan deciding",  # its models are not stored; tests/lm_experiments/test_probes.py
     "theory prove": "theory prove leakage law-optimum",  # all of them are carried out in tests/theory/test_proofs.py
     "t_ft=0.1:10:7:log seed=0:3:4": "t_ft=0.1,10",
 }

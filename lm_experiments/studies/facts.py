@@ -72,7 +72,6 @@ PROVENANCE = replace(
 FEW_SEEDS = (20, 21, 22, 23, 24, 25, 26, 27)
 FEW_DOSES = (0.0, 2.0)
 FEW_BETWEEN = Axis("recipe.exposure", (0.0, 0.1, 0.5, 1.0, 2.0))
-FEW_DECOYS = Axis("recipe.exposure", (0.0, 0.5, 2.0))
 FEW_BASE = replace(
     BASE,
     pre="facts:pre?rumours=0.05&names=32",
@@ -91,7 +90,7 @@ FEW_FACTS = replace(
     about="made sentences of few names, with rumours in D_pre: exposure beside its decoys",
     base=FEW_BASE,
     axes=(Axis("seed", FEW_SEEDS), Axis("recipe.exposure", FEW_DOSES), Axis("stage3.lr", (1e-4, 2e-4, 3e-4))),
-    arms=(Arm("real", {}, (FEW_BETWEEN,)), *(arm._replace(axes=(FEW_DECOYS,)) for arm in FACTS.arms[1:])),
+    arms=(Arm("real", {}, (FEW_BETWEEN,)), *FACTS.arms[1:]),
 )
 FEW_HALVES = replace(
     FEW_FACTS,

@@ -134,10 +134,10 @@ def test_decoys_are_a_layer_along_lambda_at_the_doses_they_have():
     assert len(figure.axes) == 16
     assert [ax.axison for ax in figure.axes[:4]] == [True, True, False, False]
     for ax, part in ((figure.axes[12], 0.1), (figure.axes[13], 1.0)):
-        lines = {line.get_marker(): line.get_xydata() for line in ax.lines if len(line.get_xdata()) > 2}
+        lines = {line.get_marker(): line.get_xydata() for line in ax.lines if line.get_marker() in ("o", "s", "X")}
         assert np.allclose(lines["o"], [[dose, -0.2 * part * dose] for dose in (0, 0.1, 0.5, 1, 2)])
         for decoy in ("s", "X"):
-            assert np.allclose(lines[decoy], [[dose, -0.1 * part * dose] for dose in (0, 0.5, 2)])
+            assert np.allclose(lines[decoy], [[dose, -0.1 * part * dose] for dose in (0, 2)])
     rows = [row for row in load(3).to_pylist() if row["split"] == "independent" and row["tokens_post"] == 30_000_000]
     losses = [row["loss_ret"] for row in sorted(rows, key=lambda row: row["exposure"])]
     assert np.allclose(figure.axes[1].lines[0].get_ydata(), np.array(losses) - losses[0])
