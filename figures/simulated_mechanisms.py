@@ -47,6 +47,7 @@ def predicted(table: Any) -> Figure:
         ax.minorticks_off()
         ax.set_title(name)
         ax.set_xlabel("effect of exposure")
+    axes[0, 0].set_ylabel("experiment and statistic")
     said = [textwrap.fill(f"{claim}  {effect.split(';')[0]}", 44) for claim, _, effect in kinds]
     axes[0, 0].set_yticks(range(len(kinds)), said, fontsize=5.6)
     axes[0, 0].set_ylim(len(kinds) - 0.5, -0.5)

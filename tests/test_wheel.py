@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from figures.make import PICTURES
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -127,8 +127,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path, monkeypa
         ({"post": "file:nowhere.txt"}, "is nothing to read"),
         ({"ft": "c4"}, "Give --max-tokens"),
         ({"scale": "nana"}, "Did you mean nano"),
-        ({"vocabulary": 49_152}, "or --scale 135m or 1b"),
-        ({"length": 1_024}, "or --scale 135m or 1b"),
+        ({"vocabulary": 49_152}, "or --scale 135m or 135m-untied or 1b"),
+        ({"length": 1_024}, "or --scale 135m or 135m-untied or 1b"),
     ):
         with pytest.raises(WrongUse, match=says):
             conduct([SMOKE.changed(changes)], tmp_path / "runs", 1, Output(True))

@@ -257,7 +257,7 @@ def test_the_hub(given, tmp_path, monkeypatch):
 
 
 def test_a_plan_counts_no_stage_1_where_there_is_none(given, capsys):
-    words = ["plan", "smoke", "--exposures", "0", "--init-from", str(given), "--json"]
+    words = ["plan", "smoke", "--exposures", "0", "--init-from", str(given), "--accelerator", "a100", "--json"]
     found = []
     for more in (["--begin-at", "stage1"], ["--begin-at", "stage2"]):
         assert run("lm_experiments", COMMANDS, "test", [*words, *more]) == 0
