@@ -76,7 +76,7 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     stamp = {"study": ", ".join(sorted(data)), "data": ", ".join(sorted(set().union(*data.values())))}
     for group, main in endpoints(beside):
         made += [replace(one, primary=main, **stamp) for one in unpredictive(group)]
-    made += [replace(one, **stamp) for one in over_testbeds(_valid(every))]
+    made += [replace(one, **stamp, gates=MET) for one in over_testbeds(_valid(every))]
     return holm(made)
 
 
