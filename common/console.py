@@ -70,7 +70,7 @@ class Output:
 
         cells = [[f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
         self.console.print(Text(title, style="bold"), soft_wrap=True)
-        room = self.console.width if sys.stdout.isatty() else piped
+        room = piped if self.console.width == UNBROKEN else self.console.width
         widths = _widths(heads, cells, room)
         if widths is None:
             for row in cells:

@@ -75,4 +75,5 @@ def test_pages_name_what_exists(page):
         sources = [path for path in (ROOT / room).glob("commands*") if path.suffix == ".py"] or [
             ROOT / room / "commands/__init__.py"
         ]
-        assert f'"{command}": ' in sources[0].read_text(), f"{room} {command}"
+        study = ROOT / room / "studies" / f"{command}.py"
+        assert study.exists() or f'"{command}": ' in sources[0].read_text(), f"{room} {command}"

@@ -149,7 +149,7 @@ def law_problem(points: Points, name: str, fixed: dict[str, float] | None = None
 
 def bounded(
     columns: Float[Array, "*starts rows 2 terms"],
-    target: Float[Array, "*starts rows 2"],
+    target: Float[Array, "*#starts rows 2"],
     weight: Float[Array, "rows"],
     nonnegative: list[int],
 ) -> Float[Array, "*starts terms"]:
