@@ -13,9 +13,9 @@ were written before any of these seeds was trained. The weights of L2 were chose
 unmixed 15.5), rho and the other settings without a trial. Not run when this was written.
 
 `python -m lm_experiments run deciding`; `plan deciding` says the cost, 1.1 hours in two one-thread processes beside other work
-(wall_seconds in paper/results/lm/nano/deciding.json). Then `python -m lm_experiments probe deciding` measures the models, 36 minutes of one core. What
-came out: all gates pass; E2, E3 and E4 undecided in their primary endpoints, E5 supported in its primary one and in none beside it; no
-account is established or excluded (LOG.md, 2026-11-29).
+(wall_seconds in paper/results/lm/nano/deciding.json). Then `python -m lm_experiments probe deciding` measures the models, 36 minutes of one
+core. What came out: all gates pass; E2, E3 and E4 undecided in their primary endpoints, E5 supported in its primary one and in none beside
+it; no account is established or excluded (LOG.md, 2026-11-29).
 """
 
 from lm_experiments.studies.controlled import BASE, NONE
