@@ -267,7 +267,7 @@ def mark_exploratory(verdicts: Iterable[Verdict], earlier: Iterable[Mapping[str,
     """Verdicts, exploratory where the same data were judged before by other criteria.
 
     Args:
-        verdicts: new ones.
+        verdicts: new ones; one that says so itself stays exploratory.
         earlier: rows of the table that stands so far (`common.verdict_table.stored`). A criterion that is among them keeps its
             mark; any other on data that they judge is exploratory. A row whose `data` is empty judges whatever its study
             holds, or everything if it names no study. Where nothing is random, other seeds give the same number: that is
@@ -285,7 +285,9 @@ def mark_exploratory(verdicts: Iterable[Verdict], earlier: Iterable[Mapping[str,
             return before
         return any(data == one.data if data and one.n is not None else study in ("", one.study) for data, study in seen)
 
-    return [replace(one, exploratory=one.status not in UNJUDGED and marked(one)) for one in verdicts]
+    return [
+        replace(one, exploratory=one.status not in UNJUDGED and (one.exploratory or marked(one))) for one in verdicts
+    ]
 
 
 def _finite(number: float | None) -> float | None:

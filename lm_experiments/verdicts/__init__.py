@@ -5,17 +5,19 @@ from dataclasses import replace
 from typing import Any
 
 from common.gates import MET, together
+from common.gates import testbeds as by_testbed  # a module of this package has the same name
 from common.results import as_table, verify
 from common.settings import WrongUse
 from common.verdicts import Verdict, data_hash, holm
+from lm_experiments.studies.sensitivity import FEW_SENSITIVITY
 from lm_experiments.verdicts.across import over_testbeds
 from lm_experiments.verdicts.claims import BY_SPLIT, unpredictive
 from lm_experiments.verdicts.controls import PROBES, beyond_decoys, controlled
 from lm_experiments.verdicts.frontiers import frontiers
 from lm_experiments.verdicts.groups import Group, apart, groups, matched, pooled, side_by_side
-from lm_experiments.verdicts.mechanisms import are_probes, asks, by_pipeline, mechanisms
+from lm_experiments.verdicts.mechanisms import are_probes, asks, mechanisms
 from lm_experiments.verdicts.provenance import provenance
-from lm_experiments.verdicts.sensitivity import STUDY, sensitivity
+from lm_experiments.verdicts.sensitivity import sensitivity
 
 __all__ = ["Verdict", "judge", "verdicts"]
 
@@ -51,7 +53,7 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     for kind in (True, False):  # the probes of a study have its rows once more
         alike = [(table, name) for table, name in zip(tables, called, strict=True) if are_probes(table) == kind]
         apart([table for table, _ in alike], [name for _, name in alike])
-    told = [part for table in tables if are_probes(table) or asks(table) for part in by_pipeline(table)]
+    told = [part for table in tables if are_probes(table) or asks(table) for _, _, part in by_testbed(table)]
     made += [verdict for part in told for verdict in mechanisms(part)]
     for table in (one for one in tables if not are_probes(one)):
         if asked := frontiers(table):
@@ -80,12 +82,18 @@ def verdicts(tables: Sequence[Any], names: Sequence[str] = ()) -> list[Verdict]:
     return holm(made)
 
 
-def _valid(found: Sequence[Group]) -> list[tuple[Sequence[str], Group]]:
+def _valid(found: Iterable[Group]) -> list[tuple[Sequence[str], Group]]:
     """Real exposure beside its decoys at matched loss_ft, of the testbeds that met their gates; choices are no testbeds."""
-    beside: dict[tuple[str, ...], list[Group]] = {}
-    for names, group in controlled(one for one in found if one.gates == MET and one.key["study"] != STUDY):
-        beside.setdefault(tuple(names), []).append(group)
-    return [(names, group) for names, some in beside.items() for group in matched(some)]
+    valid = _by_decoys(one for one in found if one.gates == MET and one.key["study"] != FEW_SENSITIVITY.name)
+    return [(decoys, group) for decoys, some in valid.items() for group in matched(some)]
+
+
+def _by_decoys(found: Iterable[Group]) -> dict[tuple[str, ...], list[Group]]:
+    """Real exposure beside its decoys, by the names of these."""
+    made: dict[tuple[str, ...], list[Group]] = {}
+    for names, group in controlled(found):
+        made.setdefault(tuple(names), []).append(group)
+    return made
 
 
 def _checked(tables: Any) -> list[Any]:
@@ -103,10 +111,7 @@ def _checked(tables: Any) -> list[Any]:
 def _controls(found: Sequence[Group]) -> list[list[Verdict]]:
     """D1 at every rate and at matched loss_ft, the first reading of which is primary."""
     made = []
-    by_names: dict[tuple[str, ...], list[Group]] = {}
-    for names, group in controlled(found):
-        by_names.setdefault(tuple(names), []).append(group)
-    for decoys, some in by_names.items():
+    for decoys, some in _by_decoys(found).items():
         for group, main in endpoints(some):
             judged = beyond_decoys(decoys, group)
             made.append([replace(one, primary=main and not one.variant) for one in judged])

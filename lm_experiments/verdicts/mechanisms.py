@@ -43,7 +43,6 @@ Added when the probes were written, before any of their numbers was seen:
     a 0 of the table         is judged by nothing: no margin was stated, so that "undecided" is all that can be said for it
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,15 +86,3 @@ def _judged(one: Statistic, model: str, where: str, stamp: dict[str, Any]) -> Ve
         where=where, **bound, **stamp,
     )  # fmt: skip
     return replace(made, variant=shown, primary=one.primary and not shown)
-
-
-def by_pipeline(table: Any) -> Sequence[Any]:
-    """A table as one for every size of model and pipeline."""
-    import pyarrow.compute as pc
-
-    found = []
-    for scale in table["scale"].unique().to_pylist():
-        for pipeline in table["pipeline"].unique().to_pylist():
-            here = table.filter(pc.and_(pc.equal(table["scale"], scale), pc.equal(table["pipeline"], pipeline)))
-            found += [here] if here.num_rows else []
-    return found

@@ -19,7 +19,6 @@ from lm_experiments.studies.sensitivity import AS_IT_IS
 from lm_experiments.verdicts.controls import choice, controlled
 from lm_experiments.verdicts.groups import Group, matched
 
-STUDY = "few-sensitivity"
 EFFECTS = {"raw": 0, "over the decoy": 2}
 """What real exposure is compared with: the column of a group that `controlled` makes."""
 
