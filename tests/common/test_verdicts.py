@@ -121,6 +121,8 @@ def test_a_changed_criterion_on_seen_data_is_exploratory():
     assert marked[1].said == "supported (exploratory)"
     again = mark_exploratory([row(0.1, "first")], [*earlier, vars(marked[1])])
     assert again[0].exploratory  # for good: judging twice is no new evidence
+    (own,) = mark_exploratory([replace(row(0.0, "fresh"), exploratory=True)], [])
+    assert own.exploratory  # whoever knows what had been seen may say so
     fixed = [replace(judged(0.5, at_least=level), data="first", study="one") for level in (0.0, 0.1)]
     before = [vars(replace(fixed[0], exploratory=True))]
     anew = [replace(one, data="fresh") for one in fixed]

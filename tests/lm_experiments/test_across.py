@@ -52,6 +52,7 @@ def test_three_testbeds_that_agree_support_and_one_says_nothing() -> None:
     assert verdict.status == "supported"
     assert verdict.claim == "D1"
     assert verdict.primary
+    assert verdict.exploratory
     assert "bb" in verdict.effect
     assert verdict.where == "3 testbeds"
     assert over_testbeds(beds[:1]) == []
