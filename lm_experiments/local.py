@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 AGAIN = 0.5
 """Seconds until a stage that another driver trains is asked for again."""
+LEAVE = 5.0
+"""Seconds that an idle process has for leaving."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -98,7 +100,10 @@ class _Worker:
         return self.node, kind, what
 
     def stop(self) -> None:
+        """Let an idle process leave by itself, for it may hold what the system would miss (semaphores of progress bars); end a busy one."""
         self.connection.close()
+        if self.node is None:
+            self.process.join(LEAVE)
         self.process.terminate()
         self.process.join()
 

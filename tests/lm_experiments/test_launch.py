@@ -9,7 +9,7 @@ import pytest
 
 from common.console import Output
 from common.settings import WrongUse
-from lm_experiments import interruption, journal, launch, slurm
+from lm_experiments import interruption, journal, launch, local, slurm
 from lm_experiments.commands.run import Run
 from lm_experiments.local import Local, places
 from lm_experiments.resuming import State
@@ -61,14 +61,17 @@ def told_place():
     return open_named
 
 
-def test_a_worker_is_where_its_place_is(tmp_path, monkeypatch):
+def test_a_worker_is_where_its_place_is_and_leaves_by_itself(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    codes, stop = [], local._Worker.stop
+    monkeypatch.setattr(local._Worker, "stop", lambda worker: (stop(worker), codes.append(worker.process.exitcode)))
     (cores, *_) = os.sched_getaffinity(0)
     executor = Local(1)
     executor._places = [dataclasses.replace(executor._places[0], cores=(cores,))]
     node = first()
     found = carried([node], tmp_path, told_place, executor=executor)
     assert f"gpu 5 cores [{cores}]" in found.failures[node.hash].message
+    assert codes == [0]  # and not that of a process that was ended
 
 
 def test_nothing_is_submitted_while_slurm_does_not_answer(tmp_path, monkeypatch):
