@@ -8,6 +8,7 @@ from functools import cached_property
 
 from common.settings import WrongUse, meant
 from lm_experiments.studies.controlled import CONTROLLED
+from lm_experiments.studies.curves import FIG3_CONTROLLED
 from lm_experiments.studies.deciding import DECIDING
 from lm_experiments.studies.decoys import DECOYS
 from lm_experiments.studies.doses import OVERLAP, REPEAT
@@ -34,13 +35,13 @@ _PAPER = (
     SITES, PLACEMENT, REPEAT, OVERLAP, MITIGATION, DECOYS,
 )  # fmt: skip
 """At paper scale; nano and smoke follow by rule."""
+_CONTROLLED = (CONTROLLED, DECIDING, FIG3_CONTROLLED, *FRONTIERS)
+"""At nano, in the regime that meets the gates; smoke follows by rule."""
 _WRITTEN = (
     SMOKE,
     *FIG3.values(),
     SEARCH,
-    CONTROLLED,
-    DECIDING,
-    *FRONTIERS,
+    *_CONTROLLED,
     FACTS,
     PROVENANCE,
     FEW_FACTS,
@@ -59,7 +60,7 @@ class _Studies(Mapping[tuple[str, str], Study]):
     def _made(self) -> dict[tuple[str, str], Study]:
         small = [nano(study) for study in _PAPER]
         own = [nano(FIG3[name, "135m"]) for name in ("fig3a", "fig3b")]  # at nano scale fig3 has a regime of its own
-        every = (*_WRITTEN, *small, *(smoke_of(study) for study in (*own, *small, CONTROLLED, DECIDING, *FRONTIERS)))
+        every = (*_WRITTEN, *small, *(smoke_of(study) for study in (*own, *small, *_CONTROLLED)))
         return {(study.name, study.base.scale): study for study in every}
 
     def __getitem__(self, key: tuple[str, str]) -> Study:
