@@ -6,9 +6,9 @@
     matched    compute-matched    0 .25 .5           one pass over what stage 1 has not had
 
 Each with chemistry and with engineering as D_ft, from the same weights after stage 2. lambda 0 and 1 are pipelines of `deciding`, whose
-outcomes had been seen when this was written; .25, .5 and the other half had not been trained. So the ends decide nothing anew; what is asked
-of the rest is what the verdicts ask of any lambda study: whether loss_ret falls where loss_im does not (C1), whether an interior
-lambda is best (C2). Seeds 40 to 44: five, the least that may decide.
+outcomes had been seen when this was written; .25, .5 and the other half had not been trained. So the ends decide nothing anew. Of the
+rest is asked what the verdicts ask of any lambda study: whether loss_ret falls where loss_im does not (C1), whether an interior lambda is
+best (C2). Seeds 40 to 44: five, the least that may decide.
 
 `python -m lm_experiments run fig3-controlled`; `plan fig3-controlled` says the cost. Not run when this was written.
 """
