@@ -15,22 +15,22 @@ STUDY, TABLE, PROBES = "deciding", "lm/nano/deciding", "lm/nano/deciding-probes"
 WHERE = "general>instruction>chemistry, lambda 1: {}"
 MIDDLE = 3e-4
 PRIMARY = (
-    ("E2", "held", r"$\Lret$ minus that of unexposed models held at its displacement"),
-    ("E3", "noise_03", r"rise of the loss under noise of $.03$ of each matrix"),
-    ("E4", "share_im", r"share of the gradient of $\Dft$ where $\Dpost$ uses most"),
-    ("E5", "relearned_24", "log of what 24 steps of relearning leave of forgetting"),
+    ("E2", "held", r"$\Lret$ beside unexposed held as near by L2"),
+    ("E3", "noise_03", r"rise of the loss under noise of $.03$"),
+    ("E4", "share_im", r"share of $\Dft$'s gradient in $\Dpost$'s directions"),
+    ("E5", "relearned_24", "log of what 24 steps leave of the forgetting"),
 )
 SECONDARY = (
-    ("E2", "loss_ret extra", r"$\Lret$ minus that of nine unexposed passes of stage~2"),
-    ("E2", "loss_ret slow", r"$\Lret$ minus that of a slow unexposed stage~2"),
+    ("E2", "loss_ret extra", r"$\Lret$ beside nine passes of stage~2, unexposed"),
+    ("E2", "loss_ret slow", r"$\Lret$ beside a slow stage~2, unexposed"),
     ("E3", "noise_10", "rise of the loss under noise of $.1$"),
     ("E3", "noise_bend_03", "second difference along noise of $.03$"),
     ("E3", "noise_bend_10", "second difference along noise of $.1$"),
-    ("E3", "step_along", r"rise of the loss after a step down the loss of $\Dft$"),
-    ("E3", "SAM", r"effect on $\Lret$ under SAM in stage~2 minus without"),
-    ("E4", "fisher_share_im", "the share, by Fisher information"),
-    ("E4", "given", r"what exposure left, given to the unexposed: $\Lret$ minus its own$^\dagger$"),
-    ("E4", "taken", r"the same taken from the exposed$^\dagger$"),
+    ("E3", "step_along", r"rise of the loss after a step of fine-tuning"),
+    ("E3", "SAM", r"effect on $\Lret$ under SAM minus without"),
+    ("E4", "fisher_share_im", "the share by Fisher information"),
+    ("E4", "given", r"$\Lret$ of unexposed, given the change, minus its own$^\dagger$"),
+    ("E4", "taken", r"$\Lret$ of exposed, without the change, minus its own$^\dagger$"),
     *(("E5", f"relearned_{steps}", f"log of what {steps} steps leave") for steps in (6, 12, 48)),
 )
 """Experiment, statistic as `common.mechanisms` names it, and its words in the text."""
@@ -48,7 +48,7 @@ def deciding() -> list[Macro]:
         *judged("DecoyDeciding", "lm", **own),
         *judged("DecoyOver", "lm", **over),
         *(
-            Macro(name=f"DecoyOver{word}", table=verdicts, column="effect", reduction=f"D1 over testbeds: {start}", digits=2,
+            Macro(name=f"DecoyOver{word}", table=verdicts, column="effect", reduction=f"D1 over testbeds: {start}",
                   value=partial(_testbed, start, over))
             for word, start in (("Chemistry", "general>instruction>chemistry"), ("Facts", "facts:pre"))
         ),
