@@ -109,13 +109,16 @@ def _beside() -> list[Macro]:
         )
         return round(100 * float(1 - near / far))  # fmt: skip
 
+    def against_none(arm: str, weight: float) -> Interval:
+        return paired(unexposed(arm, "loss_ret", weight), unexposed("real", "loss_ret"))
+
     arms = (("Held", "anchored", least), ("Extra", "extra", 0.0), ("Slow", "slow", 0.0))
     return [
         Macro(name="HeldNearer", table=table, column="lm.moved_post", reduction="anchored, L2 0.001, below real, exposure 0: percent",
               value=nearer),
         *(
             Macro(name=f"{word}Ret", table=table, column="loss_ret", reduction=f"{arm} minus real, exposure 0, lr_ft 0.0003, by seed",
-                  value=lambda arm=arm, weight=weight: paired(unexposed(arm, "loss_ret", weight), unexposed("real", "loss_ret")))
+                  value=partial(against_none, arm, weight))
             for word, arm, weight in arms
         ),
     ]  # fmt: skip
