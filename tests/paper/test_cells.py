@@ -132,6 +132,11 @@ def test_made_facts_along_lambda():
     )
     table = value(made, "FewRows").split(" \\\\\n")
     assert table[0] == r"$\lambda$ & 0 & 0.1 & 0.5 & 1 & 2"
+    flat = [
+        np.mean([row["loss_im"] for row in few if (row["lm.variant"], row["exposure"]) == ("real", dose)])
+        for dose in (0, 0.1, 0.5, 1, 2)
+    ]
+    assert table[2] == " & ".join([r"$\Lim$", *(f"{one:.3f}" for one in flat)])
     assert table[-1].split(" & ")[3] == f"{np.mean([real[0.5, 3e-4, seed] for seed in range(20, 28)]):.2f}"
     twice = [row for row in rows("pico2/few-facts") if row["lr_ft"] == 1.5e-4]
     for word, arm, dose in (("Unexposed", "real", 0.0), ("Exposed", "real", 2.0), ("Decoy", "shuffled", 2.0)):
