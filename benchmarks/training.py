@@ -1,6 +1,7 @@
 """Tokens per second of the training loop beside others, at the shapes of the studies: same model, batch, data, optimiser and precision.
 
     ours                 lm_experiments.training.train, with its log, its schedule and the finished model written
+    ours, compiled       the same under --compile, the time for compiling left out
     Trainer              transformers.Trainer
     plain loop           transformers' Llama, full logits, fused AdamW, clipping, nothing else (in the manner of nanoGPT)
     LitGPT               its GPT with this shape in the same plain loop, where the package is installed
@@ -20,6 +21,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ class Noise:
         return self.windows[step % len(self.windows)]
 
 
-def ours(shape: str, data: Noise) -> Callable[[int], None]:
+def ours(shape: str, data: Noise, compiled: bool = False) -> Callable[[int], None]:
     """The loop of this project."""
     from lm_experiments import models
     from lm_experiments.training import StageSettings, train
@@ -50,7 +52,7 @@ def ours(shape: str, data: Noise) -> Callable[[int], None]:
     model = models.build(models.PRESETS[shape], 0)
 
     def run(steps: int) -> None:
-        settings = StageSettings(lr=LR, min_lr=LR / 10, max_steps=steps, batch=BATCH, length=LENGTH)
+        settings = StageSettings(lr=LR, min_lr=LR / 10, max_steps=steps, batch=BATCH, length=LENGTH, compile=compiled)
         with tempfile.TemporaryDirectory() as folder:
             train(model, data, settings, {}, Path(folder), stop_on=None, report=lambda _: None)
 
@@ -151,6 +153,7 @@ def evaluation(shape: str, data: Noise) -> Callable[[int], None]:
 
 LOOPS: dict[str, Callable[[str, Noise], Callable[[int], None]]] = {
     "ours": ours,
+    "ours, compiled": partial(ours, compiled=True),
     "Trainer": trainer,
     "plain loop": plain,
     "LitGPT": litgpt,
@@ -252,5 +255,5 @@ def measure(shape: str) -> list[tuple[str, float, float, float]]:
         how = f"{processes} x {threads} thread" + "s" * (threads > 1)
         rows += [(name, how, rate, rate * operations(shape) / peaks["oneDNN"]) for name, rate in rates.items()]
         print(f"{shape}, {how}: peak {peaks['MKL']:.0f} GF/s with MKL, {peaks['oneDNN']:.0f} with oneDNN")
-    rival = max(rate for name, _, rate, _ in rows if name != "ours")
+    rival = max(rate for name, _, rate, _ in rows if not name.startswith("ours"))
     return [(f"{name}, {how}", rate, rate / rival, share) for name, how, rate, share in rows]

@@ -7,16 +7,18 @@
     mlp          W_down (silu(W_gate n) * W_up n)
 
 Autograd keeps what each small operation read and adds up what each use of it sends back; here every gradient is made once, where it is
-needed. Where a model is not plainly this (adapters, dropout, compiled, sharded, another device or precision) transformers computes it.
+needed. Under --compile `compiled` computes the same. Where a model is not plainly this (adapters, dropout, sharded, another device or
+precision) transformers computes it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
 from common.arrays import Float, Int
+from lm_experiments import compiled
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -54,15 +56,20 @@ def suits(model: "LlamaForCausalLM") -> bool:
 
 
 @contextmanager
-def by_hand(model: "LlamaForCausalLM") -> Iterator[bool]:
-    """A block in which a model that `suits` is computed here by whoever asks `chosen`; yields whether this one is."""
+def by_hand(model: "LlamaForCausalLM", compiled_at: tuple[int, int] | None = None) -> Iterator[bool]:
+    """A block in which a model that `suits` is computed here by whoever asks `chosen`; yields whether this one is.
+
+    Args:
+        model: any.
+        compiled_at: (rows, tokens) of the batches whose gradients a compiled program makes; None for none.
+    """
     found: Any = model
-    before = getattr(model, "by_hand", False)
-    found.by_hand = suits(model)
+    before = getattr(model, "by_hand", False), getattr(model, "compiled_at", None)
+    found.by_hand, found.compiled_at = suits(model), compiled_at
     try:
         yield found.by_hand
     finally:
-        found.by_hand = before
+        found.by_hand, found.compiled_at = before
 
 
 def chosen(model: "LlamaForCausalLM", tokens: int) -> bool:
@@ -85,7 +92,7 @@ def hidden_states(
     width = len(first.self_attn.q_proj.weight) // heads
     groups = len(first.self_attn.k_proj.weight) // width
     rows, tokens = ids.shape
-    shape = _Shape(rows, tokens, heads, groups, width, first.input_layernorm.variance_epsilon)
+    shape = Shape(rows, tokens, heads, groups, width, first.input_layernorm.variance_epsilon)
     angles = torch.outer(torch.arange(tokens).float(), inner.rotary_emb.inv_freq)[:, None]
     scale = torch.ones(heads + groups, 1)
     scale[:heads] = first.self_attn.scaling
@@ -98,12 +105,18 @@ def hidden_states(
                     mlp.down_proj.weight]  # fmt: skip
     weights.append(inner.norm.weight)
     if torch.is_grad_enabled():
+        if getattr(model, "compiled_at", None) == (rows, tokens):
+            embedded = torch.nn.functional.embedding(ids.flatten(), weights[0])
+            states = compiled.states(embedded, shape, turn, weights[1:], _PER_LAYER)
+            if states is not None:
+                return states
+            cast(Any, model).compiled_at = None
         apply: Callable[..., torch.Tensor] = _Decoder.apply
         return apply(ids, shape, turn, *weights)
     return _forward(ids, shape, turn, weights, None)
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     rows: int
     tokens: int
     heads: int
@@ -156,7 +169,7 @@ def _add_through_norm(total: torch.Tensor, gradient: torch.Tensor, normed: torch
 
 
 def _forward(
-    ids: torch.Tensor, shape: _Shape, turn: torch.Tensor, weights: Sequence[torch.Tensor], kept: list[Any] | None
+    ids: torch.Tensor, shape: Shape, turn: torch.Tensor, weights: Sequence[torch.Tensor], kept: list[Any] | None
 ) -> torch.Tensor:
     """The hidden states; what the way back needs is appended to `kept`, where there is one."""
     order = shape.order()
@@ -231,7 +244,7 @@ class _Decoder(torch.autograd.Function):
     """Hidden states of token ids, as a function of all weights."""
 
     @staticmethod
-    def forward(ctx: Any, ids: torch.Tensor, shape: _Shape, turn: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, ids: torch.Tensor, shape: Shape, turn: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
         ctx.ids, ctx.shape, ctx.turn, ctx.kept = ids, shape, turn, []
         ctx.save_for_backward(*weights)
         return _forward(ids, shape, turn, weights, ctx.kept)
@@ -286,6 +299,6 @@ class _Decoder(torch.autograd.Function):
         return None, None, None, embedded, *reversed(found)
 
 
-def _heads(shape: _Shape, values: torch.Tensor) -> torch.Tensor:
+def _heads(shape: Shape, values: torch.Tensor) -> torch.Tensor:
     """(rows x groups, tokens x heads of a group, width) as (rows, tokens, heads, width)."""
     return shape.flat(values).view(shape.rows, shape.tokens, -1, shape.width)

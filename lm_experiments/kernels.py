@@ -31,7 +31,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 @contextmanager
-def fast(model: "LlamaForCausalLM", liger: LigerUse = "no") -> Iterator[bool]:
+def fast(
+    model: "LlamaForCausalLM", liger: LigerUse = "no", compiled_at: tuple[int, int] | None = None
+) -> Iterator[bool]:
     """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether its products changed.
 
     The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU. On CUDA it
@@ -44,7 +46,7 @@ def fast(model: "LlamaForCausalLM", liger: LigerUse = "no") -> Iterator[bool]:
             if changed:
                 model.config._attn_implementation = NAME
         try:
-            with decoder.by_hand(model), applied(model, liger, model.device.type):
+            with decoder.by_hand(model, compiled_at), applied(model, liger, model.device.type):
                 yield changed
         finally:
             model.config._attn_implementation = usual

@@ -32,7 +32,7 @@ from torch.distributed.tensor import DTensor
 
 from common.arrays import Float, Int
 from common.settings import WrongUse
-from lm_experiments import checkpoints
+from lm_experiments import checkpoints, decoder
 from lm_experiments.cross_entropy import LossOf
 from lm_experiments.stage_settings import StageSettings, refuse_absent
 
@@ -82,13 +82,21 @@ class DistributedModel:
             model.activation_checkpointing_enable()
         model.train()
         module = LossOf(model, settings.compile)
-        if settings.compile:
+        self.compiled_at = self._compiled_at(model, settings)
+        if settings.compile and self.compiled_at is None:
             model.model.compile()
         if settings.shard and self.count > 1:
             self._shard(module, settings)
         self.module, self.optimizer = self.accelerator.prepare(module, optimizer_of(module, settings))
         if settings.rank:
             self.refuse_sharded("rank", settings.rank)
+
+    def _compiled_at(self, model: "LlamaForCausalLM", settings: StageSettings) -> tuple[int, int] | None:
+        """(rows, tokens) of what `compiled` takes at a time, where that and not transformers' decoder is to be compiled."""
+        here = self.device.type == "cpu" and settings.precision == "fp32" and settings.length <= decoder.LONGEST
+        if not (settings.compile and here and decoder.suits(model)):
+            return None
+        return settings.micro_batch or settings.batch // self.count, settings.length
 
     def _shard(self, module: torch.nn.Module, settings: StageSettings) -> None:
         """Let accelerate shard what it prepares, whatever device it is on."""

@@ -85,7 +85,7 @@ def train(
             with (
                 installed(model, settings.dropout, settings.rank_dropout) as masks,
                 contextlib.closing(processes.DistributedModel(model, settings, folder)) as distributed,
-                fast(model, settings.liger),  # now that it is on its device
+                fast(model, settings.liger, distributed.compiled_at),  # now that it is on its device
             ):
                 if not settings.rank:
                     outcome = resuming.finished(folder, distributed, settings, evaluation, start)

@@ -1,14 +1,15 @@
 """What exposure does beyond its strongest decoy, over testbeds: a claim that generalises over corpora needs several, and their scatter.
 
-    testbed i    x_i = (real minus strongest decoy, loss_ret at matched loss_ft) / forgetting of the unexposed, with standard error s_i;
+    testbed i    x_i = (real minus strongest alternative, loss_ret at matched loss_ft) / forgetting of the unexposed, standard error s_i;
                  studies of the same three corpora are one testbed, their mean weighted by 1/error^2
     over all     mu = sum w_i x_i / sum w_i,  w_i = 1/(s_i^2 + tau^2),  tau^2 by the method of moments (DerSimonian and Laird 1986)
                  Student interval with (testbeds - 1) degrees of freedom and variance max(1, q) / sum w_i,
                  q = sum w_i (x_i - mu)^2 / (testbeds - 1)    (Hartung and Knapp 2001, never narrower than without q)
 
 Losses of different text are not comparable in nats, so each effect is a share of its own testbed's forgetting, taken as known. The
-strongest decoy is the one of lowest mean loss_ret. Two testbeds leave one degree of freedom and a factor of 12.7: it takes more of them,
-not more seeds, to say something about corpora at large. Written when both valid testbeds had been seen, so that the verdict is exploratory.
+strongest alternative is the decoy of lowest mean loss_ret, or no exposure where every decoy does harm. Two testbeds leave one degree of
+freedom and a factor of 12.7: it takes more of them, not more seeds, to say something about corpora at large. Written when both valid
+testbeds had been seen, so that the verdict is exploratory.
 """
 
 import math
@@ -18,21 +19,24 @@ import numpy as np
 
 from common.seeds import Interval, around_value, mean_interval
 from common.verdicts import Verdict, within
+from lm_experiments.verdicts.controls import others
 from lm_experiments.verdicts.groups import Group
 
-CRITERION = "loss_ret over testbeds: real exposure below the strongest decoy, as a share of the forgetting"
+CRITERION = (
+    "loss_ret over testbeds: real exposure below the strongest of its decoys and none, as a share of the forgetting"
+)
 
 
 def share(names: Sequence[str], group: Group) -> tuple[str, Interval]:
-    """The strongest decoy, and real exposure minus it as a share of the unexposed models' forgetting.
+    """The strongest alternative, and real exposure minus it as a share of the unexposed models' forgetting.
 
     Args:
         names: of the decoys.
         group: lambda = 0, real, then the decoys, as `controls.controlled` makes it, at matched loss_ft.
     """
     forgetting = float(np.mean(group.ret[:, 0] - group.im[:, 0]))
-    place = int(np.argmin(group.ret[:, 2:].mean(axis=0)))
-    return names[place], mean_interval((group.ret[:, 1] - group.ret[:, 2 + place]) / forgetting)
+    strongest, lowest = min(others(names, group).items(), key=lambda other: float(other[1].mean()))
+    return strongest, mean_interval((group.ret[:, 1] - lowest) / forgetting)
 
 
 def random_effects(found: Sequence[Interval]) -> Interval:
@@ -70,7 +74,7 @@ def over_testbeds(beds: Sequence[tuple[Sequence[str], Group]]) -> list[Verdict]:
     parts = "; ".join(f"{pipeline} {one}" for pipeline, one in each.items())
     return [
         within(
-            "D1", "all sizes", f"loss_ret, real minus the strongest decoy, as a share of the forgetting: {parts}",
+            "D1", "all sizes", f"loss_ret, real minus the strongest alternative, as a share of the forgetting: {parts}",
             random_effects(list(each.values())), CRITERION, at_most=0.0, primary=True, statistic="random effects",
             engine=beds[0][1].key["engine"], where=f"{len(each)} testbeds", variant="over testbeds", exploratory=True,
         )

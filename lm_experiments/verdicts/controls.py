@@ -3,12 +3,17 @@
 loss_ret   lambda = 0  ─────────────●
            decoy       ────────●    │   raw effect of exposure: real minus lambda = 0
            real        ──────●─┘────┘   what is left over the strongest decoy: D1
+
+A decoy may do harm, and exposure that does nothing is then better than it: real exposure must be below no exposure too.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from common.arrays import Float
 from common.seeds import mean_interval
 from common.verdicts import Verdict, all_of, within
 from lm_experiments.verdicts.groups import Group, side_by_side
@@ -18,7 +23,8 @@ APART = ("exposed", "lm.variant", "lr_ft")
 REAL = (None, "post")
 PROBES = ("provenance", "few-facts-halves")
 """Studies that expose to a part of D_post, which is no decoy of it."""
-CRITERION = "loss_ret: real exposure below every decoy of it, at the same lambda"
+CRITERION = "loss_ret: real exposure below every decoy of it at the same lambda, and below none"
+NOTHING = "no exposure"
 
 
 def controlled(found: Iterable[Group]) -> list[tuple[list[str], Group]]:
@@ -55,7 +61,7 @@ def choice(group: Group) -> str:
 
 
 def beyond_decoys(names: Sequence[str], group: Group) -> list[Verdict]:
-    """D1 over all decoys at once, and over each alone.
+    """D1 over no exposure and all decoys at once, and over each decoy alone.
 
     Args:
         names: of the decoys.
@@ -64,13 +70,23 @@ def beyond_decoys(names: Sequence[str], group: Group) -> list[Verdict]:
     raw = mean_interval(group.ret[:, 1] - group.ret[:, 0])
     parts = [
         within("D1", group.model, f"loss_ret, real minus {name} (raw effect {raw.value:+.3f})",
-               mean_interval(group.ret[:, 1] - group.ret[:, 2 + place]), CRITERION, at_most=0.0, statistic=name)
-        for place, name in enumerate(names)
+               mean_interval(group.ret[:, 1] - other), CRITERION, at_most=0.0, statistic=name)
+        for name, other in others(names, group).items()
     ]  # fmt: skip
     where = f"{group.key['pipeline']}: {group.title}"
     stamp: dict[str, Any] = {"engine": group.key["engine"], "where": where, "gates": group.gates}
-    each = [replace(part, variant=name, **stamp) for part, name in zip(parts, names, strict=True)]
+    each = [replace(part, variant=name, **stamp) for part, name in zip(parts[1:], names, strict=True)]
     return [all_of(parts, CRITERION, **stamp), *(each if len(each) > 1 else [])]
+
+
+def others(names: Sequence[str], group: Group) -> dict[str, Float[np.ndarray, " seeds"]]:
+    """loss_ret of what real exposure has to be below, without exposure first.
+
+    Args:
+        names: of the decoys.
+        group: as `controlled` makes it.
+    """
+    return {NOTHING: group.ret[:, 0]} | {name: group.ret[:, 2 + place] for place, name in enumerate(names)}
 
 
 def _at(group: Group, doses: Sequence[float]) -> Group:

@@ -27,6 +27,14 @@ def test_an_effect_is_beside_the_strongest_decoy_and_a_share_of_the_forgetting()
     assert twice.value == pytest.approx(-0.1, abs=0.01)
 
 
+def test_where_every_decoy_does_harm_the_share_is_that_over_no_exposure() -> None:
+    names, group = bed("a", 0.0)
+    group.ret[:, 2:] += 0.3
+    strongest, found = share(names, group)
+    assert strongest == "no exposure"
+    assert found.value == pytest.approx(0.0, abs=0.02)
+
+
 def test_testbeds_that_disagree_decide_nothing_however_many_their_seeds() -> None:
     """Two testbeds, each told from 0 by its seeds, of different size: one degree of freedom."""
     sure = [mean_interval(np.array(values)) for values in ([-0.40, -0.41, -0.39] * 10, [-0.10, -0.11, -0.09] * 10)]

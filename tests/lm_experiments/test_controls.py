@@ -65,6 +65,18 @@ def test_a_decoy_that_does_as_much_or_more_leaves_nothing():
     assert judged(study({"post": 0.1, "shuffled": 0.2}))[0].status == "refuted"
 
 
+def test_a_decoy_that_does_harm_lets_no_exposure_stand_for_it():
+    """Exposure that does nothing is below such a decoy, and lowers nothing; what is lowered then is judged against no exposure."""
+    harmed = study({"post": 0.0, "shuffled": -0.2})
+    (one,) = judged(harmed)
+    assert one.status == "undecided"
+    assert one.value == pytest.approx(0.0, abs=0.01)
+    assert "real minus no exposure" in one.effect
+    (helped,) = judged(study({"post": 0.1, "shuffled": -0.2}))
+    assert (helped.status, helped.value) == ("supported", pytest.approx(-0.1, abs=0.01))
+    assert judged(study({"post": -0.1, "shuffled": -0.2}))[0].status == "refuted"
+
+
 def test_decoys_are_compared_at_equal_loss_ft():
     """Moved along one frontier, a decoy neither gains nor loses: at one rate it seems to, at matched loss_ft it does not."""
     table = study({"post": 0.1, "shuffled": 0.1}, shift=0.05)

@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,18 +113,6 @@ def test_what_needs_whole_weights_is_refused_where_they_are_shared(shared):
 def test_one_process_has_nothing_to_share(tmp_path, alone):
     stage(tmp_path, shard=True)
     assert same(tmp_path, alone)
-
-
-@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler")
-@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # torch about itself
-def test_a_compiled_model_trains_to_the_same_losses(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    shape = replace(SHAPE, layers=1)  # compiling takes most of the time
-    run(tmp_path / "compiled", model=models.build(shape, 0), compile=True)
-    run(tmp_path / "plain", model=models.build(shape, 0))
-    assert any((tmp_path / "cache").rglob("*.cpp"))
-    for compiled, plain in zip(lines(tmp_path / "compiled"), lines(tmp_path / "plain"), strict=True):
-        assert compiled == pytest.approx(plain, rel=1e-4)
 
 
 def test_tensorboard_shows_what_the_log_says(tmp_path):
