@@ -48,6 +48,10 @@ def frontiers() -> list[Macro]:
         Macro(name="NotRun", table=VERDICTS, column="study", reduction="studies of which there is no verdict", value=_not_run),
         *(said(f"{word}Status", "lm", claim=claim, **main) for word, claim in (("FrontierRetained", "C3"), ("FrontierKept", "C4"))),
         *(
+            said(f"{word}Status", "lm", claim="C5", study=f"{study}-controlled", primary=True)
+            for word, study in (("FurtherOnTop", "fig4"), ("LessAlone", "fig6"))
+        ),
+        *(
             Macro(name=f"{word}Times", table=VERDICTS, column="value", digits=0, value=partial(_times, f"replay of {data} in stage 3"),
                   reduction=f"mitigation-controlled: replay of {data} in stage 3 minus none, unmixed, over mixed minus unmixed")
             for word, data in (("ReplayPre", "D_pre"), ("ReplayPost", "D_post"))

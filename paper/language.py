@@ -1,5 +1,6 @@
 """The numbers of the language models: gates, effects beside their decoys, made facts along lambda and at two sizes, provenance."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from common.results import column
 from common.seeds import Interval
 from common.settings import WrongUse
 from paper.macros import Macro, Rows
-from paper.reading import by_seed, judged, paired, said, stored_table
+from paper.reading import by_seed, judged, paired, said, stored_table, verdict_row
 
 CONTROLLED = "lm/nano/controlled"
 CHEMISTRY, ENGINEERING = "general>instruction>chemistry", "general>instruction>engineering"
@@ -35,6 +36,11 @@ def language() -> list[Macro]:
                     where=f"{facts}: independent, lambda 2, real beside permuted, shuffled, D_post 16,384, matched loss_ft")  # fmt: skip
     twice: dict[str, Any] = {"claim": "D1", "model": "pico2", "primary": True, "study": "few-facts"}
     made += [*judged("DecoyTwice", "lm", **twice), said("TwiceGates", "lm", "gates", **twice), *_along()]
+    few = twice | {"model": "pico"}
+    made += [
+        _of_effect("FactsRaw", r"raw effect ([+-][\d.]+)", few),
+        _of_effect("TwiceOther", r"real minus (.*) \(", twice),
+    ]
     made += judged("Provenance", "lm", claim="E1", model="pico", primary=True, where=HALVES)
     made += _effects()
     made += [
@@ -56,6 +62,19 @@ def language() -> list[Macro]:
               digits=2, value=lambda: _recall(2.0)),
     ]  # fmt: skip
     return made
+
+
+def _of_effect(name: str, part: str, wanted: dict[str, Any]) -> Macro:
+    """What the effect of one verdict on D1 says in words: with what it compares, or the raw effect."""
+
+    def value() -> float | str:
+        effect = verdict_row("lm", **wanted)["effect"]
+        if (told := re.search(part, effect)) is None:
+            raise WrongUse(f"D1 says {effect!r}, and not {part!r}. Say in paper/language.py what is quoted.")
+        return float(told[1]) if told[1][0] in "+-" else told[1]
+
+    about = ", ".join(f"{key} {one}" for key, one in wanted.items())
+    return Macro(name=name, table="results/lm/verdicts.parquet", column="effect", reduction=about, value=value)
 
 
 def _change(pipeline: str, arm: str, loss: str, rate: float) -> Interval:

@@ -189,3 +189,14 @@ def test_how_many_signs_the_simulated_accounts_keep():
     ]
     made = deciding.deciding()
     assert (value(made, "SimsPromised"), value(made, "SimsAccounts")) == (told.count("supported"), len(told))
+
+
+def test_what_an_effect_says_in_words(verdicts):
+    verdicts.append({"model": "pico2", "effect": "loss_ret, real minus no exposure (raw effect -0.285)"})
+    words, raw = (
+        language._of_effect("A", r"real minus (.*) \(", {"model": "pico2"}),
+        language._of_effect("A", r"raw effect ([+-][\d.]+)", {"model": "pico2"}),
+    )
+    assert (words.value(), raw.value()) == ("no exposure", -0.285)
+    with pytest.raises(WrongUse, match="and not 'nothing'"):
+        language._of_effect("A", "nothing", {"model": "pico2"}).value()
