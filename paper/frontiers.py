@@ -45,6 +45,7 @@ def frontiers() -> list[Macro]:
     main: dict[str, Any] = {"study": "fig2-controlled", "primary": True}
     return [
         *(Macro(name=name, table=VERDICTS, column="value, low, high", reduction=how, value=value) for name, how, value in rows),
+        Macro(name="LowRank", table=VERDICTS, column="status", reduction="C6, where it was judged", value=_low_rank),
         Macro(name="NotRun", table=VERDICTS, column="study", reduction="studies of which there is no verdict", value=_not_run),
         *(said(f"{word}Status", "lm", claim=claim, **main) for word, claim in (("FrontierRetained", "C3"), ("FrontierKept", "C4"))),
         *(
@@ -57,6 +58,15 @@ def frontiers() -> list[Macro]:
             for word, data in (("ReplayPre", "D_pre"), ("ReplayPost", "D_post"))
         ),
     ]  # fmt: skip
+
+
+def _low_rank() -> Rows:
+    """A sentence once C6 is judged."""
+    asked: dict[str, Any] = {"claim": "C6", "study": "fig7-controlled", "primary": True}
+    if not found("lm", **asked):
+        return Rows("")
+    status = verdict_row("lm", **asked)["status"]
+    return Rows(f"That mixing helps under LoRA too, and full post-training does better than LoRA, is {status}. ")
 
 
 def _not_run() -> Rows:

@@ -14,7 +14,14 @@ from lm_experiments.verdicts.frontiers import ASKED
 from paper import deciding, frontiers, language, reading
 from paper.reading import by_seed, cell, paired
 
-FIG4 = {"study": "fig4-controlled", "where": frontiers.CHEMISTRY, "status": "undecided", "variant": ""}
+FIG4 = {
+    "study": "fig4-controlled",
+    "where": frontiers.CHEMISTRY,
+    "status": "undecided",
+    "variant": "",
+    "claim": "C5",
+    "primary": False,
+}
 
 
 def rows(name):
@@ -35,6 +42,7 @@ def verdicts(monkeypatch):
 
 
 def judged(words, view=0, **own):
+    """A verdict on frontiers."""
     effect = f"hypervolume, share of the box: {words}, {frontiers.VIEWS[view]}"
     return FIG4 | {"effect": effect, "value": 0.5, "low": 0.25, "high": 0.75} | own
 
@@ -61,8 +69,10 @@ def test_once_it_has_one_its_numbers_stand_there(verdicts):
     assert dropout.endswith(r"$-$ mixed & -- & \ensuremath{0.50\ [0.25,\ 0.75]}\xspace & -- & --")
     assert replay.endswith(r"$-$ mixed & -- & -- & not testable & --")
     verdicts[:] = [judged("", study=study) for study in frontiers.STUDIES]
-    assert frontiers._not_run() == ""
-    verdicts[-1] |= {"where": "untied: raw effect", "status": "refuted"}
+    assert (frontiers._not_run(), frontiers._low_rank()) == ("", "")
+    verdicts.append(judged("", study="fig7-controlled", claim="C6", primary=True))
+    assert frontiers._low_rank().endswith(", is undecided. ")
+    verdicts[-2] |= {"where": "untied: raw effect", "status": "refuted"}
     assert (
         frontiers._choice_rows()
         .split(r" \\")[1]
