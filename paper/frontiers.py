@@ -1,6 +1,6 @@
 """The numbers of our frontiers, of what else keeps a capability, of placement, and of the choices that the paper leaves open.
 
-A study that has no table yet is a row that says so; its numbers follow when its verdicts are stored.
+A study that has no verdict yet is a row that says so; its numbers follow when its verdicts are stored.
 """
 
 from functools import partial
@@ -70,18 +70,18 @@ def _low_rank() -> Rows:
 
 
 def _not_run() -> Rows:
-    """A sentence where a study has no table; nothing where all have one."""
+    """A sentence where a study has no verdict; nothing where all have one."""
     missing = [words for study, words in STUDIES.items() if not found("lm", study=study)]
     if not missing:
         return Rows("")
     listed = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
-    return Rows(rf"Not carried out when this text was made: {listed}; criteria and studies are there, tables are not. ")
+    return Rows(rf"Without a verdict when this text was made: {listed}; studies and criteria are there. ")
 
 
 def _lines(study: str, columns: int, lines: list[list[str]]) -> str:
-    """Rows of one study; without its table, its first cells and that there is none."""
+    """Rows of one study; without its verdicts, its first cells and that there are none."""
     if not found("lm", study=study):
-        lines = [[line[0], rf"\multicolumn{{{columns}}}{{l}}{{no table yet}}"] for line in lines]
+        lines = [[line[0], rf"\multicolumn{{{columns}}}{{l}}{{no verdict yet}}"] for line in lines]
     return "".join(" & ".join(line) + " \\\\\n" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the text that are made of several rows: beside a second way to them, and where a study has no table yet."""
+"""Numbers of the text that are made of several rows: beside a second way to them, and where a study has no verdict yet."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -53,10 +53,10 @@ def test_a_study_without_a_table_is_said_to_have_none(verdicts):
     assert lines[0] == r"mixed $-$ unmixed & \ensuremath{0.50\ [0.25,\ 0.75]}\xspace & -- & -- & --"
     assert lines[1].strip().splitlines() == [
         r"\addlinespace",
-        r"mixed with dropout $-$ mixed & \multicolumn{4}{l}{no table yet}",
+        r"mixed with dropout $-$ mixed & \multicolumn{4}{l}{no verdict yet}",
     ]
-    assert frontiers._placement_rows().count(r"\multicolumn{2}{l}{no table yet}") == len(frontiers.PLACED)
-    assert frontiers._choice_rows().count("no table yet") == len(frontiers.CHOICES)
+    assert frontiers._placement_rows().count(r"\multicolumn{2}{l}{no verdict yet}") == len(frontiers.PLACED)
+    assert frontiers._choice_rows().count("no verdict yet") == len(frontiers.CHOICES)
     assert ": Figure 4, Figure 6, Figure 7, mitigation, placement and the choices left open;" in frontiers._not_run()
 
 
