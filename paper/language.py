@@ -1,15 +1,17 @@
-"""The numbers of the language models: gates, effects beside their decoys, recall and provenance."""
+"""The numbers of the language models: gates, effects beside their decoys, made facts along lambda and at two sizes, provenance."""
 
+import re
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from common import gates
 from common.results import column
-from common.seeds import Interval, mean_interval
+from common.seeds import Interval
 from common.settings import WrongUse
-from paper.macros import Macro
-from paper.reading import judged, stored_table
+from paper.macros import Macro, Rows
+from paper.reading import by_seed, judged, paired, said, stored_table, verdict_row
 
 CONTROLLED = "lm/nano/controlled"
 CHEMISTRY, ENGINEERING = "general>instruction>chemistry", "general>instruction>engineering"
@@ -19,6 +21,7 @@ DECOYS = ("Shuffled", "Bigram", "Sibling", "Pre")
 RATES = (("Low", 1e-4), ("Middle", 3e-4), ("High", 1e-3))
 NANO_VOCABULARY = 1024
 """Of the tables that do not say it."""
+FEW, FEW_RATES = "lm/pico/few-facts", (("Low", 1e-4), ("Middle", 2e-4), ("High", 3e-4))
 HALVES = "facts:pre?rumours=0.05&names=32>facts:post?names=32>facts:ft?names=32, lambda 2 of half A"
 
 
@@ -29,8 +32,15 @@ def language() -> list[Macro]:
     made += judged("LatentEngineering", "lm", claim="C1", model="nano", primary=True, where=ALL.format("engineering"))
     made += judged("DecoyChemistry", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(CHEMISTRY))
     made += judged("DecoyEngineering", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(ENGINEERING))
-    made += judged("DecoyFacts", "lm", claim="D1", model="pico", primary=True,
+    made += judged("DecoyFacts", "lm", claim="D1", model="pico", primary=True, study="few-facts",
                     where=f"{facts}: independent, lambda 2, real beside permuted, shuffled, D_post 16,384, matched loss_ft")  # fmt: skip
+    twice: dict[str, Any] = {"claim": "D1", "model": "pico2", "primary": True, "study": "few-facts"}
+    made += [*judged("DecoyTwice", "lm", **twice), said("TwiceGates", "lm", "gates", **twice), *_along()]
+    few = twice | {"model": "pico"}
+    made += [
+        _of_effect("FactsRaw", r"raw effect ([+-][\d.]+)", few),
+        _of_effect("TwiceOther", r"real minus (.*) \(", twice),
+    ]
     made += judged("Provenance", "lm", claim="E1", model="pico", primary=True, where=HALVES)
     made += _effects()
     made += [
@@ -54,17 +64,28 @@ def language() -> list[Macro]:
     return made
 
 
+def _of_effect(name: str, part: str, wanted: dict[str, Any]) -> Macro:
+    """What the effect of one verdict on D1 says in words: with what it compares, or the raw effect."""
+
+    def value() -> float | str:
+        effect = verdict_row("lm", **wanted)["effect"]
+        if (told := re.search(part, effect)) is None:
+            raise WrongUse(f"D1 says {effect!r}, and not {part!r}. Say in paper/language.py what is quoted.")
+        return float(told[1]) if told[1][0] in "+-" else told[1]
+
+    about = ", ".join(f"{key} {one}" for key, one in wanted.items())
+    return Macro(name=name, table="results/lm/verdicts.parquet", column="effect", reduction=about, value=value)
+
+
 def _change(pipeline: str, arm: str, loss: str, rate: float) -> Interval:
     """Exposure 1 minus 0 of one loss, paired by seed, with Student's interval."""
-    at = {end: _by_seed(pipeline, arm, loss, rate, end) for end in (0.0, 1.0)}
-    return mean_interval(np.array([at[1.0][seed] - at[0.0][seed] for seed in sorted(at[0.0])]))
+    more, less = (_by_seed(pipeline, arm, loss, rate, end) for end in (1.0, 0.0))
+    return paired(more, less)
 
 
 def _by_seed(pipeline: str, arm: str, loss: str, rate: float, exposure: float) -> dict[int, float]:
-    table = stored_table(CONTROLLED)
-    keep = (column(table, "pipeline") == pipeline) & (column(table, "lm.variant") == arm)
-    keep &= (column(table, "lr_ft") == rate) & (column(table, "exposure") == exposure)
-    return dict(zip(column(table, "seed")[keep].astype(int).tolist(), column(table, loss)[keep].tolist(), strict=True))
+    wanted = {"pipeline": pipeline, "lm.variant": arm, "lr_ft": rate, "exposure": exposure}
+    return by_seed(CONTROLLED, loss, wanted)
 
 
 def _effects() -> list[Macro]:
@@ -97,7 +118,7 @@ def _effects() -> list[Macro]:
 def _beside(decoy: str) -> Interval:
     """loss_im after exposure to D_post minus that after exposure to a decoy."""
     real, other = (_by_seed(CHEMISTRY, arm, "loss_im", 1e-4, 1.0) for arm in ("real, chemistry", decoy))
-    return mean_interval(np.array([real[seed] - other[seed] for seed in sorted(real)]))
+    return paired(real, other)
 
 
 def _forgotten(rate: float) -> float:
@@ -128,6 +149,60 @@ def _gate(name: str, table: str, gate: str, digits: int = 2, pipeline: str | Non
 
 
 def _recall(exposure: float) -> float:
-    table = stored_table("lm/pico/few-facts")
-    keep = (column(table, "lm.variant") == "real") & (column(table, "exposure") == exposure)
-    return float(np.mean(column(table, "lm.recall_after_pre")[keep]))
+    return _few("lm.recall_after_pre", exposure)
+
+
+def _few(loss: str, exposure: float, rate: float = 1e-4, arm: str = "real", table: str = FEW) -> float:
+    """Mean over seeds of one column of few-facts."""
+    return float(np.mean(list(_of_few(loss, exposure, rate, arm, table).values())))
+
+
+def _of_few(loss: str, exposure: float, rate: float = 1e-4, arm: str = "real", table: str = FEW) -> dict[int, float]:
+    return by_seed(table, loss, {"lm.variant": arm, "exposure": exposure, "lr_ft": rate})
+
+
+def _doses(table: str = FEW) -> list[float]:
+    stored = stored_table(table)
+    return sorted(set(column(stored, "exposure")[column(stored, "lm.variant") == "real"].tolist()))
+
+
+def _along() -> list[Macro]:
+    """few-facts along lambda: the means, and how many intervals of the change of loss_ret lie off zero."""
+    table = f"results/{FEW}.parquet"
+
+    def change(dose: float, rate: float) -> Interval:
+        return paired(_of_few("loss_ret", dose, rate), _of_few("loss_ret", 0.0, rate))
+
+    def rows() -> Rows:
+        lines = [[r"$\lambda$", *(f"{dose:g}" for dose in _doses())], [r"\midrule recall after stage~1"]]
+        lines[1] += [f"{_few('lm.recall_after_pre', dose):.2f}" for dose in _doses()]
+        lines.append([r"$\Lim$", *(f"{_few('loss_im', dose):.3f}" for dose in _doses())])
+        lines += [
+            [rf"$\Lret$, {place.lower()} rate", *(f"{_few('loss_ret', dose, rate):.2f}" for dose in _doses())]
+            for place, rate in FEW_RATES
+        ]
+        return Rows("".join(" & ".join(line) + " \\\\\n" for line in lines).rstrip("\n"))
+
+    def off(side: int) -> int:
+        """Intervals that lie wholly above (1) or below (-1) zero; all of them for 0."""
+        ends = [change(dose, rate) for dose in _doses() if dose for _, rate in FEW_RATES]
+        return len([one for one in ends if side == 0 or min(side * (one.low or 0.0), side * (one.high or 0.0)) > 0])
+
+    how = "real, every exposure minus 0 at every rate, paired by seed"
+    twice = "lm/pico2/few-facts"
+    return [
+        Macro(name="FewRows", table=table, column="lm.recall_after_pre, loss_im, loss_ret", value=rows,
+              reduction="real, by exposure and rate: means over seeds"),
+        *(
+            Macro(name=f"Few{word}", table=table, column="loss_ret", reduction=f"{how}: {which}", value=partial(off, side))
+            for word, which, side in (("Contrasts", "how many", 0), ("Above", "intervals above 0", 1), ("Below", "intervals below 0", -1))
+        ),
+        Macro(name="FewOneMiddle", table=table, column="loss_ret", reduction="real, exposure 1 minus 0, lr_ft 0.0002, paired by seed",
+              value=partial(change, 1.0, 2e-4)),
+        *(
+            Macro(name=f"Twice{word}", table=f"results/{twice}.parquet", column="loss_ret", digits=2,
+                  reduction=f"{arm}, exposure {dose:g}, lr_ft 0.00015: mean over seeds",
+                  value=partial(_few, "loss_ret", dose, 1.5e-4, arm, twice))
+            for word, arm, dose in (("Unexposed", "real", 0.0), ("Exposed", "real", 2.0), ("Decoy", "shuffled", 2.0))
+        ),
+    ]  # fmt: skip

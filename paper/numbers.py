@@ -13,6 +13,8 @@ from common.published import RESULTS, load
 from common.results import column
 from common.seeds import FEWEST, HEADLINE, LEVEL
 from paper.answers import stored
+from paper.deciding import deciding
+from paper.frontiers import frontiers
 from paper.language import language
 from paper.macros import Macro, Rows, escaped
 from paper.reading import judged, verdict_rows
@@ -277,5 +279,6 @@ def _constants() -> list[Macro]:
 def numbers() -> list[Macro]:
     """All of them, in the order of the text."""
     return [
-        *_published(), *_headline(), *_proofs(), *_laws(), *_simulated(), *_standing(), *language(), *_choices(), *_constants(),
+        *_published(), *_headline(), *_proofs(), *_laws(), *_simulated(), *_standing(), *language(), *deciding(),
+        *frontiers(), *_choices(), *_constants(),
     ]  # fmt: skip
