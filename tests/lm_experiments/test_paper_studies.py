@@ -166,8 +166,8 @@ DIFFERENT = ("fig3b", "fig7", "placement")
 
 
 def written(folder, name):
-    """A small corpus of words of its own."""
-    draw = np.random.default_rng(len(name))
+    """A small corpus of words of its own: one of two names that had the same text would be one corpus in two roles."""
+    draw = np.random.default_rng(list(name.encode()))
     words = ["".join(draw.choice(list("abcdefghijklmnopqrstuvwxyz"), 2 + i % 5)) for i in range(400)]
     texts = [" ".join(draw.choice(words, 60)) for _ in range(1_000 if name == "general" else 300)]
     path = folder / f"{name}.jsonl"
