@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from common import dotted, results
 from common.console import Output
 from common.settings import WrongUse
+from lm_experiments.commands.plan import Plan
 from lm_experiments.commands.run import Run
 from lm_experiments.commands.studies import Studies, spelled
 from lm_experiments.conduct import conduct
@@ -199,6 +201,25 @@ def test_a_pipeline_of_every_study_goes_down_the_whole_path(tmp_path):
             )
     results.write(found["fig7"].table, tmp_path / "fig7.parquet")
     assert results.read(tmp_path / "fig7.parquet")["rank"].to_pylist() == [2]
+
+
+def test_shared_prefixes_save_what_the_plan_says(tmp_path):
+    """Figure 2: eight pipelines share one stage 1 of D_pre alone, one per D_post with it, and two stages 2 per D_post."""
+    words = {"names": ("fig2",), "scale": "smoke"}
+    words["corpora"] = tuple(f"{name}={written(tmp_path, name)}" for name in corpora_of(named("fig2", "smoke")))
+    planned = Plan(**words, accelerator="h100").run(Output(True))
+    Run(**words, workers=1, out=tmp_path / "out", runs=tmp_path / "runs").run(Output(True))
+    stages, tokens = Counter(), Counter()
+    for done in (tmp_path / "runs").glob("*/done"):
+        kind = json.loads((done.parent / "spec.json").read_text())["science"]["kind"]
+        stages[kind] += 1
+        tokens[kind] += json.loads((done.parent / "outcome.json").read_text())["tokens"]
+    assert stages == {"pre": 3, "post": 4, "ft": 8}
+    for number, kind in enumerate(("pre", "post", "ft"), 1):
+        said = planned["by_stage"][f"stage {number}"]
+        assert (said["stages"], said["unshared_stages"], said["tokens"]) == (stages[kind], 8, tokens[kind])
+    alone = 8 * (16_384 + 2_048 / 2 + 4_096 + 2_048)  # half of them are exposed to a whole D_post
+    assert planned["saved"] == pytest.approx(1 - tokens.total() / alone)
 
 
 def test_a_study_can_be_looked_at(capsys):
