@@ -52,6 +52,8 @@ def test_a_plain_model_on_a_cpu_is_computed_by_hand_while_it_is_fast(monkeypatch
     model = models.build(SHAPE, 0)
     windows = torch.zeros(2, 9, dtype=torch.int64)
     with fast(model):
+        with pytest.raises(KeyError), decoder.by_hand(model):
+            raise KeyError("a block within, which ends by an error")
         LossOf(model).train()(windows)
         with torch.autocast("cpu", torch.bfloat16):
             LossOf(model)(windows)
@@ -82,13 +84,23 @@ def attached(what):
         model.model.layers[0].__class__ = type("Sharded", (type(model.model.layers[0]),), {})
     elif what == "other positions":
         model.model.rotary_emb.rope_type = "llama3"
+    elif what == "listened to":
+        model.model.layers[1].register_forward_hook(lambda *_: None)
+    elif what == "listened to before":
+        model.model.layers[1].register_forward_pre_hook(lambda *_: None)
+    elif what == "another kind of weights":
+        model.model.norm.weight = type("Quantised", (torch.nn.Parameter,), {})(torch.ones(SHAPE.hidden))
+    elif what == "attention dropped":
+        model.model.layers[1].self_attn.attention_dropout = 0.1
+    elif what == "padded":
+        model.model.embed_tokens.padding_idx = 0
     return model
 
 
 @pytest.mark.parametrize(
     "what",
     ["biased", "adapters", "compiled", "activations computed twice", "another precision", "another device", "another activation",
-     "sharded", "other positions"],
+     "sharded", "other positions", "listened to", "listened to before", "another kind of weights", "attention dropped", "padded"],
 )  # fmt: skip
 def test_what_is_not_plainly_the_decoder_is_left_to_transformers(what):
     assert decoder.suits(attached("nothing"))
