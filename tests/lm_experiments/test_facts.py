@@ -216,13 +216,13 @@ def test_a_study_of_facts_measures_and_stops_on_answers():
 
 def test_every_column_of_a_row_has_its_own_number():
     """Of a pipeline with three stages, whose D_ft is measured last, and of one whose one pass over D_post is all in stage 1."""
-    pipeline, row = carried_out(named("controlled", "nano"), "real, engineering", recipe__exposure=0.25)
+    pipeline, row = carried_out(named("controlled", "smoke"), "real, engineering", recipe__exposure=1.0)
     pre, post, ft = pipeline.nodes.values()
     wanted = {
-        "pipeline": "general>instruction>engineering", "method": "mixed", "scale": "nano", "seed": 10, "tokens_post": 131_072,
-        "lr_pre": 4e-3, "lr_post": 1e-3, "lr_ft": 1e-4, "config_hash": ft.hash, "lm.stage1": pre.hash,
-        "tokens_pre": pre.plan.steps * 16 * 128, "tokens_ft": ft.plan.steps * 8 * 128, "lm.tokens_seen_post": post.plan.steps * 16 * 128,
-        "lm.exposed_tokens": 32_768, "lm.steps_post": post.plan.steps, "lm.best_step_post": 2, "lm.stopped_early": 1,
+        "pipeline": "general>instruction>engineering", "method": "mixed", "scale": "smoke", "seed": 1000, "tokens_post": 2_048,
+        "lr_pre": 3e-3, "lr_post": 1e-3, "lr_ft": 1e-4, "config_hash": ft.hash, "lm.stage1": pre.hash,
+        "tokens_pre": pre.plan.steps * 16 * 128, "tokens_ft": ft.plan.steps * 8 * 128, "lm.tokens_seen_post": post.plan.steps * 4 * 128,
+        "lm.exposed_tokens": 2_048, "lm.steps_post": post.plan.steps, "lm.best_step_post": 2, "lm.stopped_early": 1,
         "loss_im": 11, "loss_ret": 21, "loss_ft": 23, "loss_pre": 20,
         "lm.loss_pre_after_pre": 0, "lm.loss_post_after_pre": 1, "lm.loss_ft_after_pre": 3,
         "lm.loss_pre_after_post": 10, "lm.loss_ft_after_post": 13,
@@ -230,7 +230,7 @@ def test_every_column_of_a_row_has_its_own_number():
         "lm.moved_pre": 0.5, "lm.moved_post": 1.5, "lm.moved_ft": 2.5,
     }  # fmt: skip
     assert {name: row[name] for name in wanted} == wanted
-    _, row = carried_out(named("fig3b", "nano"), "", recipe__exposure=1.0)
+    _, row = carried_out(named("fig3b", "smoke"), "", recipe__exposure=1.0)
     wanted = {
         "loss_im": 1, "lm.loss_post_after_pre": 1, "lm.loss_pre_after_post": 0, "lm.loss_ft_after_post": 2, "loss_ret": 11,
         "wall_seconds": 3, "lm.seconds_pre": 1, "lm.seconds_post": 0, "lm.seconds_ft": 2, "lm.moved_pre": 0.5, "lm.moved_post": 0,

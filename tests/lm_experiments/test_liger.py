@@ -54,7 +54,8 @@ def test_it_changes_the_model_for_the_block_alone(monkeypatch):
     def change(*, model, **options):
         asked.update(options, model=model)
         modeling_llama.apply_rotary_pos_emb = modeling_llama.LlamaRMSNorm = modeling_llama.LlamaMLP = None
-        vars(model.model.norm).update(dict.fromkeys(own, lambda *_: "changed"))
+        for part in (model.model.norm, model.model.layers[1].mlp):
+            vars(part).update(dict.fromkeys(own, lambda *_: "changed"))
 
     fake = ModuleType("liger_kernel.transformers")
     fake.apply_liger_kernel_to_llama = change
@@ -75,7 +76,7 @@ def test_it_changes_the_model_for_the_block_alone(monkeypatch):
     assert asked == {
         "rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False, "model": model,
     }  # fmt: skip
-    assert not own & vars(model.model.norm).keys()
+    assert not any(own & vars(part).keys() for part in model.modules())
     assert (modeling_llama.apply_rotary_pos_emb, modeling_llama.LlamaRMSNorm, modeling_llama.LlamaMLP) == usual
 
 
