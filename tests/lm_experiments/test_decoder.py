@@ -84,8 +84,6 @@ def attached(what):
         model.model.layers[0].__class__ = type("Sharded", (type(model.model.layers[0]),), {})
     elif what == "other positions":
         model.model.rotary_emb.rope_type = "llama3"
-    elif what == "listened to before":
-        model.model.layers[1].register_forward_pre_hook(lambda *_: None)
     elif what == "another kind of weights":
         model.model.norm.weight = type("Quantised", (torch.nn.Parameter,), {})(torch.ones(SHAPE.hidden))
     elif what == "padded":
@@ -96,7 +94,7 @@ def attached(what):
 @pytest.mark.parametrize(
     "what",
     ["biased", "adapters", "compiled", "activations computed twice", "another precision", "another device", "another activation",
-     "sharded", "other positions", "listened to before", "another kind of weights", "padded"],
+     "sharded", "other positions", "another kind of weights", "padded"],
 )  # fmt: skip
 def test_what_is_not_plainly_the_decoder_is_left_to_transformers(what):
     assert decoder.suits(attached("nothing"))
