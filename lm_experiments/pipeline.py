@@ -194,7 +194,7 @@ class Pipeline:
 
     def _node(self, kind: Kind, plan: Plan, stage: Stage, parent: Node | None) -> Node:
         chosen = self.settings
-        on = dict.fromkeys((*self.keys[:2], *map(key, chosen.measured_too), self.keys[2]))
+        on = self._measured(alone=kind == "pre" and len(plan.parts) == 1)
         measured = tuple((report, chosen.report_windows) for name in on for report in self.reports(name))
         stops = kind == "post" and stage.patience > 0 and chosen.recipe.split == "independent"
         own = dict(zip(("pre", "post", "ft"), self.keys, strict=True))[kind]
@@ -210,6 +210,17 @@ class Pipeline:
             data=tuple((name, self.stores(name).fingerprint) for name in dict.fromkeys(read)),
             model=chosen.model if parent is None else None, parent=parent, start=self._begun if parent is None else None,
         )  # fmt: skip
+
+    def _measured(self, *, alone: bool) -> list[str]:
+        """The corpora on which a stage is measured; their order is in its name.
+
+        A stage 1 of D_pre alone is the same whichever of `measured_too` D_post is, so its order is, too: the last of them comes first, as
+        in the other studies of the paper, whose D_post it is.
+        """
+        pre, post, ft = self.keys
+        too = tuple(map(key, self.settings.measured_too))
+        first = too[-1] if alone and post in too else post
+        return list(dict.fromkeys((pre, first, *too, post, ft)))
 
     @property
     def _answers(self) -> str:

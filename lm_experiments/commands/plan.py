@@ -38,6 +38,10 @@ class _Unread:
         """More than any stage reads."""
         return 1 << 27
 
+    def window(self, index: int, length: int) -> Any:
+        """Nobody reads it."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Run):

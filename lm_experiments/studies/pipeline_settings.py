@@ -61,7 +61,8 @@ class PipelineSettings(Settings):
     other: str = ""
     """Another corpus of D_post's domain, for stage 1 where the recipe says exposed = other."""
     measured_too: tuple[str, ...] = ()
-    """Further corpora on which every stage is measured: with all D_ft of a study here, its pipelines share stages 1 and 2."""
+    """Further corpora on which every stage is measured: with all D_ft of a study here, pipelines of one D_post share stages 1 and 2; with
+    every D_post too, all share a stage 1 of D_pre alone."""
     tokenizer: str = ""
     """A Hugging Face tokenizer: a folder, or a name on the hub with @REVISION; empty for a BPE trained for the study."""
     tokenizer_corpora: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from lm_experiments import interruption, models
 from lm_experiments.damage import Damage
 from lm_experiments.dropout import everywhere
 from lm_experiments.plan import Part, Plan, PlannedBatches
-from tests.lm_experiments.tiny import LENGTH, SHAPE, Text, run, settings
+from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, Text, run, settings
 
 PLAN = Plan(length=LENGTH, batch=4, steps=24, seed=0, parts=(Part(store="text", windows=20, count=96),))
 """A pass over its data is five steps."""
@@ -56,12 +56,12 @@ def layout(folder: Path) -> tuple[list[str], list[int]]:
     return [name for name, module in made.module.named_modules() if isinstance(module, FSDPModule)], held
 
 
-def refusal(folder: Path, **changes: Any) -> str:
-    """What is said to a stage that needs whole weights."""
+def refusal(folder: Path, batches: Any = None, **changes: Any) -> str:
+    """What is said to a stage that needs whole weights, or that two processes cannot share."""
     from common.settings import WrongUse
 
     try:
-        run(folder, shard=True, **changes)
+        run(folder, batches, shard=True, **changes)
     except WrongUse as error:
         return str(error)
     return ""
@@ -74,7 +74,11 @@ def main(folder: Path) -> None:
     seen = {
         "units": units,
         "held": held,
-        "refusals": [refusal(folder / "rank", rank=2), refusal(folder / "damage", damage=Damage(noise=0.1))],
+        "refusals": [
+            refusal(folder / "rank", rank=2),
+            refusal(folder / "damage", damage=Damage(noise=0.1)),
+            refusal(folder / "batch", Plain(rows=3), batch=3),
+        ],
     }
     interruption.request()
     stage(folder / "again", shard=True)

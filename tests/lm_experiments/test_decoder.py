@@ -51,7 +51,12 @@ def test_a_plain_model_on_a_cpu_is_computed_by_hand_while_it_is_fast(monkeypatch
     monkeypatch.setattr(decoder, "hidden_states", lambda model, ids: asked.append(ids.shape[1]) or usual(model, ids))
     model = models.build(SHAPE, 0)
     windows = torch.zeros(2, 9, dtype=torch.int64)
+    with pytest.raises(KeyError), decoder.by_hand(model):
+        raise KeyError("a block that ends by an error")
+    assert not model.by_hand
     with fast(model):
+        with decoder.by_hand(model):
+            pass
         LossOf(model).train()(windows)
         with torch.autocast("cpu", torch.bfloat16):
             LossOf(model)(windows)
@@ -82,13 +87,17 @@ def attached(what):
         model.model.layers[0].__class__ = type("Sharded", (type(model.model.layers[0]),), {})
     elif what == "other positions":
         model.model.rotary_emb.rope_type = "llama3"
+    elif what == "another kind of weights":
+        model.model.norm.weight = type("Quantised", (torch.nn.Parameter,), {})(torch.ones(SHAPE.hidden))
+    elif what == "padded":
+        model.model.embed_tokens.padding_idx = 0
     return model
 
 
 @pytest.mark.parametrize(
     "what",
     ["biased", "adapters", "compiled", "activations computed twice", "another precision", "another device", "another activation",
-     "sharded", "other positions"],
+     "sharded", "other positions", "another kind of weights", "padded"],
 )  # fmt: skip
 def test_what_is_not_plainly_the_decoder_is_left_to_transformers(what):
     assert decoder.suits(attached("nothing"))

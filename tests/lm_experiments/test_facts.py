@@ -187,8 +187,9 @@ def carried_out(study, arm, **point):
     )
     pipeline = Pipeline(next(cells), lambda name: Anything())
     outcomes = {
-        node.hash: {"steps": node.plan.steps, "tokens": node.plan.steps * node.plan.batch * node.plan.length, "seconds": 1.0,
-                    "best_step": 1, "stopped_early": True, "losses": {name: 10.0 * stage + n for n, (name, _) in enumerate(node.measured)}}
+        node.hash: {"steps": node.plan.steps, "tokens": node.plan.steps * node.plan.batch * node.plan.length, "seconds": 1.0 + stage,
+                    "best_step": 1 + stage, "stopped_early": stage == 1, "displacement": 0.5 + stage,
+                    "losses": {name: 10.0 * stage + n for n, (name, _) in enumerate(node.measured)}}
         for stage, node in enumerate(pipeline.nodes.values())
     }  # fmt: skip
     return pipeline, results.table(pipeline.row(outcomes), EXTRA).to_pylist()[0]
@@ -211,6 +212,31 @@ def test_a_study_of_facts_measures_and_stops_on_answers():
     assert [row[f"lm.recall_{name}"] for name in ("after_pre", "im", "ret")] == [3, 13, 23]
     assert json.loads(row["lm.losses"])["ft"]["facts-b/report#answers"] == 26
     assert row["lm.unigram_post"] == pytest.approx(np.log(2), abs=0.01), "of the answers alone"
+
+
+def test_every_column_of_a_row_has_its_own_number():
+    """Of a pipeline with three stages, whose D_ft is measured last, and of one whose one pass over D_post is all in stage 1."""
+    pipeline, row = carried_out(named("controlled", "smoke"), "real, engineering", recipe__exposure=1.0)
+    pre, post, ft = pipeline.nodes.values()
+    wanted = {
+        "pipeline": "general>instruction>engineering", "method": "mixed", "scale": "smoke", "seed": 1000, "tokens_post": 2_048,
+        "lr_pre": 3e-3, "lr_post": 1e-3, "lr_ft": 1e-4, "config_hash": ft.hash, "lm.stage1": pre.hash,
+        "tokens_pre": pre.plan.steps * 16 * 128, "tokens_ft": ft.plan.steps * 8 * 128, "lm.tokens_seen_post": post.plan.steps * 4 * 128,
+        "lm.exposed_tokens": 2_048, "lm.steps_post": post.plan.steps, "lm.best_step_post": 2, "lm.stopped_early": 1,
+        "loss_im": 11, "loss_ret": 21, "loss_ft": 23, "loss_pre": 20,
+        "lm.loss_pre_after_pre": 0, "lm.loss_post_after_pre": 1, "lm.loss_ft_after_pre": 3,
+        "lm.loss_pre_after_post": 10, "lm.loss_ft_after_post": 13,
+        "wall_seconds": 6, "lm.seconds_pre": 1, "lm.seconds_post": 2, "lm.seconds_ft": 3,
+        "lm.moved_pre": 0.5, "lm.moved_post": 1.5, "lm.moved_ft": 2.5,
+    }  # fmt: skip
+    assert {name: row[name] for name in wanted} == wanted
+    _, row = carried_out(named("fig3b", "smoke"), "", recipe__exposure=1.0)
+    wanted = {
+        "loss_im": 1, "lm.loss_post_after_pre": 1, "lm.loss_pre_after_post": 0, "lm.loss_ft_after_post": 2, "loss_ret": 11,
+        "wall_seconds": 3, "lm.seconds_pre": 1, "lm.seconds_post": 0, "lm.seconds_ft": 2, "lm.moved_pre": 0.5, "lm.moved_post": 0,
+        "lm.moved_ft": 1.5, "lm.tokens_seen_post": 0, "lm.steps_post": 0, "lm.best_step_post": 0, "lm.stopped_early": 0,
+    }  # fmt: skip
+    assert {name: row[name] for name in wanted} == wanted
 
 
 @pytest.mark.parametrize("name", ["few-facts", "few-facts-halves"])

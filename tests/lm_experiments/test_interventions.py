@@ -255,6 +255,10 @@ def test_a_process_reads_its_own_rows_ahead_of_their_step():
             found = [feed.windows(step) for step in range(3)]
         assert all(np.array_equal(windows, Plain().batch(step)[2:]) for step, windows in enumerate(found))
         assert read == [(0, 2, 2), (1, 2, 2), (2, 2, 2)]
+    with Feed(Plain(), settings(max_steps=3), Alone()) as feed:  # which has no rows to ask for
+        assert np.array_equal(feed.windows(1), Plain().batch(1)[2:])
+    with Feed(Rows(), settings(max_steps=3), Alone(), ahead=True) as feed:
+        assert all(np.array_equal(feed.windows(step), Plain().batch(step)[2:]) for step in (0, 2, 1))
     asked = []
 
     class Counting(Text):

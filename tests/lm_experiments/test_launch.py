@@ -13,7 +13,7 @@ from lm_experiments import interruption, journal, launch, local, slurm
 from lm_experiments.commands.run import Run
 from lm_experiments.local import Local, places
 from lm_experiments.resuming import State
-from lm_experiments.saving import LARGEST_SHARE, Saver
+from lm_experiments.saving import Saver
 from lm_experiments.stages import attempt, finished, folder_of, held
 from tests.lm_experiments.test_conduct import broken_stores
 from tests.lm_experiments.test_stages import STORES, first, run, second, settings
@@ -165,7 +165,7 @@ def test_a_checkpoint_takes_at_most_its_share(monkeypatch, tmp_path):
     alone = type("Alone", (), {"count": 1, "agreed": staticmethod(lambda mine: mine)})
     saver = Saver(alone, State(step=7), settings(first().plan), tmp_path)
     saver._saved, saver._stood, saver._worked = 0.0, 3.0, 15.0
-    for now, due in ((70.0, False), (18 / LARGEST_SHARE - 1, False), (18 / LARGEST_SHARE, True)):
+    for now, due in ((70.0, False), (899.0, False), (900.0, True)):  # two per cent
         monkeypatch.setattr(time, "perf_counter", lambda now=now: now)
         assert saver.due() is due
     saver._stood = saver._worked = 0.0

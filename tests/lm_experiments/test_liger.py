@@ -27,10 +27,17 @@ def test_where_it_is_absent_auto_does_without_and_yes_is_refused(absent, outside
     model = models.build(SHAPE, 0)
     with applied(model, "auto", "cuda") as used:
         assert not used
+    with pytest.raises(WrongUse, match="is not installed"), applied(model, "yes", "cuda"):
+        pass
     monkeypatch.setattr("lm_experiments.conduct.conduct", lambda *_, **__: pytest.fail("it is refused before"))
     assert command("lm_experiments", COMMANDS, "test", ["run", "smoke", "--liger", "yes"]) == 2
     assert "pip install liger-kernel" in " ".join(capsys.readouterr().err.split())
     assert list(outside.iterdir()) == []
+
+
+def test_it_is_looked_for_by_the_name_that_it_is_imported_by(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name == "liger_kernel" else None)
+    assert liger.installed()
 
 
 def test_yes_on_a_cpu_is_refused_by_training(tmp_path, monkeypatch):
@@ -42,11 +49,13 @@ def test_yes_on_a_cpu_is_refused_by_training(tmp_path, monkeypatch):
 def test_it_changes_the_model_for_the_block_alone(monkeypatch):
     """With a package of the same name in its place, which changes what the real one does (version 0.8)."""
     asked = {}
+    own = {"forward", "extra_repr", "_get_name"}
 
     def change(*, model, **options):
-        asked.update(options)
+        asked.update(options, model=model)
         modeling_llama.apply_rotary_pos_emb = modeling_llama.LlamaRMSNorm = modeling_llama.LlamaMLP = None
-        model.model.norm.forward = lambda hidden: hidden * 0
+        for part in (model.model.norm, model.model.layers[1].mlp):
+            vars(part).update(dict.fromkeys(own, lambda *_: "changed"))
 
     fake = ModuleType("liger_kernel.transformers")
     fake.apply_liger_kernel_to_llama = change
@@ -61,9 +70,13 @@ def test_it_changes_the_model_for_the_block_alone(monkeypatch):
     assert not asked
     with applied(model, "auto", "cuda") as used:
         assert used
-        assert "forward" in vars(model.model.norm)
-    assert asked["fused_linear_cross_entropy"] is False
-    assert "forward" not in vars(model.model.norm)
+        assert own <= vars(model.model.norm).keys()
+    with pytest.raises(KeyError), applied(model, "auto", "cuda"):
+        raise KeyError("training ends by an error")
+    assert asked == {
+        "rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False, "model": model,
+    }  # fmt: skip
+    assert not any(own & vars(part).keys() for part in model.modules())
     assert (modeling_llama.apply_rotary_pos_emb, modeling_llama.LlamaRMSNorm, modeling_llama.LlamaMLP) == usual
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from common import dotted, results
 from common.console import Output
 from common.settings import WrongUse
+from lm_experiments.commands.plan import Plan
 from lm_experiments.commands.run import Run
 from lm_experiments.commands.studies import Studies, spelled
 from lm_experiments.conduct import conduct
@@ -166,8 +168,8 @@ DIFFERENT = ("fig3b", "fig7", "placement")
 
 
 def written(folder, name):
-    """A small corpus of words of its own."""
-    draw = np.random.default_rng(len(name))
+    """A small corpus of words of its own: one of two names that had the same text would be one corpus in two roles."""
+    draw = np.random.default_rng(list(name.encode()))
     words = ["".join(draw.choice(list("abcdefghijklmnopqrstuvwxyz"), 2 + i % 5)) for i in range(400)]
     texts = [" ".join(draw.choice(words, 60)) for _ in range(1_000 if name == "general" else 300)]
     path = folder / f"{name}.jsonl"
@@ -175,16 +177,26 @@ def written(folder, name):
     return f"file:{path}"
 
 
-@pytest.mark.filterwarnings("ignore:min_lr")
-def test_a_pipeline_of_every_study_goes_down_the_whole_path(tmp_path):
-    """The last arm of those that differ, with the largest exposure, on text from files; of all where EARLY_EXPOSURE_EVERY is set."""
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory):
+    """Figure 2 and the last arm, with the largest exposure, of those that differ, or of all where EARLY_EXPOSURE_EVERY is set, on text from
+    files; and the folder of their stages."""
+    folder = tmp_path_factory.mktemp("carried")
     chosen = []
     for study in SMOKES:
-        if "EARLY_EXPOSURE_EVERY" in os.environ or study.name in DIFFERENT:
+        if "EARLY_EXPOSURE_EVERY" in os.environ or study.name in (*DIFFERENT, "fig2"):
             ends = tuple(Axis(axis.field, axis.values[-1:]) for axis in study.axes)
-            one = dataclasses.replace(study.chosen([study.arms[-1].name]), axes=ends)
-            chosen.append(on_corpora(one, {name: written(tmp_path, name) for name in corpora_of(study)}))
-    found = conduct(chosen, tmp_path / "runs", 1, Output(True))
+            last = dataclasses.replace(study.chosen([study.arms[-1].name]), axes=ends)
+            one = study if study.name == "fig2" else last
+            chosen.append(on_corpora(one, {name: written(folder, name) for name in corpora_of(study)}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "min_lr")
+        found = conduct(chosen, folder / "runs", 1, Output(True))
+    return chosen, found, folder / "runs"
+
+
+def test_a_pipeline_of_every_study_goes_down_the_whole_path(carried, tmp_path):
+    chosen, found, _ = carried
     for study in chosen:
         conducted = found[study.name]
         assert not conducted.failed
@@ -199,6 +211,24 @@ def test_a_pipeline_of_every_study_goes_down_the_whole_path(tmp_path):
             )
     results.write(found["fig7"].table, tmp_path / "fig7.parquet")
     assert results.read(tmp_path / "fig7.parquet")["rank"].to_pylist() == [2]
+
+
+def test_shared_prefixes_save_what_the_plan_says(carried, monkeypatch):
+    """The eight pipelines of Figure 2 share one stage 1 of D_pre alone and one per D_post with it, and two stages 2 per D_post."""
+    chosen, found, runs = carried
+    monkeypatch.setattr(Plan, "studies", lambda self: chosen)
+    planned = Plan(names=("these",), accelerator="h100").run(Output(True))
+    trained = {kind: [0, 0] for kind in ("pre", "post", "ft")}
+    for done in runs.glob("*/done"):
+        of = trained[json.loads((done.parent / "spec.json").read_text())["science"]["kind"]]
+        of[0] += 1
+        of[1] += json.loads((done.parent / "outcome.json").read_text())["tokens"]
+    said = [planned["by_stage"][f"stage {number}"] for number in (1, 2, 3)]
+    assert [[one["stages"], one["tokens"]] for one in said] == list(trained.values())
+    assert found["fig2"].remarks["stages"] == {"pre": 3, "post": 4, "ft": 8}
+    rows = [row for one in found.values() for row in one.table.to_pylist()]
+    unshared = sum(row["tokens_pre"] + row["lm.tokens_seen_post"] + row["tokens_ft"] for row in rows)
+    assert planned["saved"] == pytest.approx(1 - sum(tokens for _, tokens in trained.values()) / unshared)
 
 
 def test_a_study_can_be_looked_at(capsys):

@@ -104,10 +104,11 @@ def test_a_shared_model_in_bf16_has_float32_where_it_should(shared, tmp_path):
 
 
 def test_what_needs_whole_weights_is_refused_where_they_are_shared(shared):
-    rank, noise = json.loads((shared / "seen.json").read_text())["refusals"]
+    rank, noise, batch = json.loads((shared / "seen.json").read_text())["refusals"]
     assert rank.startswith("rank = 2 needs whole weights")
     assert noise.startswith("damage = 0.1 needs whole weights")
     assert "--shard" in rank
+    assert batch.startswith("batch = 3 cannot be shared by 2 processes")
 
 
 def test_one_process_has_nothing_to_share(tmp_path, alone):

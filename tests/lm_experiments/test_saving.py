@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -114,5 +115,57 @@ def test_a_failure_is_told_before_the_next_checkpoint(tmp_path, monkeypatch):
 def test_the_processor_that_writing_takes_is_counted_where_training_needs_it(tmp_path, device, counted):
     model = type("Model", (), {"main": True, "device": type("Device", (), {"type": device})})
     with Saver(model, State(), settings(), tmp_path) as saver:
-        saver._start(lambda: sum(range(200_000)))
-    assert (saver._worked > 0) is counted
+        saver._start(lambda: time.sleep(0.2 + 0 * sum(range(200_000))))
+    assert (0 < saver._worked < 0.2) is counted, "without the time that it waits for the disk"
+
+
+def full():
+    raise OSError(28, "The disk is full")
+
+
+MODEL = SimpleNamespace(
+    main=True, count=1, device=SimpleNamespace(type="cpu"), agreed=lambda mine: mine, copied_weights=dict
+)
+
+
+def test_a_failure_is_told_by_what_comes_next_and_hides_no_other(tmp_path):
+    saver = Saver(MODEL, State(), settings(), tmp_path)
+    saver._start(full)
+    with pytest.raises(OSError, match="The disk is full"):
+        saver.best()
+    with pytest.raises(OSError, match="The disk is full"), Saver(MODEL, State(), settings(), tmp_path) as saver:
+        saver._start(full)
+    saver = Saver(MODEL, State(), settings(), tmp_path)
+    saver._start(full)
+    with pytest.raises(KeyError), saver:
+        raise KeyError("training ends by another error")
+
+
+def test_what_a_checkpoint_takes_from_training_is_measured(tmp_path, monkeypatch):
+    """It waits for 2 s for the write before and copies for 3 s: two per cent are kept if the next is due 250 s after its end."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def take(seconds, of):
+        now[0] += seconds
+        return of
+
+    model = SimpleNamespace(
+        main=False, count=1, agreed=lambda mine: mine, copied_weights=lambda: take(2.0, {}), copied_moments=lambda: take(1.0, {})
+    )  # fmt: skip
+    saver = Saver(model, State(), settings(checkpoint_steps=0), tmp_path)
+    saver._job = SimpleNamespace(result=lambda: take(2.0, 0.0))
+    saver.checkpoint()
+    assert now == [105.0]
+    for now[0], due in ((354.0, False), (355.0, True)):
+        assert saver.due() is due
+
+
+def test_the_first_process_decides_when_and_is_not_asked_at_every_step(tmp_path):
+    answers = []
+    model = SimpleNamespace(count=2, agreed=lambda mine: answers.pop(0))
+    for step, given, due in ((5, [False, True], True), (5, [False, False], False), (5, [True], True), (6, [], False)):
+        answers[:] = given
+        saver = Saver(model, State(step=step), settings(checkpoint_steps=0, log_every=5), tmp_path)
+        assert saver.due() is due
+        assert not answers

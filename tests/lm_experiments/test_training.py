@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from common.settings import WrongUse, config_hash
 from lm_experiments import checkpoints, models
+from lm_experiments.divergence import ceiling, diverged
 from lm_experiments.evaluation import evaluate
 from lm_experiments.resuming import read_outcome
 from lm_experiments.schedules import learning_rate
@@ -282,6 +283,16 @@ def test_divergence_stops_the_stage_and_loses_nothing(tmp_path, value, named):
     run(tmp_path)  # from the last good step, with weights that nobody spoils
     run(tmp_path.with_name("whole"))
     assert same(tmp_path, tmp_path.with_name("whole"))
+
+
+def test_the_limit_of_the_loss_is_above_guessing_and_above_the_first(tmp_path):
+    assert ceiling(9.0, 64, settings(explode=2.0)) == 11
+    assert ceiling(1.0, 64, settings(explode=2.0)) == pytest.approx(math.log(64) + 2)
+    chosen = settings(lr=0.1, min_lr=0.02, clip=0.5, precision="bf16")
+    said = str(diverged(0, 5.0, 7.0, 3.0, chosen, tmp_path))
+    for part in ("step 1 of 24: loss 5 (limit 3), gradient norm 7", "lr = 0.1 (min_lr 0.02, 3 warm-up steps), clip = 0.5, precision bf16",
+                 f"Last good step: 0; last checkpoint: none, kept in {tmp_path}"):  # fmt: skip
+        assert part in said
 
 
 def test_an_absurd_learning_rate_diverges(tmp_path):
