@@ -35,7 +35,7 @@ def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
     figure, axes = style.panels(1 + len(sizes), 4, height=1.2 + 1.75 * (1 + len(sizes)), sharex=True)
     views = [(split, when) for split in SPLITS for when in WHEN]
     for j, (split, when) in enumerate(views):
-        _published(axes[0, j], Rows(published_table).where(split=split), when)
+        published(axes[0, j], Rows(published_table).where(split=split), when)
         axes[0, j].set_title(f"{SPLITS[split] if j % 2 == 0 else ''}\n{WHEN[when]}", fontsize=7.5)
         for i, size in enumerate(sizes, start=1):
             _measured(axes[i, j], studies[split].where(tokens_post=size), when, looks)
@@ -46,7 +46,7 @@ def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
         for other in axes[i, 1:]:
             other.set_ylabel("nats/token")
         for half in (axes[i, :2], axes[i, 2:]):
-            _one_scale(half)
+            one_scale(half)
     for ax in axes.flat:
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
     style.heading(figure, "loss minus that at $\\lambda$ = 0")
@@ -63,7 +63,7 @@ def language_models(published_table: Any, added: Any, matched: Any) -> Figure:
     return figure
 
 
-def _published(ax: Axes, rows: Rows, when: str) -> None:
+def published(ax: Axes, rows: Rows, when: str) -> None:
     for size, (colour, marker) in style.SIZES.items():
         here = rows.where(tokens_post=size)
         order = here.sorted_by("exposure")
@@ -74,13 +74,13 @@ def _published(ax: Axes, rows: Rows, when: str) -> None:
 def _measured(ax: Axes, rows: Rows, when: str, looks: dict[float, tuple[Any, str]]) -> None:
     """One size of D_post: before stage 3 a single curve, after it one a learning rate."""
     if when == "loss_im":
-        _curve(ax, rows.where(lr_ft=rows.distinct("lr_ft")[0]), when, BEFORE, "o")
+        curve(ax, rows.where(lr_ft=rows.distinct("lr_ft")[0]), when, BEFORE, "o")
         return
     for rate, (colour, marker) in looks.items():
-        _curve(ax, rows.where(lr_ft=rate), when, colour, marker)
+        curve(ax, rows.where(lr_ft=rate), when, colour, marker)
 
 
-def _curve(ax: Axes, rows: Rows, when: str, colour: Any, marker: str) -> None:
+def curve(ax: Axes, rows: Rows, when: str, colour: Any, marker: str) -> None:
     exposures, losses = rows.by_seed("exposure", when)
     change = losses - losses[:, :1]
     for seed in change:
@@ -88,7 +88,7 @@ def _curve(ax: Axes, rows: Rows, when: str, colour: Any, marker: str) -> None:
     ax.plot(exposures, shade(ax, exposures, change, colour), color=colour, marker=marker)
 
 
-def _one_scale(axes: Any) -> None:
+def one_scale(axes: Any) -> None:
     low, high = min(ax.get_ylim()[0] for ax in axes), max(ax.get_ylim()[1] for ax in axes)
     for ax in axes:
         ax.set_ylim(low, high)

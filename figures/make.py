@@ -77,7 +77,7 @@ VARIED = {
         f"{study}-controlled",
         f"python -m lm_experiments run {study}-controlled --scale nano",
     )
-    for study in ("fig2", "fig4", "fig6", "fig7", "placement", "mitigation")
+    for study in ("fig2", "fig3", "fig4", "fig6", "fig7", "placement", "mitigation")
 }
 FRONTIER = Measured("sims/frontier", "frontier", "python -m sims frontier")
 VERIFY = Measured("sims/verify", "verify", "python -m sims verify")
@@ -173,6 +173,7 @@ PICTURES: dict[str, Picture] = {
     "decoy_rates": Picture("decoy_rates:forgetting_by_rate", measured=CONTROLS[:1]),
     "mechanisms": Picture("mechanisms:mechanisms", measured=DECIDING),
     "decoy_curves": Picture("decoy_curves:along_lambda", published=(3,), measured=CONTROLS),
+    "measured_figure03": Picture("measured_curves:both_halves", published=(3,), measured=(VARIED["fig3"],)),
     **{
         f"measured_figure{number:02d}": Picture("measured_frontiers:beside", (), (number,), (VARIED[f"fig{number}"],))
         for number in (2, 4, 6, 7)

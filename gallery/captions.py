@@ -85,6 +85,10 @@ CAPTIONS: dict[str, Caption] = {
         "What exposure to D_post and to its decoys changes of each loss along lambda, beside the published Figure 3a.",
         ("D1", "C1"),
     ),
+    "measured_figure03": Caption(
+        "Both halves of Figure 3 in small language models, in a regime that meets the gates, with the shuffled decoy as a layer.",
+        ("C1", "C2", "D1"),
+    ),
     **{
         f"measured_figure{number:02d}": Caption(
             f"Pipelines of Figure {number} beside the same sweeps in small language models, in a regime that meets the gates.",
