@@ -16,8 +16,10 @@ under that choice minus as it is, paired by seed. The choice does not matter whe
 is, and matters where it lies beyond (`verdicts/sensitivity.py`). Statuses side by side would not say so: one may be just within and one
 just beyond its limit. Seeds 60 to 64: five, which may decide.
 
-`python -m lm_experiments run few-sensitivity --scale pico`; `plan few-sensitivity --scale pico` says the cost: 60 models after
-stage 2, where few-facts has 32; constant shares them with the arm as it is. Not run.
+`python -m lm_experiments run few-sensitivity --scale pico`; `plan few-sensitivity --scale pico` says the cost: 60 models after stage 2,
+where few-facts has 32 (constant shares them with the arm as it is), half an hour of two one-thread processes (wall_seconds in
+paper/results/lm/pico/few-sensitivity.json). What came out: undecided for every choice; five seeds see no less than three
+tenths of a nat. The untied model fails gates V3 and V6: unexposed, it does not learn the bindings in the steps that it has.
 """
 
 from dataclasses import replace

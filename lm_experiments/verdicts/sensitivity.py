@@ -13,6 +13,7 @@ import numpy as np
 
 from common.arrays import Float
 from common.curves import NOTABLE
+from common.gates import together
 from common.seeds import mean_interval
 from common.verdicts import UNPREDICTED, Verdict, all_of, within
 from lm_experiments.studies.sensitivity import AS_IT_IS
@@ -59,8 +60,9 @@ def _moved(name: str, group: Group, base: Group, seeds: list[Any], what: str) ->
         for sign, limit in ((1, {"at_least": 0.0}), (-1, {"at_most": 0.0}))
     ]  # fmt: skip
     whole = all_of(
-        parts, said, engine=base.key["engine"], where=f"{name}: {what} effect", variant=name, equivalence=True
-    )
+        parts, said, engine=base.key["engine"], where=f"{name}: {what} effect", variant=name, equivalence=True,
+        gates=together((base.gates, group.gates)),
+    )  # fmt: skip
     plain = mean_interval(difference)
     return _shown(whole, plain.value, plain.low, plain.high)
 

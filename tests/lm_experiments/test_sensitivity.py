@@ -1,13 +1,19 @@
 """The study of unstated choices changes one at a time, and a choice that moves the effect is told from one that does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from common import results
+from common.gates import MET
 from lm_experiments.pipeline import Pipeline
 from lm_experiments.studies import named
 from lm_experiments.studies.sensitivity import AS_IT_IS, CHOICES
 from lm_experiments.verdicts import verdicts
+from lm_experiments.verdicts.controls import choice
+from lm_experiments.verdicts.groups import groups
+from lm_experiments.verdicts.sensitivity import sensitivity
 from tests.lm_experiments.golden import Endless
 
 RATES = (1e-4, 2e-4, 3e-4)
@@ -65,3 +71,9 @@ def test_a_choice_that_moves_the_effect_is_told_from_one_that_does_not():
         [AS_IT_IS, "constant", "first"]
     )
     assert {one.n for one in beyond} == {5}
+
+
+def test_a_choice_stands_with_the_gates_of_the_two_testbeds_it_compares():
+    found = groups(table({"first": 0.0, "untied": 0.0}))
+    marked = [replace(one, gates="fails V3" if choice(one) == "untied" else MET) for one in found]
+    assert {one.variant: one.gates for one in sensitivity(marked)} == {"first": MET, "untied": f"{MET} / fails V3"}
