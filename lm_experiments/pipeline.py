@@ -11,6 +11,7 @@ flatter the number. Seeds are paired: a seed decides the initial weights and the
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from common.settings import WrongUse
@@ -117,11 +118,23 @@ class Pipeline:
             start: finds the model that it begins with.
 
         Raises:
-            WrongUse: a corpus is too small, as soon as its stages are asked for.
+            WrongUse: two stages have the same text; a corpus is too small, as soon as its stages are asked for.
         """
         self.cell, self.settings, self.stores = cell, cell.settings, stores
         self._execution, self._start = execution or Execution(), start
         self.keys = tuple(key(name) for name in (self.settings.pre, self.settings.post, self.settings.ft))
+        self._refuse_the_same_text()
+
+    def _refuse_the_same_text(self) -> None:
+        """Exposure and forgetting mean nothing then, and the ledger would refuse what has been trained."""
+        given = {"pre": self.settings.pre, "post": self.settings.post, "ft": self.settings.ft}
+        if self.settings.begin_at == "stage2":
+            del given["pre"]  # nobody trains on it
+        for (one, text), (other, same) in combinations(given.items(), 2):
+            if key(text) == key(same):
+                raise WrongUse(
+                    f"{one} = {label(text)} and {other} = {label(same)} are the same text. Give every stage text of its own."
+                )
 
     def _corpus(self, name: str, tokens: int, size: int | None = None) -> Corpus:
         """A corpus of `size` tokens (as far as needed, if absent), of which a stage trains on `tokens`."""

@@ -328,3 +328,14 @@ def test_a_pipeline_of_every_kind_is_carried_out(root, recipe):
     assert {entry["store"]: entry["seen"] for entry in written["entries"]}.get("chemistry/train", 0) == (
         0 if "noise_ft" in recipe else 16 - made.last.plan.parts[-1].count * (len(made.last.plan.parts) > 1)
     )
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"), [("post", "pre = general and post = general"), ("ft", "pre = general and ft = general")]
+)
+def test_two_stages_cannot_have_the_same_text(stage, said):
+    (cell, *_) = SMOKE.changed({stage: "general"}).cells()
+    with pytest.raises(WrongUse, match=f"{said} are the same text"):
+        Pipeline(cell, lambda _: golden.Endless())
+    begun = SMOKE.changed({stage: "general", "begin_at": "stage2", "init_from": "there"})
+    Pipeline(next(iter(begun.cells())), lambda _: golden.Endless())  # nobody trains on D_pre
