@@ -28,10 +28,11 @@ HALVES = "facts:pre?rumours=0.05&names=32>facts:post?names=32>facts:ft?names=32,
 def language() -> list[Macro]:
     """All of them."""
     facts = "facts:pre?rumours=0.05&names=32>facts:post?names=32>facts:ft?names=32"
-    made = judged("LatentChemistry", "lm", claim="C1", model="nano", primary=True, where=ALL.format("chemistry"))
-    made += judged("LatentEngineering", "lm", claim="C1", model="nano", primary=True, where=ALL.format("engineering"))
-    made += judged("DecoyChemistry", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(CHEMISTRY))
-    made += judged("DecoyEngineering", "lm", claim="D1", model="nano", primary=True, where=BESIDE.format(ENGINEERING))
+    main: dict[str, Any] = {"study": "controlled", "model": "nano", "primary": True}
+    made = judged("LatentChemistry", "lm", claim="C1", where=ALL.format("chemistry"), **main)
+    made += judged("LatentEngineering", "lm", claim="C1", where=ALL.format("engineering"), **main)
+    made += judged("DecoyChemistry", "lm", claim="D1", where=BESIDE.format(CHEMISTRY), **main)
+    made += judged("DecoyEngineering", "lm", claim="D1", where=BESIDE.format(ENGINEERING), **main)
     made += judged("DecoyFacts", "lm", claim="D1", model="pico", primary=True, study="few-facts",
                     where=f"{facts}: independent, lambda 2, real beside permuted, shuffled, D_post 16,384, matched loss_ft")  # fmt: skip
     twice: dict[str, Any] = {"claim": "D1", "model": "pico2", "primary": True, "study": "few-facts"}

@@ -14,6 +14,7 @@ testbeds had been seen, so that the verdict is exploratory.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -62,12 +63,21 @@ def over_testbeds(beds: Sequence[tuple[Sequence[str], Group]]) -> list[Verdict]:
     """D1 over several testbeds; nothing where there are fewer than two with a scatter over seeds.
 
     Args:
-        beds: of each the names of its decoys and its group at matched loss_ft.
+        beds: of each the names of its decoys and its group at matched loss_ft. One that has a seed in common with an earlier one of
+            the same scale and corpora is left out: studies share what they train.
     """
     told: dict[str, list[Interval]] = {}
+    counted: set[tuple[Any, ...]] = set()
     for names, group in beds:
-        if len(group.seeds) > 1 and group.ret.shape[1] > 2 and (found := share(names, group)[1]).error:
+        runs = {(group.key["pipeline"], group.key["scale"], seed) for seed in group.seeds}
+        if (
+            len(group.seeds) > 1
+            and group.ret.shape[1] > 2
+            and not runs & counted
+            and (found := share(names, group)[1]).error
+        ):
             told.setdefault(group.key["pipeline"], []).append(found)
+            counted |= runs
     if len(told) < 2:
         return []
     each = {pipeline: _together(some) for pipeline, some in told.items()}

@@ -1,5 +1,7 @@
 """Verdicts over several testbeds: the interval is that of testbeds, not of seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,11 @@ def test_two_studies_of_one_testbed_are_one_testbed() -> None:
     (verdict,) = over_testbeds(beds)
     assert verdict.where == "2 testbeds"
     assert over_testbeds(beds[:2]) == []
+
+
+def test_what_two_studies_share_is_counted_once() -> None:
+    beds = [bed("a", 0.4), bed("bb", 0.42), bed("ccc", 0.38)]
+    assert over_testbeds([*beds, beds[0]]) == over_testbeds(beds)
+    names, other = bed("a", 0.1)
+    fresh = names, replace(other, seeds=tuple(range(20, 28)))
+    assert over_testbeds([*beds, fresh]) != over_testbeds(beds)
