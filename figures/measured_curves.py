@@ -37,6 +37,8 @@ def both_halves(published_table: Any, table: Any) -> Figure:
     names = ("published, 135M", *(_called(pipeline, rows) for pipeline in pipelines))
     for line, name in zip(axes, names, strict=True):
         line[0].set_ylabel(f"{name}\nchange (nats/token)", fontsize=7)
+        for ax in line[1:]:
+            ax.set_ylabel("nats/token", fontsize=7)
         for half in (line[:2], line[2:]):
             one_scale(half)
     for ax in axes.flat:

@@ -1,5 +1,6 @@
 """The compiled decoder: the numbers of transformers, the same bits again, and the decoder by hand where the compiler fails."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -12,16 +13,17 @@ from tests.lm_experiments.test_decoder import moved
 from tests.lm_experiments.test_training import same
 from tests.lm_experiments.tiny import SHAPE, lines, run
 
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler"
-)
+EVERY = os.environ.get("EARLY_EXPOSURE_EVERY") and any(map(shutil.which, ("g++", "clang++")))
+"""Compile in C++: half a minute; else PyTorch traces the same program and leaves it as it is."""
 about_itself = pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning", "ignore:The .grad attribute")
-GROUPS = replace(SHAPE, hidden=24, heads=6, kv_heads=2, layers=1)  # compiling takes most of the time
+GROUPS = replace(SHAPE, hidden=24, heads=6, kv_heads=2)
 
 
-@needs_compiler
 @about_itself
 def test_compiled_states_and_gradients_are_those_of_transformers_and_stages_have_the_same_bits(tmp_path, monkeypatch):
+    if not EVERY:
+        traced = torch.compile(compiled._states, dynamic=False, fullgraph=True, backend="aot_eager")
+        monkeypatch.setattr(compiled, "_program", lambda: traced)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     model, draw = moved(GROUPS), torch.Generator().manual_seed(2)
     ids = torch.randint(0, GROUPS.vocabulary, (4, GROUPS.context), generator=draw)

@@ -129,5 +129,7 @@ def test_a_plan_at_the_paper_s_scale_is_quick(tmp_path, study, scale):
     found = json.loads(done.stdout)
     assert found["pipelines"] == saved.read(file).size
     assert found["together"]["hours"] > 100
-    assert found["by_stage"]["stage 1"]["stages"] == {"fig2": 4, "fig8": 2}[study]  # lambda x D_post, whatever D_ft
+    assert (
+        found["by_stage"]["stage 1"]["stages"] == {"fig2": 3, "fig8": 2}[study]
+    )  # D_pre alone, and with each D_post, whatever D_ft
     assert saved.read(file).base.precision == "bf16"
