@@ -138,7 +138,10 @@ def apart(tables: Sequence[Any], names: Sequence[str]) -> None:
         WrongUse: two rows agree in all columns that decide a result and in the seed; names both tables.
     """
     decides = (*KEY, "lm.variant", *COLUMNS, "exposure", "seed")
+    studies = [set(table["study"].to_pylist()) for table in tables]
     for (i, one), (j, other) in combinations(enumerate(tables), 2):
+        if not studies[i] & studies[j]:
+            continue
         common = [name for name in decides if name in one.column_names and name in other.column_names]
         rows = [set(zip(*(table[name].to_pylist() for name in common), strict=True)) for table in (one, other)]
         if twice := rows[0] & rows[1]:

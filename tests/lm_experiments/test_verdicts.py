@@ -1,5 +1,7 @@
 """Verdicts: planted effects are found, planted nulls are not, one seed decides nothing, and curves are compared at matched loss_ft."""
 
+import contextlib
+import io
 import json
 from dataclasses import replace
 
@@ -225,15 +227,23 @@ def test_the_published_points_say_what_one_seed_can():
 COMMANDS = {"verdicts": Verdicts, "other": Verdicts}
 
 
-def test_the_command_reads_tables_and_the_published_points(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def judged_again(tmp_path_factory):
+    """What `verdicts` prints of all stored tables, and its file."""
+    out, printed = tmp_path_factory.mktemp("stored") / "verdicts.parquet", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert run("lm_experiments", COMMANDS, "test", ["verdicts", "--out", str(out)]) == 0
+    return printed.getvalue(), out
+
+
+def test_the_command_reads_tables_and_the_published_points(tmp_path, capsys, judged_again):
     path, out = results.write(study(FLAT, FALLING), tmp_path / "made.parquet"), tmp_path / "verdicts.parquet"
     assert run("lm_experiments", COMMANDS, "test", ["verdicts", str(path), "--json", "--out", str(out)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [one["status"] for one in printed if one["claim"] == "C1"] == ["supported"] * 2
     assert [vars(one) for one in load_verdicts(out)] == printed
     assert not any(one["exploratory"] for one in printed)
-    assert run("lm_experiments", COMMANDS, "test", ["verdicts", "--out", str(out)]) == 0
-    shown = capsys.readouterr().out
+    shown, _ = judged_again
     assert "means alone" in shown
     assert "Not testable here: C7." in shown
     assert max(len(line) for line in shown.partition("Gates: ")[0].splitlines()) <= 120
@@ -270,10 +280,8 @@ def test_another_criterion_on_the_same_seeds_is_exploratory(tmp_path, capsys, mo
     assert "exploratory" in capsys.readouterr().out
 
 
-def test_the_stored_verdicts_are_those_of_the_stored_tables(tmp_path):
-    out = tmp_path / "verdicts.parquet"
-    assert run("lm_experiments", COMMANDS, "test", ["verdicts", "--out", str(out)]) == 0
-    made, kept = load_verdicts(out), load_verdicts(STORED / "verdicts.parquet")
+def test_the_stored_verdicts_are_those_of_the_stored_tables(judged_again):
+    made, kept = load_verdicts(judged_again[1]), load_verdicts(STORED / "verdicts.parquet")
     assert [replace(one, code_version="") for one in made] == [replace(one, code_version="") for one in kept]
     assert {one.claim for one in kept} >= set(UNTESTED)
     assert {one.status for one in kept if one.claim == "C7"} == {"not testable here"}
