@@ -76,7 +76,7 @@ def beyond_decoys(names: Sequence[str], group: Group) -> list[Verdict]:
     where = f"{group.key['pipeline']}: {group.title}"
     stamp: dict[str, Any] = {"engine": group.key["engine"], "where": where, "gates": group.gates}
     each = [replace(part, variant=name, **stamp) for part, name in zip(parts[1:], names, strict=True)]
-    return [all_of(parts, CRITERION, **stamp), *(each if len(each) > 1 else [])]
+    return [all_of(parts, CRITERION, **stamp), *each]
 
 
 def others(names: Sequence[str], group: Group) -> dict[str, Float[np.ndarray, " seeds"]]:

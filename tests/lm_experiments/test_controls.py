@@ -72,6 +72,8 @@ def test_a_decoy_that_does_harm_lets_no_exposure_stand_for_it():
     assert one.status == "undecided"
     assert one.value == pytest.approx(0.0, abs=0.01)
     assert "real minus no exposure" in one.effect
+    (beside,) = judged(harmed, "shuffled")
+    assert (beside.status, beside.value) == ("supported", pytest.approx(-0.2, abs=0.01)), "the decoy alone is read too"
     (helped,) = judged(study({"post": 0.1, "shuffled": -0.2}))
     assert (helped.status, helped.value) == ("supported", pytest.approx(-0.1, abs=0.01))
     assert judged(study({"post": -0.1, "shuffled": -0.2}))[0].status == "refuted"
