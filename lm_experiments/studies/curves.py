@@ -10,7 +10,7 @@ outcomes had been seen when this was written; .25, .5 and the other half had not
 rest is asked what the verdicts ask of any lambda study: whether loss_ret falls where loss_im does not (C1), whether an interior lambda is
 best (C2). Seeds 40 to 44: five, the least that may decide.
 
-`python -m lm_experiments run fig3-controlled`; `plan fig3-controlled` says the cost: 72 minutes of two one-thread processes, half of it
+`python -m lm_experiments run fig3-controlled`; `plan fig3-controlled` says the cost: 72 minutes of two one-thread processes, most of it
 shared with `deciding` (wall_seconds in paper/results/lm/nano/fig3-controlled.json). What came out: as in the paper loss_im hardly moves
 and loss_ret falls along lambda, most at the highest stage-3 rate, and the shuffled decoy does the same where chemistry follows; in
 the other half no lambda is best. All undecided.
