@@ -126,7 +126,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise WrongUse("There is no accelerator here. `python -m benchmarks training` measures the CPU.")
     name, out = torch.cuda.get_device_name(), Output(as_json=False)
-    rows = measured(peak(name), BATCHES, precision="bf16", compile=True)
+    rows = measured(peak(name), BATCHES, precision="bf16", compile="yes")
     out.table(f"{name}, sequence {LENGTH:,}, bf16", ("", "tokens/s", "MFU"), rows)
     out.show(f"Loss of {COMPARED} steps, bf16 here against float32 on the CPU: {difference():.4f} nats apart at most.")
 

@@ -1,14 +1,14 @@
 """Tokens per second of the training loop beside others, at the shapes of the studies: same model, batch, data, optimiser and precision.
 
     ours                 lm_experiments.training.train, with its log, its schedule and the finished model written
-    ours, compiled       the same under --compile, the time for compiling left out
+    ours, compiled       the same as long stages are trained where there is a C++ compiler, the time for compiling left out
     Trainer              transformers.Trainer
     plain loop           transformers' Llama, full logits, fused AdamW, clipping, nothing else (in the manner of nanoGPT)
     LitGPT               its GPT with this shape in the same plain loop, where the package is installed
 
-All take turns in one run, each in a process of its own: ours keeps the memory that it frees, which would help the others. A study has two
-cells at a time, so every loop is also run as two one-thread processes at once, whose rates add up. The peak is that of a
-large float32 product; oneDNN's is what the processor can do, MKL's what PyTorch uses by default.
+All take turns in one run, each in a process of its own, ours with the environment of a worker: it keeps the memory that it frees, in large
+pages, which would help the others. A study has two cells at a time, so every loop is also run as two one-thread processes at once, whose
+rates add up. The peak is that of a large float32 product; oneDNN's is what the processor can do, MKL's what PyTorch uses by default.
 """
 
 import contextlib
@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from lm_experiments.local import Place, environment
 
 BATCH, LENGTH, ROUNDS = 8, 128, 3
 STEPS = {"nano": 40, "micro": 8}
@@ -52,7 +54,9 @@ def ours(shape: str, data: Noise, compiled: bool = False) -> Callable[[int], Non
     model = models.build(models.PRESETS[shape], 0)
 
     def run(steps: int) -> None:
-        settings = StageSettings(lr=LR, min_lr=LR / 10, max_steps=steps, batch=BATCH, length=LENGTH, compile=compiled)
+        settings = StageSettings(
+            lr=LR, min_lr=LR / 10, max_steps=steps, batch=BATCH, length=LENGTH, compile="yes" if compiled else "no"
+        )
         with tempfile.TemporaryDirectory() as folder:
             train(model, data, settings, {}, Path(folder), stop_on=None, report=lambda _: None)
 
@@ -209,14 +213,12 @@ def together(
     """Summed tokens per second of every loop, and summed peaks in GF/s, over processes that run at once."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(processes * len(names)), context.Queue()
-    with _threads(threads):
-        started = [
-            context.Process(target=work, args=(shape, threads, names, mine, barrier, results))
-            for mine in names
-            for _ in range(processes)
-        ]
-        for process in started:
-            process.start()
+    started = []
+    for mine in names:
+        with environment(Place(cores=(), gpu=None, threads=threads)) if mine.startswith("ours") else _threads(threads):
+            for _ in range(processes):
+                started.append(context.Process(target=work, args=(shape, threads, names, mine, barrier, results)))
+                started[-1].start()
     rates, peaks = Counter[str](), Counter[str]()
     for _ in started:
         found = results.get(timeout=1800)

@@ -1,58 +1,220 @@
-"""The decoder in plain operations, which torch.compile fuses for one shape of batch: on a CPU a little faster than `decoder` by hand.
+"""Loss and gradients of the plain decoder as one program of torch.compile, and its losses alone as another, each for one shape of batch.
 
-By 6 to 13 % at the shapes of `python -m benchmarks training`; compiling transformers' own decoder instead made it slower than leaving it
-alone. The first time that a machine sees a shape, compiling takes half a minute; PyTorch keeps the programs, and a new process has them
-in three seconds.
+    embedded -> layers -> norm -> logits of some tokens at a time -> mean loss and the gradient of every weight, the embedding's apart
+                                                                  -> the loss of every token
+
+It computes the same as `decoder` and `cross_entropy` by hand; compiled, the small operations between two products become one pass over
+memory, and nothing of a step is left to Python and autograd. The first time that a machine sees a shape, compiling takes a quarter of a
+minute; PyTorch keeps the programs, and a new process has them in three seconds. `python -m benchmarks training` says what it gains.
 The embedding stays outside: compiled, several threads would add up its gradient in any order.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch.nn import functional as F
+
+from lm_experiments import decoder
+from lm_experiments.cross_entropy import ROWS
 
 if TYPE_CHECKING:
-    from lm_experiments.decoder import Shape
+    from transformers import LlamaForCausalLM
 
 _PROGRAMS = 64
 """Shapes that a process may compile; PyTorch would stop, without a word, at eight."""
 
 
-@cache
-def _program() -> Callable[..., torch.Tensor]:
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _PROGRAMS)
-    return torch.compile(_states, dynamic=False, fullgraph=True)
+class Batches(NamedTuple):
+    """(rows, tokens) of the batches that are for the programs."""
+
+    training: tuple[int, int]
+    measuring: tuple[int, int]
 
 
-def states(
-    embedded: torch.Tensor, shape: "Shape", turn: torch.Tensor, weights: Sequence[torch.Tensor], per_layer: int
-) -> torch.Tensor | None:
-    """The hidden states (tokens, width), to be differentiated; None, with a warning, where the compiler fails.
+class Gradients(NamedTuple):
+    """What the program of training returns."""
+
+    loss: torch.Tensor
+    embedded: torch.Tensor
+    head: torch.Tensor
+    weights: tuple[torch.Tensor, ...]
+
+
+@contextmanager
+def at(model: "LlamaForCausalLM", batches: Batches | None) -> Iterator[None]:
+    """A block in which these batches are computed by the programs, if the model is plain; None for none."""
+    found: Any = model
+    before = getattr(model, "compiled_at", None)
+    found.compiled_at = batches if decoder.suits(model) and type(model.lm_head) is torch.nn.Linear else None
+    try:
+        yield
+    finally:
+        found.compiled_at = before
+
+
+def mean_loss(model: "LlamaForCausalLM", windows: torch.Tensor) -> torch.Tensor | None:
+    """The mean loss, to be differentiated; None where these windows are not for the program, or, with a warning, where compiling fails.
 
     Args:
-        embedded: (tokens, width).
-        shape: of the batch and the heads.
-        turn: complex, (tokens of a row, heads of queries and keys, half their width).
-        weights: of the layers and the last norm, in the order of `decoder`.
-        per_layer: how many a layer has.
+        model: in a block of `at`.
+        windows: token ids (rows, tokens + 1).
     """
+    if (read := _read(model, windows, "training")) is None or not torch.is_grad_enabled():
+        return None
+    shape, cos, sin, weights = read
+    apply: Callable[..., torch.Tensor] = _MeanLoss.apply
+    return _tried(model, lambda: apply(windows, shape, cos, sin, model.lm_head.weight, *weights))
+
+
+def token_losses(model: "LlamaForCausalLM", windows: torch.Tensor) -> torch.Tensor | None:
+    """The loss of every token (rows x tokens) in nats, without a gradient; None as in `mean_loss`."""
+    if (read := _read(model, windows, "measuring")) is None:
+        return None
+    shape, cos, sin, (embedding, *weights) = read
+    with torch.no_grad():
+        embedded = F.embedding(windows[:, :-1].flatten(), embedding)
+        labels = windows[:, 1:].flatten()
+        return _tried(
+            model, lambda: _program(_losses)(embedded, model.lm_head.weight, labels, shape, cos, sin, *weights)
+        )
+
+
+def _read(model: "LlamaForCausalLM", windows: torch.Tensor, use: str) -> Any:
+    """Shape, cosines, sines and weights, if windows of this shape are for the program of this use."""
+    asked = getattr(model, "compiled_at", None)
+    rows, tokens = len(windows), windows.shape[1] - 1
+    if asked is None or getattr(asked, use) != (rows, tokens):
+        return None
+    shape, turn, weights = decoder.read(model, rows, tokens)
+    return shape, turn.real.contiguous(), turn.imag.contiguous(), weights
+
+
+def _tried(model: Any, call: Callable[[], torch.Tensor]) -> torch.Tensor | None:
     try:
-        return _program()(embedded, shape, turn.real.contiguous(), turn.imag.contiguous(), per_layer, *weights)
+        return call()
     except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
         first = str(error).strip().partition("\n")[0][:300]
         warnings.warn(f"torch.compile failed ({first}), so that the stage goes on without it, slower.", stacklevel=2)
+        model.compiled_at = None
         return None
 
 
-def _states(
-    x: torch.Tensor, shape: "Shape", cos: torch.Tensor, sin: torch.Tensor, per_layer: int, *weights: torch.Tensor
+@cache
+def _program(function: Callable[..., Any]) -> Callable[..., Any]:
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _PROGRAMS)
+    return torch.compile(function, dynamic=False, fullgraph=True, options={"cpp_wrapper": True})
+
+
+class _MeanLoss(torch.autograd.Function):
+    """Mean loss of all tokens, as a function of all weights; its gradients are computed in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        windows: torch.Tensor,
+        shape: decoder.Shape,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        head: torch.Tensor,
+        embedding: torch.Tensor,
+        *weights: torch.Tensor,
+    ) -> torch.Tensor:
+        ids, labels = windows[:, :-1], windows[:, 1:].flatten()
+        embedded = F.embedding(ids.flatten(), embedding)
+        found: Gradients = _program(_gradients)(embedded, head, labels, shape, cos, sin, *weights)
+        of_embedding = torch.ops.aten.embedding_dense_backward(
+            found.embedded.view(*ids.shape, -1), ids, len(embedding), -1, False
+        )
+        ctx.found = [found.head, of_embedding, *found.weights]
+        return found.loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
+        found, ctx.found = ctx.found, None  # autograd keeps what nobody else holds, and would copy the rest
+        if upstream[0] != 1:
+            torch._foreach_mul_(found, upstream[0])
+        return None, None, None, None, *found
+
+
+def _gradients(
+    embedded: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    shape: decoder.Shape,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    *weights: torch.Tensor,
+) -> Gradients:
+    """Of training.
+
+    Args:
+        embedded: (tokens, width).
+        head: (vocabulary, width).
+        labels: (tokens).
+        shape: of the batch and the heads.
+        cos: of rotary positions, (tokens of a row, heads of queries and keys, half their width); `sin` likewise, both scaled.
+        sin: see `cos`.
+        weights: of the layers and the last norm.
+    """
+    vjp: Callable[..., tuple[torch.Tensor, Callable[[torch.Tensor], Any]]] = torch.func.vjp
+    states, back = vjp(lambda x, given: _states(x, shape, cos, sin, given), embedded, weights)
+    loss, of_states, of_head = _loss_and_slopes(states, head, labels)
+    of_embedded, of_weights = back(of_states)
+    return Gradients(loss, of_embedded, of_head, of_weights)
+
+
+def _losses(
+    embedded: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    shape: decoder.Shape,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    *weights: torch.Tensor,
 ) -> torch.Tensor:
+    """Of measuring; arguments as in `_gradients`."""
+    states = _states(embedded, shape, cos, sin, weights)
+    pieces = (slice(first, first + ROWS) for first in range(0, len(labels), ROWS))
+    return torch.cat([_exponentials(states[piece] @ head.t(), labels[piece, None])[0] for piece in pieces])
+
+
+def _exponentials(logits: torch.Tensor, gold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The loss of every row, its probabilities times their sum, and the sums."""
+    largest = logits.amax(1, keepdim=True)
+    exponentials = (logits - largest).exp()
+    sums = exponentials.sum(1, keepdim=True)
+    return (sums.log() + largest - logits.gather(1, gold))[:, 0], exponentials, sums
+
+
+def _loss_and_slopes(
+    states: torch.Tensor, head: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean loss, and its gradients by the states and the head: `p - onehot`, while the probabilities of some tokens are at hand."""
+    count, ids = len(labels), torch.arange(len(head))
+    loss, of_head, of_states = torch.zeros(()), torch.zeros_like(head), []
+    for first in range(0, count, ROWS):
+        read, gold = states[first : first + ROWS], labels[first : first + ROWS, None]
+        losses, exponentials, sums = _exponentials(read @ head.t(), gold)
+        loss = loss + losses.sum()
+        shares = exponentials * (1 / (sums * count))
+        slopes = torch.where(ids == gold, shares - 1 / count, shares)
+        of_states.append(slopes @ head)
+        of_head = of_head + slopes.t() @ read
+    return loss / count, torch.cat(of_states), of_head
+
+
+def _states(
+    x: torch.Tensor, shape: decoder.Shape, cos: torch.Tensor, sin: torch.Tensor, weights: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
+    """What the head reads, of embedded tokens."""
     future = torch.full((shape.tokens, shape.tokens), -torch.inf, dtype=x.dtype).triu(1)
     future = future.repeat_interleave(shape.heads // shape.groups, 0)
-    for at in range(0, len(weights) - 1, per_layer):
-        gain, q, k, v, out, second, gate, up, down = weights[at : at + per_layer]
+    for gain, q, k, v, out, second, gate, up, down in decoder.layers(weights):
         read = _normed(x, gain, shape.eps) @ torch.cat([q, k, v]).t()
         read = read.view(shape.rows, shape.tokens, -1, shape.width)
         one, other = read[:, :, : shape.turned].chunk(2, -1)
@@ -60,8 +222,8 @@ def _states(
         queries, keys = (shape.grouped(part) for part in (both[:, :, : shape.heads], both[:, :, shape.heads :]))
         shares = torch.softmax(queries @ keys.transpose(1, 2) + future, -1)
         x = x + shape.flat(shares @ shape.grouped(read[:, :, shape.turned :])) @ out.t()
-        again = _normed(x, second, shape.eps)
-        x = x + (torch.nn.functional.silu(again @ gate.t()) * (again @ up.t())) @ down.t()
+        opened, filled = (_normed(x, second, shape.eps) @ torch.cat([gate, up]).t()).chunk(2, 1)
+        x = x + (F.silu(opened) * filled) @ down.t()
     return _normed(x, weights[-1], shape.eps)
 
 

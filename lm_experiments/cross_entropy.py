@@ -8,16 +8,11 @@ the logits (tokens x vocabulary) nor their gradient ever exist as a whole. Value
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from common.arrays import Float, Int
-from lm_experiments import decoder
-from lm_experiments.adapters import head
-
-if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
 
 ROWS = 512
 """Tokens at a time on a CPU: fewer fit a nearer cache, but each product costs some time of its own."""
@@ -130,45 +125,3 @@ def _of_logits(
     head, rows = weight.to(hidden.dtype), rows_at_a_time(hidden.device)
     parts = (slice(first, first + rows) for first in range(0, len(labels), rows))
     return torch.cat([found((hidden[part] @ head.t()).float(), labels[part]) for part in parts])
-
-
-class LossOf(torch.nn.Module):
-    """A language model that returns its loss: what is trained, measured, compiled and distributed.
-
-    Called with windows of `length + 1` token ids: in training mode the mean loss, a scalar to differentiate; else the
-    summed loss of every window in float64, of all labels or of those that are counted.
-    """
-
-    def __init__(self, model: "LlamaForCausalLM", compiled: bool = False) -> None:
-        """Args: model: a decoder with a linear head; compiled: whether the head's softmax is compiled, on an accelerator."""
-        super().__init__()
-        self.model, self._compiled = model, compiled
-        self._no_split_modules = model._no_split_modules  # what accelerate asks for the units of sharding
-
-    def forward(
-        self,
-        windows: Int[torch.Tensor, "rows positions"],
-        counted: Int[torch.Tensor, " ids"] | None = None,
-        hits: bool = False,
-    ) -> torch.Tensor:
-        """The mean (scalar, float32) in training mode, the sums (rows, float64) otherwise.
-
-        Args:
-            windows: token ids.
-            counted: labels that count; None for all. Only when measuring.
-            hits: count right first choices in the place of nats.
-        """
-        if decoder.chosen(self.model, windows.shape[1] - 1):
-            hidden = decoder.hidden_states(self.model, windows[:, :-1])
-        else:
-            hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
-        if torch.is_autocast_enabled(hidden.device.type):
-            hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
-        labels = windows[:, 1:].flatten()
-        hidden, weight = head(self.model, hidden)
-        if self.training:
-            return mean_loss(hidden, weight, labels, self._compiled)
-        found = (token_hits if hits else token_losses)(hidden, weight, labels).double()
-        if counted is not None:
-            found = found * torch.isin(labels, counted)
-        return found.view(len(windows), -1).sum(1)

@@ -7,18 +7,17 @@
     mlp          W_down (silu(W_gate n) * W_up n)
 
 Autograd keeps what each small operation read and adds up what each use of it sends back; here every gradient is made once, where it is
-needed. Under --compile `compiled` computes the same. Where a model is not plainly this (adapters, dropout, sharded, another device or
-precision) transformers computes it.
+needed. `compiled` computes the same faster, where there is a compiler. Where a model is not plainly this (adapters, dropout, sharded,
+another device or precision) transformers computes it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from common.arrays import Float, Int
-from lm_experiments import compiled
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -56,20 +55,15 @@ def suits(model: "LlamaForCausalLM") -> bool:
 
 
 @contextmanager
-def by_hand(model: "LlamaForCausalLM", compiled_at: tuple[int, int] | None = None) -> Iterator[bool]:
-    """A block in which a model that `suits` is computed here by whoever asks `chosen`; yields whether this one is.
-
-    Args:
-        model: any.
-        compiled_at: (rows, tokens) of the batches whose gradients a compiled program makes; None for none.
-    """
+def by_hand(model: "LlamaForCausalLM") -> Iterator[bool]:
+    """A block in which a model that `suits` is computed here by whoever asks `chosen`; yields whether this one is."""
     found: Any = model
-    before = getattr(model, "by_hand", False), getattr(model, "compiled_at", None)
-    found.by_hand, found.compiled_at = suits(model), compiled_at
+    before = getattr(model, "by_hand", False)
+    found.by_hand = suits(model)
     try:
         yield found.by_hand
     finally:
-        found.by_hand, found.compiled_at = before
+        found.by_hand = before
 
 
 def chosen(model: "LlamaForCausalLM", tokens: int) -> bool:
@@ -86,12 +80,26 @@ def hidden_states(
         model: one that `suits`.
         ids: token ids, at most `LONGEST` a row.
     """
+    rows, tokens = ids.shape
+    shape, turn, weights = read(model, rows, tokens)
+    if torch.is_grad_enabled():
+        apply: Callable[..., torch.Tensor] = _Decoder.apply
+        return apply(ids, shape, turn, *weights)
+    return _forward(ids, shape, turn, weights, None)
+
+
+def read(model: "LlamaForCausalLM", rows: int, tokens: int) -> tuple["Shape", torch.Tensor, list[torch.Tensor]]:
+    """What is computed of a model that `suits`, for so many rows of so many tokens.
+
+    Returns:
+        The shape; the turns of rotary positions, complex, (tokens, heads of queries and keys, half their width), those of the queries
+        scaled; the weights of the embedding, of every layer (see `layers`) and of the last norm.
+    """
     inner: Any = model.model
     first = inner.layers[0]
     heads = model.config.num_attention_heads
     width = len(first.self_attn.q_proj.weight) // heads
     groups = len(first.self_attn.k_proj.weight) // width
-    rows, tokens = ids.shape
     shape = Shape(rows, tokens, heads, groups, width, first.input_layernorm.variance_epsilon)
     angles = torch.outer(torch.arange(tokens).float(), inner.rotary_emb.inv_freq)[:, None]
     scale = torch.ones(heads + groups, 1)
@@ -104,16 +112,12 @@ def hidden_states(
                     attention.o_proj.weight, layer.post_attention_layernorm.weight, mlp.gate_proj.weight, mlp.up_proj.weight,
                     mlp.down_proj.weight]  # fmt: skip
     weights.append(inner.norm.weight)
-    if torch.is_grad_enabled():
-        if getattr(model, "compiled_at", None) == (rows, tokens):
-            embedded = torch.nn.functional.embedding(ids.flatten(), weights[0])
-            states = compiled.states(embedded, shape, turn, weights[1:], _PER_LAYER)
-            if states is not None:
-                return states
-            cast(Any, model).compiled_at = None
-        apply: Callable[..., torch.Tensor] = _Decoder.apply
-        return apply(ids, shape, turn, *weights)
-    return _forward(ids, shape, turn, weights, None)
+    return shape, turn, weights
+
+
+def layers(weights: Sequence[torch.Tensor]) -> list[Sequence[torch.Tensor]]:
+    """Gain, W_q, W_k, W_v, W_out, second gain, W_gate, W_up and W_down of every layer, of weights between embedding and last norm."""
+    return [weights[at : at + _PER_LAYER] for at in range(0, len(weights) - 1, _PER_LAYER)]
 
 
 class Shape(NamedTuple):
@@ -176,8 +180,7 @@ def _forward(
     x = weights[0][ids.flatten()]
     future = torch.full((shape.tokens, shape.tokens), -torch.inf).triu(1)
     future = future.repeat_interleave(shape.heads // shape.groups, 0)  # rows are (token, head of the group)
-    for at in range(1, len(weights) - 1, _PER_LAYER):
-        gain, q, k, v, out, second, gate, up, down = weights[at : at + _PER_LAYER]
+    for gain, q, k, v, out, second, gate, up, down in layers(weights[1:]):
         normed, inverse = _normed(x, shape.eps)
         read = (normed @ (torch.cat([q, k, v])[order] * gain).t()).view(shape.rows, shape.tokens, -1, shape.width)
         both = shape.turn(read[:, :, : shape.turned], turn)
@@ -259,8 +262,7 @@ class _Decoder(torch.autograd.Function):
         found.append((upstream[0] * normed).sum(0))
         total = torch.zeros_like(normed)
         _add_through_norm(total, upstream[0] * weights[-1], normed, inverse)
-        for at in range(len(weights) - 1 - _PER_LAYER, 0, -_PER_LAYER):
-            gain, q, k, v, out, second, gate, up, down = weights[at : at + _PER_LAYER]
+        for gain, q, k, v, out, second, gate, up, down in reversed(layers(weights[1:])):
             normed, inverse, queries, keys, values, shares, mixed, again, slope, opened, filled, active, inside = (
                 kept.pop()
             )

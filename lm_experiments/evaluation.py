@@ -14,8 +14,8 @@ import torch
 
 from common.arrays import Int
 from common.settings import WrongUse
-from lm_experiments.cross_entropy import LossOf
 from lm_experiments.kernels import fast
+from lm_experiments.loss import LossOf
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

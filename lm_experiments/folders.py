@@ -55,7 +55,7 @@ def finished(node: "Node", root: Path, verified: Verified | None = None, *, whol
     Raises:
         WrongUse: `done` is there, and the folder is not what it vouches for.
     """
-    from lm_experiments.resuming import read_outcome
+    from lm_experiments.outcomes import read_outcome
 
     folder = folder_of(node, root)
     if not folder.exists() and not folder.is_symlink():

@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from lm_experiments import decoder
+from lm_experiments import compiled, decoder
 from lm_experiments.liger import LigerUse, applied
 
 if TYPE_CHECKING:
@@ -32,12 +32,13 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 @contextmanager
 def fast(
-    model: "LlamaForCausalLM", liger: LigerUse = "no", compiled_at: tuple[int, int] | None = None
+    model: "LlamaForCausalLM", liger: LigerUse = "no", compiled_at: compiled.Batches | None = None
 ) -> Iterator[bool]:
     """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether its products changed.
 
     The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU. On CUDA it
-    keeps transformers' (`sdpa`, which is flash attention in bf16), and gets the kernels of liger-kernel where `liger` says so.
+    keeps transformers' (`sdpa`, which is flash attention in bf16), and gets the kernels of liger-kernel where `liger` says so. Batches
+    that are `compiled_at` their shapes are computed by compiled programs.
     """
     with fast_products() as changed:
         usual = model.config._attn_implementation
@@ -46,7 +47,7 @@ def fast(
             if changed:
                 model.config._attn_implementation = NAME
         try:
-            with decoder.by_hand(model, compiled_at), applied(model, liger, model.device.type):
+            with decoder.by_hand(model), compiled.at(model, compiled_at), applied(model, liger, model.device.type):
                 yield changed
         finally:
             model.config._attn_implementation = usual

@@ -32,8 +32,8 @@ from torch.distributed.tensor import DTensor
 
 from common.arrays import Float, Int
 from common.settings import WrongUse
-from lm_experiments import checkpoints, decoder
-from lm_experiments.cross_entropy import LossOf
+from lm_experiments import checkpoints, compiled, compilers, decoder
+from lm_experiments.loss import LossOf
 from lm_experiments.stage_settings import StageSettings, refuse_absent
 
 if TYPE_CHECKING:
@@ -81,22 +81,29 @@ class DistributedModel:
         if settings.activation_checkpointing:
             model.activation_checkpointing_enable()
         model.train()
-        module = LossOf(model, settings.compile)
+        module = LossOf(model, settings.compile == "yes")
         self.compiled_at = self._compiled_at(model, settings)
-        if settings.compile and self.compiled_at is None:
+        if settings.compile == "yes" and self.compiled_at is None:
             model.model.compile()
         if settings.shard and self.count > 1:
             self._shard(module, settings)
-        self.module, self.optimizer = self.accelerator.prepare(module, optimizer_of(module, settings))
+        self.module, prepared = self.accelerator.prepare(module, optimizer_of(module, settings))
+        self.optimizer: torch.optim.AdamW = (
+            prepared.optimizer
+        )  # accelerate's would look for a package on the disk at every step
+        self._parameters = list(self.module.parameters())
         if settings.rank:
             self.refuse_sharded("rank", settings.rank)
 
-    def _compiled_at(self, model: "LlamaForCausalLM", settings: StageSettings) -> tuple[int, int] | None:
-        """(rows, tokens) of what `compiled` takes at a time, where that and not transformers' decoder is to be compiled."""
+    def _compiled_at(self, model: "LlamaForCausalLM", settings: StageSettings) -> compiled.Batches | None:
+        """What `compiled` takes at a time, where that and not transformers' decoder is to be compiled."""
         here = self.device.type == "cpu" and settings.precision == "fp32" and settings.length <= decoder.LONGEST
-        if not (settings.compile and here and decoder.suits(model)):
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        operations = 6.0 * parameters * settings.max_steps * settings.batch * settings.length
+        if not (here and compilers.wanted(settings.compile, operations) and decoder.suits(model)):
             return None
-        return settings.micro_batch or settings.batch // self.count, settings.length
+        rows = settings.micro_batch or settings.batch // self.count
+        return compiled.Batches((rows, settings.length), (settings.eval_batch, settings.length))
 
     def _shard(self, module: torch.nn.Module, settings: StageSettings) -> None:
         """Let accelerate shard what it prepares, whatever device it is on."""
@@ -111,7 +118,7 @@ class DistributedModel:
 
     def refuse_sharded(self, name: str, value: float) -> None:
         """Raise `WrongUse` where the weights are spread over the processes, and the setting needs them whole."""
-        if any(isinstance(parameter, DTensor) for parameter in self.module.parameters()):
+        if any(isinstance(parameter, DTensor) for parameter in self._parameters):
             raise WrongUse(
                 f"{name} = {value:g} needs whole weights in every process, and FSDP shards them. Leave out --shard, or start one process."
             )
@@ -135,7 +142,7 @@ class DistributedModel:
 
     def clip(self, largest: float) -> torch.Tensor:
         """Scale the gradient to a norm of at most `largest`; returns its norm before."""
-        norm: torch.Tensor = self.accelerator.clip_grad_norm_(self.module.parameters(), largest)
+        norm: torch.Tensor = self.accelerator.clip_grad_norm_(self._parameters, largest)
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def mean(self, values: Float[torch.Tensor, "..."]) -> torch.Tensor:
@@ -193,7 +200,7 @@ class DistributedModel:
 
     def copied_moments(self) -> dict[str, torch.Tensor]:
         """The whole state of AdamW, likewise: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`."""
-        held: Any = get_optimizer_state_dict(self.module, self.optimizer.optimizer, options=_GATHERED)
+        held: Any = get_optimizer_state_dict(self.module, self.optimizer, options=_GATHERED)
         return self._copied(
             {
                 f"{name.removeprefix('model.')}.{moment}": tensor
@@ -211,9 +218,8 @@ class DistributedModel:
         named: dict[str, Any] = {f"model.{name}": tensor for name, tensor in weights.items()}
         set_model_state_dict(self.module, named, options=_WHOLE)
         if moments is not None:
-            optimizer = self.optimizer.optimizer
-            held: Any = get_optimizer_state_dict(self.module, optimizer, options=StateDictOptions(strict=False))
+            held: Any = get_optimizer_state_dict(self.module, self.optimizer, options=StateDictOptions(strict=False))
             held["state"] = {
                 f"model.{name}": {moment: moments[f"{name}.{moment}"] for moment in _MOMENTS} for name in weights
             }
-            set_optimizer_state_dict(self.module, optimizer, held, options=_WHOLE)
+            set_optimizer_state_dict(self.module, self.optimizer, held, options=_WHOLE)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lm_experiments.cross_entropy import LossOf
+from lm_experiments.loss import LossOf
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM

@@ -6,7 +6,6 @@ warning, and what was there before is used; only what no stage can have written 
 
 import functools
 import hashlib
-import json
 import math
 import shutil
 import warnings
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lm_experiments import checkpoints, paths
+from lm_experiments import checkpoints, outcomes
 from lm_experiments.evaluation import EvalSet, measure
 from lm_experiments.stage_settings import Outcome, StageSettings
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from lm_experiments.processes import DistributedModel
 
 
-LEFT = ("model.safetensors", "config.json", "metrics.jsonl")
-"""What outcome.json vouches for, beside itself."""
 SAME_LOSS = 1e-4
 """Relative difference up to which a loss that is measured again, perhaps on another machine, is the same."""
 
@@ -118,54 +115,6 @@ def log_sha256(folder: Path, size: int) -> str:
         return hashlib.sha256(file.read(size)).hexdigest()
 
 
-def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write outcome.json, with checksums of itself and of the files that the stage has left before it."""
-    told = asdict(outcome)
-    files = {name: paths.sha256(folder / name) for name in LEFT} | {"outcome.json": _digest(told)}
-    checkpoints.write_json(folder / "outcome.json", {**told, "files": files})
-
-
-def read_outcome(folder: Path) -> tuple[Outcome, Mapping[str, Any]]:
-    """The outcome as it is written, and the checksums beside it: none in a folder of before they were kept.
-
-    Raises:
-        Damaged: it is no outcome.
-        WrongUse: a link, or a huge file.
-    """
-    told = checkpoints.read_json(folder / "outcome.json")
-    files = told.pop("files", {})
-    try:
-        return Outcome(**told), files if isinstance(files, dict) else {}
-    except TypeError as error:
-        raise checkpoints.Damaged("outcome.json does not describe the outcome of a stage") from error
-
-
-def _digest(told: Mapping[str, Any]) -> str:
-    said = {name: value for name, value in told.items() if value is not None}  # older outcomes lack what came later
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _vouched(folder: Path, settings: StageSettings) -> Outcome:
-    """The outcome of a stage, if it agrees with the settings and its files with their checksums. Raises `Damaged`."""
-    outcome, files = read_outcome(folder)
-    if files.get("outcome.json") != _digest(asdict(outcome)):
-        raise checkpoints.Damaged("outcome.json does not match its checksum")
-    for name in LEFT:
-        checkpoints.regular(folder / name)
-        if files.get(name) != paths.sha256(folder / name):
-            raise checkpoints.Damaged(f"{name} does not match its checksum")
-    if settings.untrained:
-        if outcome.steps or outcome.tokens:
-            raise checkpoints.Damaged("outcome.json is of a stage that was trained")
-    elif (
-        outcome.tokens != outcome.steps * settings.batch * settings.length
-        or not 0 < outcome.best_step <= outcome.steps <= settings.max_steps
-        or (outcome.steps < settings.max_steps and not outcome.stopped_early)
-    ):
-        raise checkpoints.Damaged("outcome.json is not of this stage")
-    return outcome
-
-
 def finished(
     folder: Path,
     distributed: "DistributedModel",
@@ -185,7 +134,7 @@ def finished(
     if not (folder / "outcome.json").exists():
         return None
     try:
-        outcome = _vouched(folder, settings)
+        outcome = outcomes.vouched(folder, settings)
         distributed.restore(checkpoints.read_tensors(folder / "model.safetensors", start))
         found = measure(distributed.module, evaluation, settings.eval_batch, distributed.accelerator)
         if found.keys() != outcome.losses.keys() or not all(

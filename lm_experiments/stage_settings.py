@@ -9,6 +9,7 @@ import numpy as np
 
 from common.arrays import Int
 from common.settings import Settings, WrongUse, check_rank, setting
+from lm_experiments.compilers import CompileUse
 from lm_experiments.damage import Damage
 from lm_experiments.dropout import Dropout
 from lm_experiments.liger import LigerUse
@@ -45,8 +46,9 @@ class Execution(Settings):
     """Windows that a process takes at a time, to save memory: a step adds up the gradients; 0 takes all at once."""
     eval_batch: int = setting(16, low=1, science=False)
     """Windows at a time where losses are only measured."""
-    compile: bool = setting(False, science=False)
-    """Compile the model with torch.compile: every stage begins later, and is faster on a GPU."""
+    compile: CompileUse = setting("auto", science=False)
+    """Compile the model with torch.compile, which begins later and is faster: auto (on a CPU with a C++ compiler, where the stage is
+    long enough), yes, no."""
     liger: LigerUse = setting("auto", science=False)
     """Fused kernels of the package liger-kernel, on CUDA: auto where they are there, yes or else refuse, no."""
     activation_checkpointing: bool = setting(False, science=False)

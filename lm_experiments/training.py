@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lm_experiments import checkpoints, damage, processes, pulls, resuming
+from lm_experiments import checkpoints, damage, outcomes, processes, pulls, resuming
 from lm_experiments.adapters import Adapters
 from lm_experiments.divergence import Diverged, ceiling, diverged
 from lm_experiments.dropout import Masks, installed
@@ -305,7 +305,7 @@ class _Stage:
 
         def leave() -> None:
             checkpoints.save_model(self.folder, self.distributed.model, held)
-            resuming.write_outcome(self.folder, outcome)
+            outcomes.write_outcome(self.folder, outcome)
             checkpoints.clear(self.folder)
 
         distributed.alone(leave)

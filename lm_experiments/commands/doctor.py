@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from common.console import Command, Json, Output
+from lm_experiments.compilers import compiler
 
 SCARCE = 5e9
 """Bytes of free disk below which even a small study of 135M models does not fit."""
@@ -70,8 +71,10 @@ def _torch() -> list[Found]:
 
 
 def _compiler() -> Found:
-    path = next((found for name in ("g++", "clang++", "c++") if (found := shutil.which(name))), "")
-    return _found("C++ compiler", bool(path), path, "--compile: torch cannot compile models")
+    path = compiler()
+    return _found(
+        "C++ compiler", bool(path), path, "--compile: torch cannot compile models, and small ones train slower"
+    )
 
 
 def _disk(runs: Path) -> Found:

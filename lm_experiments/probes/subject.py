@@ -13,9 +13,9 @@ import torch
 
 from common.settings import WrongUse
 from lm_experiments.checkpoints import load_model
-from lm_experiments.cross_entropy import LossOf
 from lm_experiments.evaluation import EvalSet, evaluate
 from lm_experiments.kernels import fast
+from lm_experiments.loss import LossOf
 from lm_experiments.pipeline import Pipeline
 from lm_experiments.plan import Kind
 from lm_experiments.stages import folder_of

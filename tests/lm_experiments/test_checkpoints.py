@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from common.settings import WrongUse
-from lm_experiments import checkpoints, models, resuming
+from lm_experiments import checkpoints, models, outcomes
 from tests.lm_experiments.test_training import interrupted, same
 from tests.lm_experiments.tiny import SHAPE, run
 
@@ -248,8 +248,8 @@ def test_a_finished_model_that_was_cut_short_is_refused(finished):
 
 def forge_outcome(folder, **entries):
     """Another outcome, with checksums that match it."""
-    outcome, _ = resuming.read_outcome(folder)
-    resuming.write_outcome(folder, replace(outcome, **entries))
+    outcome, _ = outcomes.read_outcome(folder)
+    outcomes.write_outcome(folder, replace(outcome, **entries))
 
 
 def flip(name):
@@ -262,7 +262,7 @@ def flip(name):
 
 
 def unvouched(folder):
-    outcome, _ = resuming.read_outcome(folder)
+    outcome, _ = outcomes.read_outcome(folder)
     checkpoints.write_json(folder / "outcome.json", asdict(outcome))
 
 

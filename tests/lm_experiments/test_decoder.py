@@ -9,9 +9,10 @@ import torch
 
 from lm_experiments import cross_entropy, decoder, models
 from lm_experiments.adapters import Adapters
-from lm_experiments.cross_entropy import LossOf, mean_loss
+from lm_experiments.cross_entropy import mean_loss
 from lm_experiments.dropout import Dropout, installed
 from lm_experiments.kernels import fast, keep_freed_memory
+from lm_experiments.loss import LossOf
 from tests.lm_experiments.tiny import SHAPE
 
 SHAPES = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lm_experiments import models
-from lm_experiments.cross_entropy import LossOf
 from lm_experiments.dropout import Dropout, everywhere, installed
+from lm_experiments.loss import LossOf
 from tests.lm_experiments.tiny import SHAPE, Plain, lines, run, windows
 
 pytestmark = pytest.mark.usefixtures("one_thread")

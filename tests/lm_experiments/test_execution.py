@@ -13,12 +13,12 @@ from lm_experiments.stage_settings import Execution, refuse_absent
 from tests.lm_experiments.tiny import SHAPE, Plain, lines, run
 
 GIVEN = {
-    "micro_batch": "2", "eval_batch": "3", "compile": "", "activation_checkpointing": "", "shard": "", "log_every": "7",
+    "micro_batch": "2", "eval_batch": "3", "compile": "yes", "activation_checkpointing": "", "shard": "", "log_every": "7",
     "checkpoint_steps": "5", "checkpoint_seconds": "9", "trackers": "tensorboard", "liger": "no",
 }  # fmt: skip
 """Option -> what is given for it."""
 READ = {
-    "compile": True,
+    "compile": "yes",
     "shard": True,
     "activation_checkpointing": True,
     "trackers": ("tensorboard",),

@@ -144,7 +144,7 @@ def test_the_name_is_that_of_the_content(given, copy, tmp_path):
 
 def test_stages_of_before_keep_their_names():
     """As they were stored before there was a model to begin with, a precision, or options of execution."""
-    made = Pipeline(next(iter(SMOKE.cells())), lambda _: Sized(60_000), Execution(micro_batch=2, compile=True))
+    made = Pipeline(next(iter(SMOKE.cells())), lambda _: Sized(60_000), Execution(micro_batch=2, compile="yes"))
     assert [node.hash for node in made.nodes.values()] == STORED
 
 

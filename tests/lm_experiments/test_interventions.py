@@ -12,9 +12,9 @@ from lm_experiments.damage import Damage
 from lm_experiments.dropout import everywhere, installed
 from lm_experiments.evaluation import EvalSet, evaluate
 from lm_experiments.feeding import Feed
+from lm_experiments.outcomes import read_outcome
 from lm_experiments.plan import Part, Plan
 from lm_experiments.pulls import fisher
-from lm_experiments.resuming import read_outcome
 from lm_experiments.training import train
 from tests.lm_experiments.test_training import Spoiled, interrupted, same
 from tests.lm_experiments.tiny import LENGTH, SHAPE, Plain, Text, heldout, lines, run, settings

@@ -12,8 +12,8 @@ from common.console import run as command
 from common.settings import WrongUse
 from lm_experiments import liger, models
 from lm_experiments.commands import COMMANDS
-from lm_experiments.cross_entropy import LossOf
 from lm_experiments.liger import applied
+from lm_experiments.loss import LossOf
 from tests.lm_experiments.tiny import SHAPE, run, windows
 
 

@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 
 from lm_experiments import checkpoints, models
 from lm_experiments.adapters import Adapters
-from lm_experiments.cross_entropy import LossOf
 from lm_experiments.evaluation import evaluate
+from lm_experiments.loss import LossOf
 from tests.lm_experiments.tiny import SHAPE, heldout, run, windows
 
 pytestmark = pytest.mark.usefixtures("one_thread")

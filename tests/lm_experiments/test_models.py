@@ -8,9 +8,10 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from common.settings import WrongUse
 from lm_experiments import checkpoints, models
-from lm_experiments.cross_entropy import LossOf, mean_loss, token_losses
+from lm_experiments.cross_entropy import mean_loss, token_losses
 from lm_experiments.dropout import Dropout, everywhere, installed
 from lm_experiments.kernels import fast, fast_products, two_products
+from lm_experiments.loss import LossOf
 from tests.lm_experiments.tiny import SHAPE
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.settings import WrongUse
 from lm_experiments import checkpoints, models
-from lm_experiments.resuming import read_outcome
+from lm_experiments.outcomes import read_outcome
 from tests.lm_experiments.shared import stage
 from tests.lm_experiments.test_training import same
 from tests.lm_experiments.tiny import SHAPE, lines, run

@@ -175,7 +175,7 @@ def test_run_saves_before_it_trains(outside, monkeypatch):
 
 
 def test_the_command_of_a_file_is_repeated_as_it_was_given(file):
-    command = asked(str(file), "--seeds", "1", "--micro-batch", "2", "--trackers", "tensorboard", "--compile")
+    command = asked(str(file), "--seeds", "1", "--micro-batch", "2", "--trackers", "tensorboard", "--compile", "yes")
     assert command.spelled_out("smoke") == f"python -m lm_experiments run {file} --seeds 1"
     again = asked(*command.arguments())
     assert again.studies() == command.studies()

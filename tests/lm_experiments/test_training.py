@@ -18,7 +18,7 @@ from common.settings import WrongUse, config_hash
 from lm_experiments import checkpoints, models
 from lm_experiments.divergence import ceiling, diverged
 from lm_experiments.evaluation import evaluate
-from lm_experiments.resuming import read_outcome
+from lm_experiments.outcomes import read_outcome
 from lm_experiments.schedules import learning_rate
 from lm_experiments.training import Diverged
 from tests.lm_experiments import tiny
@@ -324,7 +324,7 @@ def test_checkpoints_by_the_clock_and_not_at_all_leave_the_same_bits(tmp_path):
 def test_what_is_no_science_is_not_hashed():
     changes = {
         "micro_batch": 2,
-        "compile": True,
+        "compile": "yes",
         "log_every": 3,
         "checkpoint_steps": 1,
         "trackers": ("wandb",),
