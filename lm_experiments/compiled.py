@@ -28,11 +28,22 @@ _PROGRAMS = 64
 """Shapes that a process may compile; PyTorch would stop, without a word, at eight."""
 
 
-class Batches(NamedTuple):
+class Shapes(NamedTuple):
     """(rows, tokens) of the batches that are for the programs."""
 
     training: tuple[int, int]
     measuring: tuple[int, int]
+
+
+class Constants(NamedTuple):
+    """What a program is given beside weights and tokens."""
+
+    shape: decoder.Shape
+    cos: torch.Tensor
+    """Of rotary positions, (tokens of a row, heads of queries and keys, half their width), scaled."""
+    sin: torch.Tensor
+    future: torch.Tensor
+    """-inf where a key comes after its query, (tokens x heads of a group, tokens)."""
 
 
 class Gradients(NamedTuple):
@@ -45,11 +56,20 @@ class Gradients(NamedTuple):
 
 
 @contextmanager
-def at(model: "LlamaForCausalLM", batches: Batches | None) -> Iterator[None]:
-    """A block in which these batches are computed by the programs, if the model is plain; None for none."""
+def at(model: "LlamaForCausalLM", shapes: Shapes | None) -> Iterator[None]:
+    """A block in which batches of these shapes are computed by the programs, if the model is plain; None for none.
+
+    The weights are to stay the same tensors meanwhile, whatever is in them.
+    """
     found: Any = model
     before = getattr(model, "compiled_at", None)
-    found.compiled_at = batches if decoder.suits(model) and type(model.lm_head) is torch.nn.Linear else None
+    plain = decoder.suits(model) and type(model.lm_head) is torch.nn.Linear
+    found.compiled_at = shapes._asdict() if shapes and plain else {}
+    for use, (rows, tokens) in found.compiled_at.items():
+        shape, turn, weights = decoder.read(model, rows, tokens)
+        future = torch.full((tokens, tokens), -torch.inf).triu(1).repeat_interleave(shape.heads // shape.groups, 0)
+        constants = Constants(shape, turn.real.contiguous(), turn.imag.contiguous(), future)
+        found.compiled_at[use] = constants, [model.lm_head.weight, *weights]
     try:
         yield
     finally:
@@ -63,34 +83,29 @@ def mean_loss(model: "LlamaForCausalLM", windows: torch.Tensor) -> torch.Tensor 
         model: in a block of `at`.
         windows: token ids (rows, tokens + 1).
     """
-    if (read := _read(model, windows, "training")) is None or not torch.is_grad_enabled():
+    if (given := _given(model, windows, "training")) is None or not torch.is_grad_enabled():
         return None
-    shape, cos, sin, weights = read
+    constants, weights = given
     apply: Callable[..., torch.Tensor] = _MeanLoss.apply
-    return _tried(model, lambda: apply(windows, shape, cos, sin, model.lm_head.weight, *weights))
+    return _tried(model, lambda: apply(windows, constants, *weights))
 
 
 def token_losses(model: "LlamaForCausalLM", windows: torch.Tensor) -> torch.Tensor | None:
     """The loss of every token (rows x tokens) in nats, without a gradient; None as in `mean_loss`."""
-    if (read := _read(model, windows, "measuring")) is None:
+    if (given := _given(model, windows, "measuring")) is None:
         return None
-    shape, cos, sin, (embedding, *weights) = read
+    constants, (head, embedding, *weights) = given
     with torch.no_grad():
-        embedded = F.embedding(windows[:, :-1].flatten(), embedding)
-        labels = windows[:, 1:].flatten()
-        return _tried(
-            model, lambda: _program(_losses)(embedded, model.lm_head.weight, labels, shape, cos, sin, *weights)
-        )
+        embedded, labels = F.embedding(windows[:, :-1].flatten(), embedding), windows[:, 1:].flatten()
+        return _tried(model, lambda: _program(_losses)(embedded, head, labels, constants, *weights))
 
 
-def _read(model: "LlamaForCausalLM", windows: torch.Tensor, use: str) -> Any:
-    """Shape, cosines, sines and weights, if windows of this shape are for the program of this use."""
-    asked = getattr(model, "compiled_at", None)
-    rows, tokens = len(windows), windows.shape[1] - 1
-    if asked is None or getattr(asked, use) != (rows, tokens):
+def _given(model: "LlamaForCausalLM", windows: torch.Tensor, use: str) -> tuple[Constants, list[torch.Tensor]] | None:
+    """The constants, and the weights of head, embedding, layers and last norm, if windows of this shape are for the program of this use."""
+    found: tuple[Constants, list[torch.Tensor]] | None = (getattr(model, "compiled_at", None) or {}).get(use)
+    if found is None or windows.shape != (found[0].shape.rows, found[0].shape.tokens + 1):
         return None
-    shape, turn, weights = decoder.read(model, rows, tokens)
-    return shape, turn.real.contiguous(), turn.imag.contiguous(), weights
+    return found
 
 
 def _tried(model: Any, call: Callable[[], torch.Tensor]) -> torch.Tensor | None:
@@ -99,7 +114,7 @@ def _tried(model: Any, call: Callable[[], torch.Tensor]) -> torch.Tensor | None:
     except (torch._dynamo.exc.TorchDynamoException, OSError) as error:
         first = str(error).strip().partition("\n")[0][:300]
         warnings.warn(f"torch.compile failed ({first}), so that the stage goes on without it, slower.", stacklevel=2)
-        model.compiled_at = None
+        model.compiled_at = {}
         return None
 
 
@@ -116,16 +131,14 @@ class _MeanLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         windows: torch.Tensor,
-        shape: decoder.Shape,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
+        constants: Constants,
         head: torch.Tensor,
         embedding: torch.Tensor,
         *weights: torch.Tensor,
     ) -> torch.Tensor:
         ids, labels = windows[:, :-1], windows[:, 1:].flatten()
         embedded = F.embedding(ids.flatten(), embedding)
-        found: Gradients = _program(_gradients)(embedded, head, labels, shape, cos, sin, *weights)
+        found: Gradients = _program(_gradients)(embedded, head, labels, constants, *weights)
         of_embedding = torch.ops.aten.embedding_dense_backward(
             found.embedded.view(*ids.shape, -1), ids, len(embedding), -1, False
         )
@@ -138,16 +151,14 @@ class _MeanLoss(torch.autograd.Function):
         found, ctx.found = ctx.found, None  # autograd keeps what nobody else holds, and would copy the rest
         if upstream[0] != 1:
             torch._foreach_mul_(found, upstream[0])
-        return None, None, None, None, *found
+        return None, None, *found
 
 
 def _gradients(
     embedded: torch.Tensor,
     head: torch.Tensor,
     labels: torch.Tensor,
-    shape: decoder.Shape,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
+    constants: Constants,
     *weights: torch.Tensor,
 ) -> Gradients:
     """Of training.
@@ -156,13 +167,11 @@ def _gradients(
         embedded: (tokens, width).
         head: (vocabulary, width).
         labels: (tokens).
-        shape: of the batch and the heads.
-        cos: of rotary positions, (tokens of a row, heads of queries and keys, half their width); `sin` likewise, both scaled.
-        sin: see `cos`.
+        constants: of this shape of batch.
         weights: of the layers and the last norm.
     """
-    vjp: Callable[..., tuple[torch.Tensor, Callable[[torch.Tensor], Any]]] = torch.func.vjp
-    states, back = vjp(lambda x, given: _states(x, shape, cos, sin, given), embedded, weights)
+    vjp: Any = torch.func.vjp  # whose type leaves open how many there are
+    states, back = vjp(lambda x, given: _states(x, constants, given), embedded, weights)
     loss, of_states, of_head = _loss_and_slopes(states, head, labels)
     of_embedded, of_weights = back(of_states)
     return Gradients(loss, of_embedded, of_head, of_weights)
@@ -172,13 +181,11 @@ def _losses(
     embedded: torch.Tensor,
     head: torch.Tensor,
     labels: torch.Tensor,
-    shape: decoder.Shape,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
+    constants: Constants,
     *weights: torch.Tensor,
 ) -> torch.Tensor:
     """Of measuring; arguments as in `_gradients`."""
-    states = _states(embedded, shape, cos, sin, weights)
+    states = _states(embedded, constants, weights)
     pieces = (slice(first, first + ROWS) for first in range(0, len(labels), ROWS))
     return torch.cat([_exponentials(states[piece] @ head.t(), labels[piece, None])[0] for piece in pieces])
 
@@ -208,12 +215,9 @@ def _loss_and_slopes(
     return loss / count, torch.cat(of_states), of_head
 
 
-def _states(
-    x: torch.Tensor, shape: decoder.Shape, cos: torch.Tensor, sin: torch.Tensor, weights: tuple[torch.Tensor, ...]
-) -> torch.Tensor:
+def _states(x: torch.Tensor, constants: Constants, weights: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """What the head reads, of embedded tokens."""
-    future = torch.full((shape.tokens, shape.tokens), -torch.inf, dtype=x.dtype).triu(1)
-    future = future.repeat_interleave(shape.heads // shape.groups, 0)
+    shape, cos, sin, future = constants
     for gain, q, k, v, out, second, gate, up, down in decoder.layers(weights):
         read = _normed(x, gain, shape.eps) @ torch.cat([q, k, v]).t()
         read = read.view(shape.rows, shape.tokens, -1, shape.width)

@@ -32,7 +32,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 @contextmanager
 def fast(
-    model: "LlamaForCausalLM", liger: LigerUse = "no", compiled_at: compiled.Batches | None = None
+    model: "LlamaForCausalLM", liger: LigerUse = "no", compiled_at: compiled.Shapes | None = None
 ) -> Iterator[bool]:
     """A block in which a model on a CPU computes as fast as its processor allows in float32; yields whether its products changed.
 

@@ -101,13 +101,16 @@ class _Worker:
             kind, what = "died", f"its process ended with exit code {self.process.exitcode}"
         return self.node, kind, what
 
-    def stop(self) -> None:
-        """Let an idle process leave by itself, for it may hold what the system would miss (semaphores of progress bars); end a busy one."""
-        self.connection.close()
-        if self.node is None:
-            self.process.join(LEAVE)
-        self.process.terminate()
-        self.process.join()
+
+def _stop(crew: Sequence[_Worker]) -> None:
+    """Let idle processes leave by themselves, for they may hold what the system would miss (semaphores of progress bars); end busy ones."""
+    for worker in crew:
+        worker.connection.close()
+    for worker in crew:
+        if worker.node is None:
+            worker.process.join(LEAVE)
+        worker.process.terminate()
+        worker.process.join()
 
 
 @contextlib.contextmanager
@@ -191,8 +194,7 @@ class Local:
                     if kind == "done":
                         launch.lines.done(node, what)
         finally:
-            for worker in crew:
-                worker.stop()
+            _stop(crew)
 
     def _assign(self, launch: "Launch", crew: list[_Worker], later: dict[str, float], opener: "StoreFactory") -> bool:
         """False when nobody is busy and nothing waits for another driver."""

@@ -95,7 +95,7 @@ class DistributedModel:
         if settings.rank:
             self.refuse_sharded("rank", settings.rank)
 
-    def _compiled_at(self, model: "LlamaForCausalLM", settings: StageSettings) -> compiled.Batches | None:
+    def _compiled_at(self, model: "LlamaForCausalLM", settings: StageSettings) -> compiled.Shapes | None:
         """What `compiled` takes at a time, where that and not transformers' decoder is to be compiled."""
         here = self.device.type == "cpu" and settings.precision == "fp32" and settings.length <= decoder.LONGEST
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -103,7 +103,7 @@ class DistributedModel:
         if not (here and compilers.wanted(settings.compile, operations) and decoder.suits(model)):
             return None
         rows = settings.micro_batch or settings.batch // self.count
-        return compiled.Batches((rows, settings.length), (settings.eval_batch, settings.length))
+        return compiled.Shapes((rows, settings.length), (settings.eval_batch, settings.length))
 
     def _shard(self, module: torch.nn.Module, settings: StageSettings) -> None:
         """Let accelerate shard what it prepares, whatever device it is on."""

@@ -80,7 +80,8 @@ def main(folder: Path) -> None:
             refusal(folder / "batch", Plain(rows=3), batch=3),
         ],
     }
-    interruption.request()
+    if torch.distributed.get_rank() == 0:
+        interruption.request()  # the other one is not asked, and stops all the same
     stage(folder / "again", shard=True)
     interruption.forget()
     seen["asked"] = sorted(path.name for path in (folder / "again").glob("checkpoint-*"))

@@ -39,7 +39,7 @@ def test_loss_and_gradients_are_those_of_transformers(traced, monkeypatch, shape
     windows = torch.randint(0, shape.vocabulary, (4, shape.context + 1), generator=draw)
     logits = model(input_ids=windows[:, :-1], use_cache=False).logits
     wanted = torch.nn.functional.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
-    with compiled.at(model, compiled.Batches((4, shape.context), (4, shape.context))):
+    with compiled.at(model, compiled.Shapes((4, shape.context), (4, shape.context))):
         found = compiled.mean_loss(model, windows)
         assert LossOf(model).train()(windows).item() == found.item()
         sums = LossOf(model).eval()(windows)
@@ -60,7 +60,7 @@ def test_other_batches_other_heads_and_measuring_are_not_for_the_program(monkeyp
         assert compiled.mean_loss(model, *given) is compiled.token_losses(model, *given) is None
 
     nothing(model, windows)
-    with compiled.at(model, compiled.Batches((3, 8), (5, 8))):
+    with compiled.at(model, compiled.Shapes((3, 8), (5, 8))):
         nothing(model, windows[:2])
         nothing(model, windows[:, :5])
         assert compiled.token_losses(model, windows) is None
@@ -75,7 +75,7 @@ def test_other_batches_other_heads_and_measuring_are_not_for_the_program(monkeyp
             other.lm_head = torch.nn.Sequential(other.lm_head)
         else:
             other.model.layers[0].mlp.register_forward_hook(lambda *_: None)
-        with compiled.at(other, compiled.Batches((3, 8), (3, 8))):
+        with compiled.at(other, compiled.Shapes((3, 8), (3, 8))):
             nothing(other, windows)
 
 
@@ -122,6 +122,28 @@ class Cut(Plain):
 def test_unasked_a_long_stage_is_compiled_where_a_compiler_is(monkeypatch, use, operations, there, compiles):
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == there else None)
     assert compilers.wanted(use, operations) is compiles
+
+
+def test_the_program_is_for_the_batches_that_the_stage_takes_and_measures(tmp_path, monkeypatch):
+    asked, usual = [], compiled.at
+    monkeypatch.setattr(compiled, "at", lambda model, shapes: asked.append(shapes) or usual(model, None))
+    for changes in ({"compile": "yes"}, {"compile": "no"}, {"compile": "yes", "micro_batch": 2, "eval_batch": 3}):
+        run(tmp_path / str(len(asked)), **changes)
+    assert asked == [((4, 16), (16, 16)), None, ((2, 16), (3, 16))]
+
+
+def test_a_stage_leaves_transformers_decoder_as_it_was(tmp_path, monkeypatch):
+    compiles = []
+
+    def compiling(module):
+        compiles.append(module)
+        module._compiled_call_impl = module._call_impl
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compiling)
+    model = models.build(SHAPE, 0)
+    run(tmp_path, model=model, compile="yes", dropout=Dropout(mlp=0.1))
+    assert compiles == [model.model]
+    assert model.model._compiled_call_impl is None
 
 
 def test_how_long_a_stage_is_counts_every_parameter_and_token(tmp_path, monkeypatch):

@@ -95,6 +95,16 @@ def test_a_finished_study_is_only_read(smoke, monkeypatch, capsys):
     assert "done at step" not in heard.err
 
 
+def test_reading_a_finished_study_loads_no_torch(smoke):
+    program = (
+        "import sys; from common.console import run; from lm_experiments.commands import COMMANDS; "
+        "sys.exit(run('lm_experiments', COMMANDS, 'test', sys.argv[1:]) or 2 * ('torch' in sys.modules))"
+    )
+    arguments = ["run", "smoke", "--out", smoke, "--runs", smoke / "runs"]
+    done = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_killed_study_ends_with_the_same_bits(smoke, tmp_path):
     """Only the launcher is killed: its workers must go with it, or they would hold their folders against the second run."""
     command = [

@@ -56,22 +56,40 @@ def told_place():
     """Stores that say where the worker is instead of opening anything."""
 
     def open_named(_):
-        raise OSError(f"gpu {os.environ.get('CUDA_VISIBLE_DEVICES')} cores {sorted(os.sched_getaffinity(0))}")
+        variables = " ".join(os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "GLIBC_TUNABLES"))
+        raise OSError(f"{variables} cores {sorted(os.sched_getaffinity(0))}")
 
     return open_named
 
 
 def test_a_worker_is_where_its_place_is_and_leaves_by_itself(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    codes, stop = [], local._Worker.stop
-    monkeypatch.setattr(local._Worker, "stop", lambda worker: (stop(worker), codes.append(worker.process.exitcode)))
+    codes, stop = [], local._stop
+    monkeypatch.setattr(
+        local, "_stop", lambda crew: (stop(crew), codes.extend(worker.process.exitcode for worker in crew))
+    )
     (cores, *_) = os.sched_getaffinity(0)
     executor = Local(1)
     executor._places = [dataclasses.replace(executor._places[0], cores=(cores,))]
     node = first()
     found = carried([node], tmp_path, told_place, executor=executor)
-    assert f"gpu 5 cores [{cores}]" in found.failures[node.hash].message
+    assert f"5 glibc.malloc.hugetlb=1 cores [{cores}]" in found.failures[node.hash].message
     assert codes == [0]  # and not that of a process that was ended
+
+
+@pytest.mark.parametrize(
+    ("before", "within"),
+    [("", "glibc.malloc.hugetlb=1"), ("glibc.malloc.check=1", "glibc.malloc.check=1:glibc.malloc.hugetlb=1"),
+     ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0")],
+)  # fmt: skip
+def test_a_worker_asks_for_large_pages_unless_somebody_has_decided(monkeypatch, before, within):
+    monkeypatch.setenv("GLIBC_TUNABLES", before)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with local.environment(places(2, range(8), ["7", "8"])[1]):
+        assert os.environ["GLIBC_TUNABLES"] == within
+        assert (os.environ["OMP_NUM_THREADS"], os.environ["CUDA_VISIBLE_DEVICES"]) == ("4", "8")
+    assert os.environ["GLIBC_TUNABLES"] == before
+    assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_nothing_is_submitted_while_slurm_does_not_answer(tmp_path, monkeypatch):
