@@ -173,7 +173,7 @@ PICTURES: dict[str, Picture] = {
     "decoy_rates": Picture("decoy_rates:forgetting_by_rate", measured=CONTROLS[:1]),
     "mechanisms": Picture("mechanisms:mechanisms", measured=DECIDING),
     "decoy_curves": Picture("decoy_curves:along_lambda", published=(3,), measured=CONTROLS),
-    "measured_figure03": Picture("measured_curves:both_halves", published=(3,), measured=(VARIED["fig3"],)),
+    "measured_figure03": Picture("language_models:both_halves", published=(3,), measured=(VARIED["fig3"],)),
     **{
         f"measured_figure{number:02d}": Picture("measured_frontiers:beside", (), (number,), (VARIED[f"fig{number}"],))
         for number in (2, 4, 6, 7)

@@ -15,8 +15,8 @@ from common.sweeps import VIEWS, sweeps
 from common.variants import compared, curves
 from figures import style
 from figures.decoy_curves import along_lambda
+from figures.language_models import both_halves
 from figures.make import PICTURES
-from figures.measured_curves import both_halves
 from figures.measured_frontiers import attainment, beside, hypervolumes
 from figures.of_the_paper import SOURCES
 from figures.variants import mitigation, placement
