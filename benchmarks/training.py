@@ -15,19 +15,18 @@ import contextlib
 import io
 import math
 import multiprocessing
-import os
 import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lm_experiments.local import Place, environment
+from lm_experiments.local import Place, environment, variables
 
 BATCH, LENGTH, ROUNDS = 8, 128, 3
 STEPS = {"nano": 40, "micro": 8}
@@ -215,7 +214,8 @@ def together(
     barrier, results = context.Barrier(processes * len(names)), context.Queue()
     started = []
     for mine in names:
-        with environment(Place(cores=(), gpu=None, threads=threads)) if mine.startswith("ours") else _threads(threads):
+        worker = environment(Place(cores=(), gpu=None, threads=threads))
+        with variables(worker if mine.startswith("ours") else {"OMP_NUM_THREADS": str(threads)}):
             for _ in range(processes):
                 started.append(context.Process(target=work, args=(shape, threads, names, mine, barrier, results)))
                 started[-1].start()
@@ -227,18 +227,6 @@ def together(
     for process in started:
         process.join()
     return {name: rates[name] for name in names if name in rates}, dict(peaks)
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
-        yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def operations(shape: str) -> float:

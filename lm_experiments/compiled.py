@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from lm_experiments import decoder
-from lm_experiments.cross_entropy import ROWS
+from lm_experiments.cross_entropy import ROWS, exponentials, slopes
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -64,16 +64,20 @@ def at(model: "LlamaForCausalLM", shapes: Shapes | None) -> Iterator[None]:
     found: Any = model
     before = getattr(model, "compiled_at", None)
     plain = decoder.suits(model) and type(model.lm_head) is torch.nn.Linear
-    found.compiled_at = shapes._asdict() if shapes and plain else {}
-    for use, (rows, tokens) in found.compiled_at.items():
-        shape, turn, weights = decoder.read(model, rows, tokens)
-        future = torch.full((tokens, tokens), -torch.inf).triu(1).repeat_interleave(shape.heads // shape.groups, 0)
-        constants = Constants(shape, turn.real.contiguous(), turn.imag.contiguous(), future)
-        found.compiled_at[use] = constants, [model.lm_head.weight, *weights]
+    wanted = shapes._asdict() if shapes and plain else {}
+    found.compiled_at = {use: _prepared(model, *shape) for use, shape in wanted.items()}
     try:
         yield
     finally:
         found.compiled_at = before
+
+
+def _prepared(model: "LlamaForCausalLM", rows: int, tokens: int) -> tuple[Constants, list[torch.Tensor]]:
+    """The constants, and the weights of head, embedding, layers and last norm."""
+    shape, turn, weights = decoder.parts(model, rows, tokens)
+    future = torch.full((tokens, tokens), -torch.inf).triu(1).repeat_interleave(shape.heads // shape.groups, 0)
+    constants = Constants(shape, turn.real.contiguous(), turn.imag.contiguous(), future)
+    return constants, [model.lm_head.weight, *weights]
 
 
 def mean_loss(model: "LlamaForCausalLM", windows: torch.Tensor) -> torch.Tensor | None:
@@ -101,7 +105,7 @@ def token_losses(model: "LlamaForCausalLM", windows: torch.Tensor) -> torch.Tens
 
 
 def _given(model: "LlamaForCausalLM", windows: torch.Tensor, use: str) -> tuple[Constants, list[torch.Tensor]] | None:
-    """The constants, and the weights of head, embedding, layers and last norm, if windows of this shape are for the program of this use."""
+    """What was prepared, if windows of this shape are for the program of this use."""
     found: tuple[Constants, list[torch.Tensor]] | None = (getattr(model, "compiled_at", None) or {}).get(use)
     if found is None or windows.shape != (found[0].shape.rows, found[0].shape.tokens + 1):
         return None
@@ -187,31 +191,21 @@ def _losses(
     """Of measuring; arguments as in `_gradients`."""
     states = _states(embedded, constants, weights)
     pieces = (slice(first, first + ROWS) for first in range(0, len(labels), ROWS))
-    return torch.cat([_exponentials(states[piece] @ head.t(), labels[piece, None])[0] for piece in pieces])
-
-
-def _exponentials(logits: torch.Tensor, gold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The loss of every row, its probabilities times their sum, and the sums."""
-    largest = logits.amax(1, keepdim=True)
-    exponentials = (logits - largest).exp()
-    sums = exponentials.sum(1, keepdim=True)
-    return (sums.log() + largest - logits.gather(1, gold))[:, 0], exponentials, sums
+    return torch.cat([exponentials(states[piece] @ head.t(), labels[piece])[0] for piece in pieces])
 
 
 def _loss_and_slopes(
     states: torch.Tensor, head: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Mean loss, and its gradients by the states and the head: `p - onehot`, while the probabilities of some tokens are at hand."""
-    count, ids = len(labels), torch.arange(len(head))
+    """Mean loss, and its gradients by the states and the head."""
+    count = len(labels)
     loss, of_head, of_states = torch.zeros(()), torch.zeros_like(head), []
     for first in range(0, count, ROWS):
-        read, gold = states[first : first + ROWS], labels[first : first + ROWS, None]
-        losses, exponentials, sums = _exponentials(read @ head.t(), gold)
-        loss = loss + losses.sum()
-        shares = exponentials * (1 / (sums * count))
-        slopes = torch.where(ids == gold, shares - 1 / count, shares)
-        of_states.append(slopes @ head)
-        of_head = of_head + slopes.t() @ read
+        here = slice(first, first + ROWS)
+        total, of_logits = slopes(states[here] @ head.t(), labels[here], count)
+        loss = loss + total
+        of_states.append(of_logits @ head)
+        of_head = of_head + of_logits.t() @ states[here]
     return loss / count, torch.cat(of_states), of_head
 
 

@@ -81,14 +81,14 @@ def hidden_states(
         ids: token ids, at most `LONGEST` a row.
     """
     rows, tokens = ids.shape
-    shape, turn, weights = read(model, rows, tokens)
+    shape, turn, weights = parts(model, rows, tokens)
     if torch.is_grad_enabled():
         apply: Callable[..., torch.Tensor] = _Decoder.apply
         return apply(ids, shape, turn, *weights)
     return _forward(ids, shape, turn, weights, None)
 
 
-def read(model: "LlamaForCausalLM", rows: int, tokens: int) -> tuple["Shape", torch.Tensor, list[torch.Tensor]]:
+def parts(model: "LlamaForCausalLM", rows: int, tokens: int) -> tuple["Shape", torch.Tensor, list[torch.Tensor]]:
     """What is computed of a model that `suits`, for so many rows of so many tokens.
 
     Returns:

@@ -38,7 +38,7 @@ def fast(
 
     The model must be where it will compute: one that moves to an accelerator afterwards would keep the attention of a CPU. On CUDA it
     keeps transformers' (`sdpa`, which is flash attention in bf16), and gets the kernels of liger-kernel where `liger` says so. Batches
-    that are `compiled_at` their shapes are computed by compiled programs.
+    of the shapes `compiled_at` are computed by compiled programs.
     """
     with fast_products() as changed:
         usual = model.config._attn_implementation

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -82,7 +82,7 @@ class _Worker:
         self.connection, other = context.Pipe()
         self.place = place
         self.process: BaseProcess = context.Process(target=_work, args=(other, opener, root, place), daemon=True)
-        with environment(place):
+        with variables(environment(place)):
             self.process.start()
         other.close()
         self.node: Node | None = None
@@ -113,15 +113,20 @@ def _stop(crew: Sequence[_Worker]) -> None:
         worker.process.join()
 
 
-@contextlib.contextmanager
-def environment(place: Place) -> Iterator[None]:
-    """A block in which processes are started that work at a place: numerical and C libraries read these variables when they load."""
+def environment(place: Place) -> dict[str, str]:
+    """What a process that works at a place is started with: numerical and C libraries read these variables when they load."""
     wanted = dict.fromkeys(THREADS, str(place.threads))
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if HUGE_PAGES not in tunables:
         wanted["GLIBC_TUNABLES"] = f"{tunables}:{HUGE_PAGES}=1".lstrip(":")
     if place.gpu is not None:
         wanted |= {"CUDA_VISIBLE_DEVICES": place.gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return wanted
+
+
+@contextlib.contextmanager
+def variables(wanted: Mapping[str, str]) -> Iterator[None]:
+    """A block in which processes are started with these variables of the environment."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ |= wanted
     try:

@@ -16,7 +16,7 @@ from tests.lm_experiments.test_decoder import moved
 from tests.lm_experiments.test_training import same
 from tests.lm_experiments.tiny import SHAPE, Plain, lines, run
 
-EVERY = os.environ.get("EARLY_EXPOSURE_EVERY") and any(map(shutil.which, ("g++", "clang++")))
+EVERY = os.environ.get("EARLY_EXPOSURE_EVERY") and compilers.compiler()
 """Compile in C++: half a minute; else PyTorch traces the same program and leaves it as it is."""
 about_itself = pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning", "ignore:The .grad attribute")
 GROUPS = replace(SHAPE, hidden=24, heads=6, kv_heads=2)

@@ -85,7 +85,7 @@ def test_a_worker_is_where_its_place_is_and_leaves_by_itself(tmp_path, monkeypat
 def test_a_worker_asks_for_large_pages_unless_somebody_has_decided(monkeypatch, before, within):
     monkeypatch.setenv("GLIBC_TUNABLES", before)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with local.environment(places(2, range(8), ["7", "8"])[1]):
+    with local.variables(local.environment(places(2, range(8), ["7", "8"])[1])):
         assert os.environ["GLIBC_TUNABLES"] == within
         assert (os.environ["OMP_NUM_THREADS"], os.environ["CUDA_VISIBLE_DEVICES"]) == ("4", "8")
     assert os.environ["GLIBC_TUNABLES"] == before
